@@ -1,0 +1,161 @@
+// The ledger: the judged state of every result, the exposures (cases), the evidence, the tokens that are on their way; in memory for
+// readers, in SQLite for the next start. Written by the loop thread only; every const function may be called from any thread.
+//
+// Order that kill -9 may interrupt anywhere: a change is committed before a reader can see it, so nothing that was shown is lost.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/record.h"
+
+namespace ajar {
+
+enum class CaseStatus { open, closed, retired };
+std::string_view to_string(CaseStatus);
+
+// An exposure: from the first accepted/open of an endpoint's check to its confirmed end.
+struct Case {
+  std::string id;  // stable, in URLs
+  ResultKey key;
+  std::string owner;
+  CaseStatus status = CaseStatus::open;
+  Verdict level = Verdict::accepted;  // the highest so far while open
+  Reason reason{};
+  Time first_seen{};
+  Time last_confirmed{};            // the last probe or arrival that said accepted or open
+  std::optional<Time> closed;       // end
+  std::string how;                  // "fixed", "retired"; empty while open
+  unsigned reopened = 0;
+  std::vector<std::string> variants;        // those that said yes
+  std::vector<std::string> exit_addresses;  // where proofs came from
+  std::vector<std::string> late;            // arrivals after its end: evidence of the past
+};
+
+// What is known of one result now.
+struct ResultState {
+  ResultKey key;
+  std::string host;
+  std::string owner;
+  TlsMode tls = TlsMode::none;
+  Verdict level{};        // judged: contract of ajar_exposure_level
+  Reason reason{};
+  std::string because;
+  std::optional<Verdict> change_to;  // one probe said so; a second must confirm
+  Time change_since{};               // when the first probe of that change started
+  Verdict last_level{};              // the last probe, raw
+  Reason last_reason{};
+  Time last_probe{};                      // start of the last probe
+  std::optional<Time> last_conclusive;    // start of the last probe that said closed, accepted or open
+  std::optional<Time> closed_since;       // start of the first probe of the current confirmed run of `closed`
+  std::optional<Time> last_full_matrix;
+  std::optional<std::string> case_id;     // of the open case
+  std::vector<std::string> must_ask;      // variants that every probe must ask (they said yes in the open case)
+  std::vector<Retry> retries;             // put off; asked again unchanged
+  std::optional<Time> retries_since;      // when the first of them was put off: given up after 4 h
+  Time due{};                             // next probe, as the scheduler last said
+};
+
+// A message on its way, or one that was.
+struct Message {
+  std::string token;
+  ResultKey key;
+  std::string probe_id;
+  std::string variant;
+  std::string variant_class;
+  Time sent{};
+  std::optional<Time> arrived;
+  bool expired = false;  // delivery_timeout passed without it
+};
+
+struct LedgerOptions {
+  std::string path;  // ":memory:" in tests
+  WallClock now = wall_now;
+  std::chrono::milliseconds delivery_timeout{std::chrono::minutes(15)};
+  std::chrono::milliseconds token_retention{std::chrono::hours(120)};
+  std::chrono::milliseconds message_interval{std::chrono::hours(24)};
+  std::chrono::milliseconds reopen_within{std::chrono::hours(24)};      // a case that opens again within this continues
+  std::chrono::milliseconds case_retention{std::chrono::hours(24 * 400)};
+};
+
+// What applying something changed: for counters, logs and the scheduler.
+struct Change {
+  bool opened = false, reopened = false, raised = false, closed = false;
+  bool confirm = false;        // a second probe is wanted after retry_interval
+  std::string owner;
+  std::optional<Case> exposure;  // the case concerned, after the change
+};
+
+// What an arrival turned out to be (ajar_canary_arrivals_total).
+enum class ArrivalResult { proved, late, unknown_token, replayed };
+std::string_view to_string(ArrivalResult);
+
+// Counters that survive a restart (ajar_exposures_*).
+struct CaseCount {
+  std::string check, owner;
+  std::uint64_t opened = 0, reopened = 0, fixed = 0, retired = 0;
+  std::vector<double> durations;  // seconds of cases closed since this start
+};
+
+// The database cannot be used at all; what() says why and what to do ("locked by another agent (pid 123)").
+class LedgerError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+class Ledger {
+ public:
+  // Opens and locks the database, migrates its schema forward, loads the state. A corrupt file is moved aside to
+  // "PATH.corrupt-TIME" and a new one started; notes() says so. LedgerError: locked by another agent, newer schema, unwritable folder.
+  explicit Ledger(LedgerOptions options);
+  ~Ledger();
+  Ledger(const Ledger&) = delete;
+  Ledger& operator=(const Ledger&) = delete;
+
+  // -- loop thread --
+  // Judges a probe: contract §1 "From many variants to one verdict".
+  Change apply(const Record& record);
+  // Judges an arrival; `change` is what it did to its result.
+  std::pair<ArrivalResult, Change> apply(const Arrival& arrival);
+  // Whether a message may be sent; `granted` has been committed.
+  Permit ask_to_send(const Message& message);
+  // A token that a probe minted for something else than a message (proxies): attributable later. Not committed at once.
+  void remember(const Message& message);
+  // Messages whose delivery_timeout has passed: marks them, and their results `no_proof`. Old tokens and cases are dropped.
+  void expire();
+  // Results whose endpoint left the configuration or DNS: their case is retired, the result forgotten.
+  Change retire(const ResultKey& key);
+  // The target's or owner's name changed nothing else: moves nothing, sets the owner of future changes.
+  void set_due(const ResultKey& key, Time due);
+  void set_paused(bool paused);
+  void set_options(const LedgerOptions& options);  // durations only (reload)
+  // Commits what is pending and lets readers see it. Never throws: a failing disk is said by failing() and retried.
+  void flush();
+  // The cursor of a remote canary's arrivals, kept with what was applied.
+  void set_cursor(const std::string& canary, std::int64_t id);
+  std::int64_t cursor(const std::string& canary) const;
+
+  // -- any thread --
+  std::vector<ResultState> results() const;  // sorted by key
+  std::optional<ResultState> result(const ResultKey& key) const;
+  std::vector<Case> cases() const;  // newest first
+  std::optional<Case> find_case(const std::string& id) const;
+  // Evidence of the latest probe, and of the latest that was not closed.
+  std::optional<Record> latest(const ResultKey& key) const;
+  std::optional<Record> latest_not_closed(const ResultKey& key) const;
+  std::vector<CaseCount> case_counts() const;
+  bool paused() const;
+  bool failing() const;              // the last write failed (disk full): probing and serving go on
+  std::string failure() const;       // its message
+  std::uint64_t version() const;     // rises with every visible change
+  std::vector<std::string> notes() const;  // what happened at opening: migrated, moved aside
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace ajar

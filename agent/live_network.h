@@ -1,0 +1,129 @@
+// Sockets and TLS behind Network and Link.
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/loop.h"
+#include "agent/scope.h"
+#include "checks/network.h"
+
+namespace ajar {
+
+// The client side's TLS settings, shared by all probes: TLS 1.0 and up, every cipher (@SECLEVEL=0), no verification, because a server
+// with old TLS must still be asked. Never used for anything but probes.
+class ProbeTls {
+ public:
+  ProbeTls();
+  SSL_CTX* context() const { return context_.get(); }
+
+ private:
+  struct Free {
+    void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+  };
+  std::unique_ptr<SSL_CTX, Free> context_;
+};
+
+// A connected TCP socket as a Link, client or server side. `reply_timeout` bounds every wait for the peer (from its beginning),
+// `until` the whole conversation.
+class LiveLink : public Link {
+ public:
+  enum class Side { client, server };
+  LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
+           Steady::time_point until, std::string sni = {});
+  ~LiveLink() override;
+  int fd() const { return socket_.fd(); }
+  void set_reply_timeout(std::chrono::milliseconds timeout) { reply_timeout_ = timeout; }
+  // Closes with RST instead of FIN: only for simulated servers.
+  void reset();
+  // "TLSv1.3 TLS_AES_256_GCM_SHA384" once handshaken.
+  std::string tls_facts() const;
+
+ protected:
+  Task<std::size_t> read_some(std::string& into, std::size_t max) override;
+  Task<void> write_all(std::string bytes) override;
+  std::size_t write_now(std::string_view bytes) override;
+  void read_now(std::string& into, std::size_t max) override;
+  Task<void> handshake() override;
+
+ private:
+  struct Free {
+    void operator()(SSL* ssl) const { SSL_free(ssl); }
+  };
+  void arm();  // a new wait for the peer begins
+  Task<void> wait_for(int ssl_error);
+
+  Socket socket_;
+  Side side_;
+  SSL_CTX* context_;
+  std::unique_ptr<SSL, Free> ssl_;
+  std::chrono::milliseconds reply_timeout_;
+  Steady::time_point until_;
+  std::string sni_;
+};
+
+// Spreads connects in time: at most `per_second`, evenly, for all probes of the process together. 0: no limit.
+class ConnectGate {
+ public:
+  ConnectGate(Loop& loop, unsigned per_second) : loop_(loop), per_second_(per_second) {}
+  void set_rate(unsigned per_second) { per_second_ = per_second; }
+  // Awaits this caller's turn; false when the loop is shutting down.
+  Task<bool> turn();
+
+ private:
+  Loop& loop_;
+  unsigned per_second_;
+  Steady::time_point next_{};
+};
+
+struct NetworkOptions {
+  std::vector<IpAddress> source_addresses;  // empty: the kernel chooses
+  std::chrono::milliseconds connect_timeout{5000};
+  std::chrono::milliseconds reply_timeout{60000};
+  std::chrono::milliseconds probe_timeout{600000};
+};
+
+// The network of one probe. Its deadline begins when it is made.
+class LiveNetwork : public Network {
+ public:
+  LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options, std::string sni = {});
+  Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) override;
+  // The address that the last dial used; empty before.
+  const std::string& source_address() const { return source_address_; }
+
+ private:
+  Loop& loop_;
+  const Scope& scope_;
+  ConnectGate& gate_;
+  const ProbeTls& tls_;
+  NetworkOptions options_;
+  std::string sni_;
+  Steady::time_point until_;
+  std::string source_address_;
+};
+
+// Accepts connections on a loopback or configured address: for the canary and the simulated servers. Each accepted descriptor is
+// non-blocking and handed to `accepted` on the loop thread.
+class Listener {
+ public:
+  // std::system_error when the address cannot be bound.
+  Listener(Loop& loop, const AddressPort& address, std::function<void(int fd, AddressPort peer)> accepted);
+  ~Listener();
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+  AddressPort address() const { return address_; }  // with the port that the kernel chose for port 0
+
+ private:
+  static void on_event(int fd, short what, void* self);
+  Loop& loop_;
+  AddressPort address_;
+  std::function<void(int, AddressPort)> accepted_;
+  int fd_ = -1;
+  event event_{};
+};
+
+}  // namespace ajar

@@ -1,0 +1,146 @@
+// The event loop: libevent underneath, one coarse timing wheel for deadlines, and awaiters. One loop, one thread; only post() may be
+// called from another. I/O is polled before deadlines expire.
+#pragma once
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include <chrono>
+#include <coroutine>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "agent/timing_wheel.h"
+#include "checks/task.h"
+
+struct event_base;
+
+namespace ajar {
+
+using Steady = std::chrono::steady_clock;
+
+class Loop {
+ public:
+  Loop();
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  void run();   // until stop()
+  void stop();  // loop thread; from another: post([&]{ loop.stop(); })
+  // Runs `work` on the loop thread soon. Thread-safe.
+  void post(std::function<void()> work);
+  // Calls `handler` on the loop thread when the process gets the signal.
+  void on_signal(int number, std::function<void()> handler);
+  // The instant of this loop iteration: cheap.
+  Steady::time_point now() const { return now_; }
+
+  // Awaits an instant (coarse: up to one tick late, never early). Returns false when shut_down() cut it short.
+  class Sleep;
+  Sleep sleep_until(Steady::time_point when);
+  Sleep sleep_for(std::chrono::milliseconds span);
+
+  // Ends every pending wait, now and from now on, as if its deadline had passed: coroutines unwind by LinkError or `false`.
+  void shut_down();
+  bool shutting_down() const { return shutting_down_; }
+
+  event_base* base() { return base_; }
+  TimingWheel& wheel() { return wheel_; }
+  // After a deadline was added to the wheel: makes sure that the ticks run.
+  void arm();
+
+ private:
+  void refresh_clock();
+  void tick();
+  void run_posted();
+
+  event_base* base_ = nullptr;
+  TimingWheel wheel_;
+  Steady::time_point now_;
+  Steady::time_point origin_;
+  event* tick_event_ = nullptr;
+  bool ticking_ = false;
+  bool shutting_down_ = false;
+  std::vector<std::unique_ptr<struct SignalHandler>> signals_;
+  std::mutex posted_mutex_;
+  std::vector<std::function<void()>> posted_;
+  int wake_fd_ = -1;
+  event* wake_event_ = nullptr;
+  friend class Socket;
+  friend class Sleep;
+};
+
+// Wakes one coroutine when an instant passes or shut_down() is called.
+class Loop::Sleep {
+ public:
+  Sleep(Loop& loop, Steady::time_point when) : loop_(loop), when_(when) {}
+  bool await_ready() const { return loop_.shutting_down() || when_ <= loop_.now(); }
+  void await_suspend(std::coroutine_handle<> awaiter);
+  bool await_resume() const { return !loop_.shutting_down(); }
+
+ private:
+  struct Entry : TimingWheel::Entry {
+    std::coroutine_handle<> awaiter;
+    void expire() override { awaiter.resume(); }
+  };
+  Loop& loop_;
+  Steady::time_point when_;
+  Entry entry_;
+};
+
+// A non-blocking descriptor on a loop: one edge-triggered event for its whole life (libevent event_assign, no allocation). Owns the
+// descriptor. One coroutine waits at a time.
+class Socket {
+ public:
+  Socket(Loop& loop, int fd);
+  ~Socket();
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+
+  int fd() const { return fd_; }
+  Loop& loop() { return loop_; }
+  // The instant after which a wait gives up. Kept until changed; every later wait is bound by it.
+  void set_deadline(Steady::time_point when);
+
+  // co_await socket.readable(): true when it may be read, false when the deadline passed or the loop is shutting down. A spurious true
+  // is possible: try, and wait again on EAGAIN after calling drained_*.
+  class Wait;
+  Wait readable();
+  Wait writable();
+  void drained_read() { can_read_ = false; }    // recv said EAGAIN
+  void drained_write() { can_write_ = false; }  // send said EAGAIN
+
+ private:
+  struct Deadline : TimingWheel::Entry {
+    Socket* socket = nullptr;
+    void expire() override { socket->expired(); }
+  };
+  static void on_event(int fd, short what, void* self);
+  void expired();
+  void wake();
+
+  Loop& loop_;
+  int fd_;
+  event event_{};
+  Deadline deadline_;
+  Steady::time_point deadline_at_ = Steady::time_point::max();
+  std::coroutine_handle<> waiter_;
+  bool wants_read_ = false, wants_write_ = false;
+  bool can_read_ = false, can_write_ = false, timed_out_ = false;
+};
+
+class Socket::Wait {
+ public:
+  Wait(Socket& socket, bool read) : socket_(socket), read_(read) {}
+  bool await_ready() const;
+  void await_suspend(std::coroutine_handle<> awaiter);
+  bool await_resume() const { return !socket_.timed_out_; }
+
+ private:
+  Socket& socket_;
+  bool read_;
+};
+
+}  // namespace ajar

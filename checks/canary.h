@@ -1,0 +1,47 @@
+// Our own listener as a check sees it: where it can be reached, a token for a variant, and whether something proves that token.
+// Keys, listeners and the database stay in agent/.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "checks/ip_address.h"
+
+namespace ajar {
+
+enum class CanaryKind { tcp, udp, tls, smtp };
+inline constexpr CanaryKind kCanaryKinds[] = {CanaryKind::tcp, CanaryKind::udp, CanaryKind::tls, CanaryKind::smtp};
+std::string_view to_string(CanaryKind);
+
+// Whether a message may be sent for an accepted variant now.
+enum class Permit {
+  granted,         // and remembered: the token's arrival will be attributed, also after a restart
+  pending,         // a message of this class is on its way already
+  recently_sent,   // one was sent within message_interval; it did or did not arrive
+  canary_down,     // the canary's self-test fails: an arrival could not be seen
+  no_mail_domain,  // none is configured: mail cannot be proven
+};
+
+class Canary {
+ public:
+  virtual ~Canary() = default;
+
+  // The domain of our recipients and senders: the configured mail_domain, else the canary's host, else the agent's name.
+  virtual std::string mail_domain() const = 0;
+  // The name that resolves to the canary; empty when none is configured.
+  virtual std::string host() const = 0;
+  // Its addresses as tested servers reach them.
+  virtual std::vector<AddressPort> advertised(CanaryKind kind) const = 0;
+  // Whether its self-test of that kind succeeds now.
+  virtual bool up(CanaryKind kind) const = 0;
+
+  // A fresh token for one variant: lower-case base32, 32 characters, valid as mail local part and DNS label.
+  virtual std::string mint(const std::string& variant) = 0;
+  // True when `bytes` contain the proof of `token`: an HMAC that only the canary computes. An echo of the token is not a proof.
+  virtual bool proves(const std::string& token, std::string_view bytes) const = 0;
+  // Asks to send one message to token@mail_domain(). On `granted` the sending is recorded durably before this returns.
+  virtual Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) = 0;
+};
+
+}  // namespace ajar

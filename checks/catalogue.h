@@ -1,0 +1,31 @@
+// The table of checks: adding one is a line here and a file beside it.
+#pragma once
+
+#include <chrono>
+#include <span>
+#include <string_view>
+
+#include "checks/check.h"
+
+namespace ajar {
+
+struct Port {
+  std::uint16_t number = 0;
+  Transport transport = Transport::tcp;
+  bool tls = false;  // implicit TLS
+  friend auto operator<=>(const Port&, const Port&) = default;
+};
+
+struct CheckInfo {
+  std::string_view name;      // "smtp_relay": label, configuration, JSON
+  std::string_view question;  // "Would it carry a stranger's mail?"
+  std::span<const Port> default_ports;
+  bool on_by_default = true;
+  CheckFunction function = nullptr;
+};
+
+std::span<const CheckInfo> catalogue();
+// nullptr for an unknown name.
+const CheckInfo* find_check(std::string_view name);
+
+}  // namespace ajar

@@ -1,0 +1,160 @@
+// The seam: all that a check may do in the world. Buffers, limits and the transcript live here, once; sockets live behind it.
+#pragma once
+
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "checks/check.h"
+#include "checks/task.h"
+
+namespace ajar {
+
+// The peer is absent or incoherent. `reason` is one of nobody_listens, filtered, timeout, no_route, hung_up, tls_failed,
+// protocol_error, out_of_scope. Thrown by every awaited operation of Network and Link, caught by the check that can say more, else in
+// one place, by the runner.
+class LinkError : public std::exception {
+ public:
+  LinkError(Reason reason, std::string what) : reason_(reason), what_(std::move(what)) {}
+  Reason reason() const { return reason_; }
+  const char* what() const noexcept override { return what_.c_str(); }
+
+ private:
+  Reason reason_;
+  std::string what_;
+};
+
+// Printable ASCII is kept, every other byte becomes \xHH (backslash: \\); longer than `limit` bytes of input is cut with "…".
+// What a peer said passes here before it reaches a transcript, a log, a page or a label.
+std::string escape(std::string_view bytes, std::size_t limit = 512);
+
+// Evidence in RFC notation: "S: 220 mx.example.org", "C: EHLO probe.example.net", and "# …" for what happened. Bounded: past
+// kMaxLines or kMaxBytes the middle is dropped and said.
+class Transcript {
+ public:
+  static constexpr std::size_t kMaxLines = 600;
+  static constexpr std::size_t kMaxBytes = 64 * 1024;
+  void server(std::string_view line) { add("S: ", line); }
+  void client(std::string_view line) { add("C: ", line); }
+  void note(std::string_view line) { add("# ", line); }
+  const std::vector<std::string>& lines() const { return lines_; }
+
+ private:
+  void add(std::string_view prefix, std::string_view line);
+  std::vector<std::string> lines_;
+  std::size_t bytes_ = 0;
+  bool cut_ = false;
+};
+
+// One conversation. Not thread-safe; one operation at a time. Closing is destroying.
+class Link {
+ public:
+  static constexpr std::size_t kMaxLine = 4096;           // without CRLF; a longer one is a protocol_error
+  static constexpr std::size_t kMaxReceived = 256 * 1024; // bytes from the peer in one conversation; more is a protocol_error
+
+  explicit Link(Transcript& transcript) : transcript_(transcript) {}
+  virtual ~Link() = default;
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
+  // Sends `line` and CRLF. A CR or LF inside is a bug of ours: std::logic_error.
+  class Say;
+  Say say(std::string line);
+  // Sends bytes as they are; `as` is what the transcript shows (empty: the escaped bytes).
+  Say say_bytes(std::string bytes, std::string as = {});
+  // The next line without its CRLF or LF. A line that is here already does not suspend. LinkError: hung_up at end of stream, timeout
+  // on silence, protocol_error for an over-long line or too many bytes.
+  class Hear;
+  Hear hear();
+  // Exactly n bytes (n <= kMaxReceived).
+  Task<std::string> hear_bytes(std::size_t n);
+  // What is there, at least one byte, at most `max`; empty at end of stream.
+  Task<std::string> hear_some(std::size_t max = 4096);
+  // TLS from here on. LinkError tls_failed. Bytes received before are a protocol_error (RFC 3207 4.2).
+  Task<void> start_tls();
+  // Whether the peer sent bytes that nobody has heard yet: asked before a command, they would be an answer before the question.
+  bool unread();
+  bool tls() const { return tls_; }
+  Transcript& transcript() { return transcript_; }
+
+ protected:
+  // Appends at least one byte to `into` and returns how many; 0 at end of stream. LinkError.
+  virtual Task<std::size_t> read_some(std::string& into, std::size_t max) = 0;
+  // Sends all. LinkError.
+  virtual Task<void> write_all(std::string bytes) = 0;
+  // Sends what it can without waiting and returns how many bytes; write_all follows for the rest. LinkError.
+  virtual std::size_t write_now(std::string_view) { return 0; }
+  // Appends what has arrived, without waiting and without error.
+  virtual void read_now(std::string&, std::size_t) {}
+  virtual Task<void> handshake() = 0;
+
+ private:
+  friend class Say;
+  friend class Hear;
+  bool take_line(std::string& line);
+  Task<std::string> wait_for_line();
+  Task<void> fill();
+
+  Transcript& transcript_;
+  std::string in_;        // received, not yet heard from in_[start_]
+  std::size_t start_ = 0;
+  std::size_t searched_ = 0;  // no LF before this
+  std::size_t received_ = 0;
+  bool tls_ = false;
+};
+
+class Link::Say {
+ public:
+  Say(Link& link, std::string bytes) : link_(link), bytes_(std::move(bytes)) {}
+  bool await_ready() {
+    bytes_.erase(0, link_.write_now(bytes_));
+    return bytes_.empty();
+  }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) {
+    slow_ = link_.write_all(std::move(bytes_));
+    return slow_->await_suspend(awaiter);
+  }
+  void await_resume() {
+    if (slow_) slow_->await_resume();
+  }
+
+ private:
+  Link& link_;
+  std::string bytes_;
+  std::optional<Task<void>> slow_;
+};
+
+class Link::Hear {
+ public:
+  explicit Hear(Link& link) : link_(link) {}
+  bool await_ready() { return link_.take_line(line_); }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) {
+    slow_ = link_.wait_for_line();
+    return slow_->await_suspend(awaiter);
+  }
+  std::string await_resume() { return slow_ ? slow_->await_resume() : std::move(line_); }
+
+ private:
+  Link& link_;
+  std::string line_;
+  std::optional<Task<std::string>> slow_;
+};
+
+// What a check may do in the world. One per probe.
+class Network {
+ public:
+  virtual ~Network() = default;
+  // Connects to the subject's own endpoint (the only place a check may connect to); TLS first when `tls` is implicit. LinkError.
+  virtual Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) = 0;
+  Transcript& transcript() { return transcript_; }
+
+ protected:
+  Transcript transcript_;
+};
+
+}  // namespace ajar

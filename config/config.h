@@ -1,0 +1,143 @@
+// What the operator writes, as plain structs, and the loader. Every error has file:line:column, what is wrong and what to write; all
+// are reported at once.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "checks/catalogue.h"
+#include "checks/ip_address.h"
+
+namespace ajar {
+
+using Duration = std::chrono::milliseconds;
+
+struct AgentConfig {
+  std::string name;     // EHLO name; default: this machine's host name
+  std::string contact;  // "mailto:sre@example.net"
+  std::string vantage = "default";
+  std::vector<IpAddress> source_addresses;
+  Duration interval = std::chrono::hours(1);
+  Duration full_matrix_interval = std::chrono::hours(24);
+  Duration retry_interval = std::chrono::minutes(5);
+  Duration connect_timeout = std::chrono::seconds(5);
+  Duration reply_timeout = std::chrono::seconds(60);
+  Duration probe_timeout = std::chrono::minutes(10);
+  unsigned concurrency = 1000;
+  unsigned connections_per_second = 500;
+  unsigned per_address = 1;
+  unsigned threads = 1;
+  std::string state = "ajar.db";  // path, relative to the configuration file's folder
+  friend bool operator==(const AgentConfig&, const AgentConfig&) = default;
+};
+
+struct LogConfig {
+  std::string level = "info";   // trace debug info warn error
+  std::string format = "text";  // text | json
+  friend bool operator==(const LogConfig&, const LogConfig&) = default;
+};
+
+struct WebConfig {
+  std::vector<std::string> listen = {"127.0.0.1:9925"};  // "host:port", "[v6]:port", ":port"
+  std::string external_url;
+  std::string config_file;
+  friend bool operator==(const WebConfig&, const WebConfig&) = default;
+};
+
+struct MetricsConfig {
+  std::string detail = "auto";  // results | targets | auto
+  friend bool operator==(const MetricsConfig&, const MetricsConfig&) = default;
+};
+
+struct CanaryConfig {
+  std::vector<AddressPort> listen_tcp, listen_udp, listen_tls, listen_smtp;
+  std::vector<AddressPort> advertise_tcp, advertise_udp, advertise_tls, advertise_smtp;
+  std::string host;
+  std::string mail_domain;
+  std::string secret_file = "canary.secret";  // path, relative to the configuration file's folder
+  std::string remote;
+  Duration delivery_timeout = std::chrono::minutes(15);
+  Duration token_retention = std::chrono::hours(24 * 5);
+  Duration message_interval = std::chrono::hours(24);
+  friend bool operator==(const CanaryConfig&, const CanaryConfig&) = default;
+};
+
+// Exactly one of the four is set.
+struct TargetPlace {
+  std::string host;
+  std::optional<IpAddress> address;
+  std::optional<Cidr> network;
+  std::string mx_of;
+  friend bool operator==(const TargetPlace&, const TargetPlace&) = default;
+};
+
+struct TargetConfig {
+  std::string name;
+  TargetPlace place;
+  std::vector<std::string> mail_domains;
+  std::vector<std::string> control_recipients;
+  std::vector<std::string> checks;                    // resolved: never empty unless written as []
+  std::map<std::string, std::vector<Port>> ports;     // by check: only what was written; others take the catalogue's
+  std::map<std::string, Duration> intervals;          // by check: only what was written
+  std::string owner;
+  std::map<std::string, std::string> labels;
+  bool paused = false;
+  friend bool operator==(const TargetConfig&, const TargetConfig&) = default;
+};
+
+struct ExemptionConfig {
+  std::string target;
+  std::string check;
+  std::chrono::sys_days until;  // last day of validity, UTC
+  std::string who;
+  std::string why;
+  friend bool operator==(const ExemptionConfig&, const ExemptionConfig&) = default;
+};
+
+struct Config {
+  std::string file;  // as given; empty for one made by `ajar check --scope`
+  std::vector<Cidr> scope;
+  AgentConfig agent;
+  LogConfig log;
+  WebConfig web;
+  MetricsConfig metrics;
+  CanaryConfig canary;
+  std::vector<TargetConfig> targets;
+  std::vector<ExemptionConfig> exemptions;
+
+  // The interval of one check of one target.
+  Duration interval(const TargetConfig& target, const std::string& check) const;
+  // The ports of one check of one target.
+  std::vector<Port> ports(const TargetConfig& target, const std::string& check) const;
+  const TargetConfig* find_target(std::string_view name) const;
+  // A path of the file, made relative to the configuration file's folder.
+  std::string path(const std::string& written) const;
+  friend bool operator==(const Config&, const Config&) = default;
+};
+
+struct ConfigError {
+  std::string file;
+  unsigned line = 0, column = 0;  // 0: no place in the file
+  std::string message;            // "unknown key `scop`: did you mean `scope`?"
+  std::string to_string() const;  // "ajar.toml:3:1: unknown key …"
+};
+
+// The whole configuration, or every error in it (in order of appearance).
+std::variant<Config, std::vector<ConfigError>> load_config(const std::string& file);
+std::variant<Config, std::vector<ConfigError>> parse_config(std::string_view text, const std::string& file);
+
+// "500ms", "30s", "1h30m", "7d"; nullopt for anything else, overflow, or under 100ms.
+std::optional<Duration> parse_duration(std::string_view text);
+std::string format_duration(Duration duration);  // the shortest form that parses back: "1h30m"
+// "25", "465/tls", "3478/udp", "3478/tcp".
+std::optional<Port> parse_port(std::string_view text);
+std::string format_port(const Port& port);
+// The closest of `words` to `word`, when near enough to be a typing error.
+std::optional<std::string> did_you_mean(std::string_view word, const std::vector<std::string>& words);
+
+}  // namespace ajar
