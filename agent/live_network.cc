@@ -198,6 +198,8 @@ Task<void> LiveLink::write_all(std::string bytes) {
       continue;
     }
     if (errno == EINTR) continue;
+    // Gone: what it said before it went is still to be heard, and the next read says how it ended.
+    if (errno == EPIPE || errno == ECONNRESET) co_return;
     if (errno != EAGAIN) throw failed(errno);
     socket_.drained_write();
     const bool ready = co_await socket_.writable();
@@ -342,7 +344,7 @@ Task<void> LiveLink::connected(Steady::time_point by) {
   int error = 0;
   socklen_t length = sizeof error;
   getsockopt(socket_.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
-  if (error != 0) throw LinkError(reason_of(error), text_of(error));
+  if (error != 0) throw failed(error);
 }
 
 Listener::Listener(Loop& loop, const AddressPort& address, std::function<void(int, AddressPort)> accepted)

@@ -40,9 +40,15 @@ Loop::~Loop() {
   event_base_free(base_);
 }
 
-void Loop::run() { event_base_loop(base_, EVLOOP_NO_EXIT_ON_EMPTY); }
+void Loop::run() {
+  if (!stopped_) event_base_loop(base_, EVLOOP_NO_EXIT_ON_EMPTY);
+  stopped_ = false;
+}
 
-void Loop::stop() { event_base_loopbreak(base_); }
+void Loop::stop() {
+  stopped_ = true;
+  event_base_loopbreak(base_);
+}
 
 void Loop::post(std::function<void()> work) {
   {

@@ -26,7 +26,7 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  void run();   // until stop()
+  void run();   // until stop(), also one that came before
   void stop();  // loop thread; from another: post([&]{ loop.stop(); })
   // Runs `work` on the loop thread soon. Thread-safe.
   void post(std::function<void()> work);
@@ -61,6 +61,7 @@ class Loop {
   event* tick_event_ = nullptr;
   bool ticking_ = false;
   bool shutting_down_ = false;
+  bool stopped_ = false;
   std::vector<std::unique_ptr<Signal>> signals_;
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;

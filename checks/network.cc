@@ -139,7 +139,12 @@ bool Link::unread() {
 }
 
 Task<void> Link::start_tls() {
-  if (unread()) throw LinkError(Reason::protocol_error, "bytes before the TLS handshake");  // RFC 3207 4.2, CVE-2011-0411
+  const bool implicit = received_ == 0;
+  if (unread()) {
+    transcript_.server(std::string_view(in_).substr(start_));
+    if (implicit) throw LinkError(Reason::tls_failed, "it speaks without TLS");
+    throw LinkError(Reason::protocol_error, "bytes before the TLS handshake");  // RFC 3207 4.2, CVE-2011-0411
+  }
   begin_wait();
   co_await handshake();
   tls_ = true;

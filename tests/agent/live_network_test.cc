@@ -27,6 +27,7 @@ struct House {
   NetworkOptions options{{}, milliseconds(2000), milliseconds(2000), milliseconds(10000)};
   std::string outcome;
 
+  ~House() { loop.shut_down(); }  // what still waits unwinds
   LiveNetwork network() { return {loop, scope, gate, tls, options}; }
   void run(Task<void> client) {
     start(std::move(client), [this] { loop.stop(); });
