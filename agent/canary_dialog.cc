@@ -18,7 +18,7 @@ bool LineReader::take(Line& line) {
       if (line_.text.size() < limit_) {
         line_.text += byte;
       } else {
-        line_.cut = true;
+        ++line_.cut;
       }
     };
     if (cr_) put('\r');

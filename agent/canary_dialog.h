@@ -38,8 +38,8 @@ class LineReader {
  public:
   struct Line {
     std::string text;
-    bool cut = false;   // it was longer than the limit
-    bool crlf = false;  // it ended in CRLF, not in a bare LF
+    std::size_t cut = 0;  // bytes past the limit, dropped
+    bool crlf = false;    // it ended in CRLF, not in a bare LF
   };
   LineReader(Link& link, std::size_t limit) : link_(link), limit_(limit) {}
   // Takes a line that is here already, without waiting.

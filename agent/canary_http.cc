@@ -203,7 +203,7 @@ Task<bool> TcpSink::hear_head(Request& request) {
     }
     if (line.text.empty()) co_return true;
     bytes += line.text.size() + 2;
-    if (line.cut || bytes > kHttpMaxHead || count >= kMaxHeaders) {
+    if (line.cut > 0 || bytes > kHttpMaxHead || count >= kMaxHeaders) {
       refusal_ = "431 Request Header Fields Too Large";
       co_return true;
     }
@@ -303,7 +303,7 @@ Task<void> TcpSink::converse() {
     if (!line.text.empty()) break;
   }
   now_ = session_.now();
-  if (!line.cut) {
+  if (line.cut == 0) {
     std::optional<Request> request = parse_request_line(line.text);
     if (request) {
       co_await http(std::move(*request));

@@ -294,7 +294,7 @@ Task<void> SmtpSink::receive_message() {
     if (line.text == "." && line.crlf && after_crlf) break;
     after_crlf = line.crlf;
     if (!line.crlf) bare_lf = true;
-    size += line.text.size() + 2;
+    size += line.text.size() + line.cut + 2;
     if (line.text.empty()) in_headers = false;
     if (!in_headers) continue;
     const bool folded = line.text.front() == ' ' || line.text.front() == '\t';
@@ -375,7 +375,7 @@ Task<void> SmtpSink::converse() {
       reply_ = fmt::format("421 4.7.0 {} too many commands", session_.identity.mail_domain);
       next = Next::close;
     } else {
-      next = line.cut ? bad("500 5.5.2 line too long") : answer(line.text);
+      next = line.cut > 0 ? bad("500 5.5.2 line too long") : answer(line.text);
     }
     co_await send_reply();
     if (next == Next::close) co_return;
