@@ -442,7 +442,7 @@ Task<void> serve_smtp(Link& link, const CanarySession& session) {
   sink.over();
   if (!silent) co_return;
   try {
-    std::string last = "421 4.4.2 " + session.identity.mail_domain + " idle too long\r\n";
+    std::string last = "421 4.4.2 " + session.identity.mail_domain + " closing the connection\r\n";
     co_await link.say_bytes(std::move(last));
   } catch (const LinkError&) {
     co_return;  // gone
