@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "agent/accept.h"
+
 namespace ajar {
 namespace {
 
@@ -54,34 +56,6 @@ std::string bound_text(double bound) {
   return text.find_first_not_of("-0123456789") == std::string::npos ? text + ".0" : text;
 }
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
-// Takes what stands before the next `separator` from `text`.
-std::string_view take(std::string_view& text, char separator) {
-  const std::size_t end = text.find(separator);
-  const std::string_view part = text.substr(0, end);
-  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  return trim(part);
-}
-
-// "0", "0.5", "1.000" as thousandths (RFC 9110 12.4.2); anything else is 0.
-int parse_quality(std::string_view text) {
-  if (text.empty() || text.size() > 5 || (text[0] != '0' && text[0] != '1')) return 0;
-  int value = (text[0] - '0') * 1000;
-  if (text.size() > 1 && text[1] != '.') return 0;
-  int unit = 100;
-  for (const char c : text.substr(std::min<std::size_t>(2, text.size()))) {
-    if (c < '0' || c > '9') return 0;
-    value += (c - '0') * unit;
-    unit /= 10;
-  }
-  return std::min(value, 1000);
-}
-
 }  // namespace
 
 Exposition::Exposition(Format format, Sink sink) : format_(format), sink_(std::move(sink)) { buffer_.reserve(kChunk + 4096); }
@@ -94,20 +68,10 @@ std::string_view Exposition::content_type(Format format) {
 Exposition::Format Exposition::negotiate(std::string_view accept) {
   int openmetrics = 0;
   int text = 0;
-  while (!accept.empty()) {
-    std::string_view range = take(accept, ',');
-    const std::string_view type = take(range, ';');
-    int quality = 1000;
-    std::string_view version;
-    while (!range.empty()) {
-      std::string_view value = take(range, ';');
-      const std::string_view key = take(value, '=');
-      if (key == "q") quality = parse_quality(trim(value));
-      if (key == "version") version = trim(value);
-    }
-    const bool spoken = version.empty() || version == "1.0.0" || version == "0.0.1";
-    if (type == "application/openmetrics-text" && spoken) openmetrics = std::max(openmetrics, quality);
-    if (type == "text/plain") text = std::max(text, quality);
+  for (const AcceptItem& item : parse_accept(accept)) {
+    const bool spoken = item.version.empty() || item.version == "1.0.0" || item.version == "0.0.1";
+    if (item.name == "application/openmetrics-text" && spoken) openmetrics = std::max(openmetrics, item.quality);
+    if (item.name == "text/plain") text = std::max(text, item.quality);
   }
   return openmetrics > 0 && openmetrics >= text ? Format::openmetrics : Format::text;
 }
