@@ -22,7 +22,7 @@
 //
 // One visit is one result now; the results of one endpoint are separate visits, one after the other by per_address.
 //
-// Costs: O(log n) a step; about 90 bytes a result, measured by a million of them in the test. Loop thread only.
+// Costs: O(log n) a step; about 90 bytes a result (measured with a million). Loop thread only.
 #pragma once
 
 #include <chrono>
