@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# speaks_of_itself.sh [ROOT]: the project speaks of itself alone. Fails where a file names somebody's folders (/home/…, /root/…,
-# /tmp/wt/… and the like) or an issue by its number, which a reader of the repository cannot follow; or carries a merge's markers.
+# speaks_of_itself.sh [ROOT]: the project speaks of itself alone. Fails where a file names the folders of one workplace or an issue by its
+# number, which a reader of the repository cannot follow; or carries the markers of a merge.
 set -euo pipefail
 cd "${1:-$(dirname "$0")/../..}"
 # Written in pieces, so that this file does not find itself.
