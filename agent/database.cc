@@ -43,8 +43,8 @@ FileLock::FileLock(const std::string& path) {
     ::close(fd_);
     if (error != EWOULDBLOCK) throw LedgerError(fmt::format("{}: cannot be locked: {}", name, std::strerror(error)));
     pid[std::strcspn(pid, "\n")] = '\0';
-    throw LedgerError(fmt::format("{}: locked by another agent (pid {}); stop it or give this one another `state`", path,
-                                  read ? pid : "unknown"));
+    throw LedgerLocked(fmt::format("{}: locked by another agent (pid {}); stop it or give this one another `state`", path,
+                                   read ? pid : "unknown"));
   }
   // For the message above only: a full disk may refuse it.
   const std::string own = std::to_string(::getpid()) + "\n";

@@ -235,7 +235,9 @@ SiteReply Site::internal(const SiteRequest& request) const {
                    .auth = request.auth,
                    .body = request.body};
   ApiReply answered = state_.internal_api(asked);
-  return reply(answered.status, std::move(answered.body), answered.content_type);
+  SiteReply made = reply(answered.status, std::move(answered.body), answered.content_type);
+  if (!answered.auth.empty()) made.headers.emplace_back("Ajar-Auth", answered.auth);
+  return made;
 }
 
 SiteReply Site::get(const SiteRequest& request) {
