@@ -2,9 +2,12 @@
 #include "checks/smtp_relay.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -110,6 +113,19 @@ void expect_finding(const Script& script, const Finding& finding, const FixedCan
   }
 }
 
+// AJAR_SEED_DIR=tests/fuzz/corpus/smtp_relay: what the server said becomes a seed of the fuzzer.
+void write_seed(const std::string& name, const Subject& subject, const Transcript& transcript) {
+  const char* folder = std::getenv("AJAR_SEED_DIR");
+  if (folder == nullptr) return;
+  std::string seed(1, subject.full_matrix ? '2' : '0');
+  bool first = true;
+  for (const std::string& line : transcript.lines()) {
+    if (line.rfind("# connect", 0) == 0 && !std::exchange(first, false)) seed += "\x02\n";
+    if (line.rfind("S: ", 0) == 0) seed += line.substr(3) + "\r\n";
+  }
+  std::ofstream(std::string(folder) + "/" + name, std::ios::binary) << seed;
+}
+
 class SmtpRelayTranscript : public testing::TestWithParam<std::string> {};
 
 TEST_P(SmtpRelayTranscript, GivesItsVerdict) {
@@ -130,6 +146,7 @@ TEST_P(SmtpRelayTranscript, GivesItsVerdict) {
   if (const std::string dials = script.first("connections"); !dials.empty()) {
     EXPECT_EQ(std::to_string(network.dials()), dials);
   }
+  write_seed(std::filesystem::path(GetParam()).stem().string(), subject, network.transcript());
   if (HasFailure()) ADD_FAILURE() << whole(network.transcript());
 }
 
