@@ -268,13 +268,11 @@ std::string target_facts(const TargetView& target) {
   const TargetConfig& config = target.config;
   std::string out = "<dl>";
   out += fact(config.place.mx_of.empty() ? "Place" : "MX of", html(place_text(config.place)));
-  std::vector<std::string> addresses;
-  for (const IpAddress& address : target.addresses) {
-    if (addresses.size() == 64) {
-      addresses.push_back(fmt::format("and {} more", target.addresses.size() - addresses.size()));
-      break;
-    }
-    addresses.push_back(address.to_string());
+  std::vector<std::string> addresses = target.addresses;
+  constexpr std::size_t kMost = 64;
+  if (addresses.size() > kMost) {
+    addresses.resize(kMost);
+    addresses.push_back(fmt::format("and {} more", target.addresses.size() - kMost));
   }
   out += fact("Addresses", addresses.empty() ? "<span class=dim>none known</span>" : html(join(addresses, ", ")));
   if (!config.owner.empty()) out += fact("Owner", html(config.owner));
