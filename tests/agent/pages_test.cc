@@ -65,7 +65,7 @@ TEST(Pages, TheOverviewBeginsWithWhatIsOpen) {
   Site site(agent.web_state());
   const std::string text = get(site, "/");
   expect_well_formed(text);
-  EXPECT_THAT(text, HasSubstr("<h1>1 proven open (1 exempt)</h1>"));
+  EXPECT_THAT(text, HasSubstr("<h1>1 proven open, 1 exempt</h1>"));
   EXPECT_THAT(text, HasSubstr("<a href=\"/targets/mx1\">mx1</a>"));
   EXPECT_THAT(text, HasSubstr("203.0.113.5:25/tcp"));
   EXPECT_THAT(text, HasSubstr("2026-01-02 02:59:05 UTC"));
@@ -132,7 +132,7 @@ TEST(Pages, ATargetShowsItsEvidence) {
   expect_well_formed(text);
   EXPECT_THAT(text, HasSubstr("<span class=\"badge open\">open</span>"));
   EXPECT_THAT(text, HasSubstr("Latest probe</h3>"));
-  EXPECT_THAT(text, HasSubstr("one probe said closed; to be confirmed"));
+  EXPECT_THAT(text, HasSubstr("One later probe said closed; a second one must confirm it."));
   EXPECT_THAT(text, HasSubstr("forged_local/plain"));
   EXPECT_THAT(text, HasSubstr("RCPT TO:&lt;&lt;token&gt;@canary.example.net&gt;"));
   EXPECT_THAT(text, HasSubstr("203.0.113.77"));
