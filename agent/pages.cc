@@ -181,10 +181,10 @@ std::string exposure_table(const std::vector<ExposureView>& exposures, Time now)
     if (view.exempt) state += " <span class=tag>exempt</span>";
     rows.push_back({state, target_link(exposure.key.target), html(exposure.key.check), html(endpoint_text(exposure.key)),
                     html(exposure.owner), html(to_string(exposure.reason)), when(exposure.first_seen, now),
-                    exposure.closed ? when(exposure.closed, now) : when(exposure.last_confirmed, now),
+                    exposure.closed ? "ended " + when(exposure.closed, now) : when(exposure.last_confirmed, now),
                     case_link(exposure.id, "case")});
   }
-  return table({"State", "Target", "Check", "Endpoint", "Owner", "Reason", "Since", "Last confirmed or ended", ""}, rows);
+  return table({"State", "Target", "Check", "Endpoint", "Owner", "Reason", "Since", "Last yes", ""}, rows);
 }
 
 // "2 open and 1 accepted": the sentence that the page begins with.
@@ -272,7 +272,7 @@ std::vector<std::string> result_row(const ResultView& view, Time now) {
           html(endpoint_text(state.key)),
           why,
           last,
-          when(state.due, now),
+          state.due != Time{} && state.due < now ? fmt::format("overdue: {}", when(state.due, now)) : when(state.due, now),
           (state.case_id ? case_link(*state.case_id, "case") + " · " : "") + evidence_link};
 }
 
