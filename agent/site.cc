@@ -513,12 +513,10 @@ SiteReply Site::api_targets(const SiteRequest& request) const {
   DataArray data;
   for (const TargetView& view : state_.targets()) {
     const TargetConfig& config = view.config;
-    std::vector<std::string> addresses;
-    for (const IpAddress& address : view.addresses) addresses.push_back(address.to_string());
     const auto level = worst.find(config.name);
-    Json object = {{"kind", "target"},       {"name", config.name},   {"host", place_text(config.place)},
-                   {"addresses", addresses}, {"owner", config.owner}, {"labels", Json::object()},
-                   {"checks", config.checks}};
+    Json object = {
+        {"kind", "target"},      {"name", config.name},      {"host", place_text(config.place)}, {"addresses", view.addresses},
+        {"owner", config.owner}, {"labels", Json::object()}, {"checks", config.checks}};
     for (const auto& [key, value] : config.labels) object["labels"][key] = value;
     object["level"] = level == worst.end() ? Json(nullptr) : Json(static_cast<int>(level->second));
     object["paused"] = config.paused;
