@@ -4,8 +4,10 @@
 #include <openssl/ssl.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/loop.h"
@@ -13,6 +15,21 @@
 #include "checks/network.h"
 
 namespace ajar {
+
+// Closes what it holds.
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(other.release()) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
+  ~FileDescriptor();
+  int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_ = -1;
+};
 
 // The client side's TLS settings, shared by all probes: TLS 1.0 and up, every cipher (@SECLEVEL=0), no verification, because a server
 // with old TLS must still be asked. Never used for anything but probes.
@@ -37,6 +54,8 @@ class LiveLink : public Link {
            Steady::time_point until, std::string sni = {});
   ~LiveLink() override;
   int fd() const { return socket_.fd(); }
+  // Awaits the end of a connect() under way; LinkError with its cause.
+  Task<void> connected(Steady::time_point by);
   void set_reply_timeout(std::chrono::milliseconds timeout) { reply_timeout_ = timeout; }
   // Closes with RST instead of FIN: only for simulated servers.
   void reset();
@@ -54,8 +73,11 @@ class LiveLink : public Link {
   struct Free {
     void operator()(SSL* ssl) const { SSL_free(ssl); }
   };
-  void arm();  // a new wait for the peer begins
-  Task<void> wait_for(int ssl_error);
+  void begin_wait() override;
+  LinkError gave_up() const;
+  LinkError failed(int error) const;
+  // Waits until the TLS call that gave `result` may be tried again; LinkError when it cannot. False: the peer ended the stream.
+  Task<bool> wait_for_tls(int result);
 
   Socket socket_;
   Side side_;
@@ -96,6 +118,9 @@ class LiveNetwork : public Network {
   const std::string& source_address() const { return source_address_; }
 
  private:
+  Task<int> connect_to(AddressPort place);  // a socket whose connect() is under way; the caller owns it
+  void bind_source(int fd, const IpAddress& destination);
+
   Loop& loop_;
   const Scope& scope_;
   ConnectGate& gate_;
@@ -122,7 +147,8 @@ class Listener {
   Loop& loop_;
   AddressPort address_;
   std::function<void(int, AddressPort)> accepted_;
-  int fd_ = -1;
+  FileDescriptor spare_;  // given up for a moment when the process has no descriptor left
+  FileDescriptor fd_;
   event event_{};
 };
 

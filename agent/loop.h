@@ -15,8 +15,6 @@
 #include "agent/timing_wheel.h"
 #include "checks/task.h"
 
-struct event_base;
-
 namespace ajar {
 
 using Steady = std::chrono::steady_clock;
@@ -28,48 +26,47 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  void run();   // until stop()
+  void run();   // until stop(), also one that came before
   void stop();  // loop thread; from another: post([&]{ loop.stop(); })
   // Runs `work` on the loop thread soon. Thread-safe.
   void post(std::function<void()> work);
   // Calls `handler` on the loop thread when the process gets the signal.
   void on_signal(int number, std::function<void()> handler);
-  // The instant of this loop iteration: cheap.
-  Steady::time_point now() const { return now_; }
+  Steady::time_point now() const { return Steady::now(); }
 
   // Awaits an instant (coarse: up to one tick late, never early). Returns false when shut_down() cut it short.
   class Sleep;
   Sleep sleep_until(Steady::time_point when);
   Sleep sleep_for(std::chrono::milliseconds span);
 
-  // Ends every pending wait, now and from now on, as if its deadline had passed: coroutines unwind by LinkError or `false`.
+  // Ends every pending wait, now and from now on, as if its deadline had passed: coroutines unwind by LinkError or `false`. Called
+  // from the loop itself (a signal handler, a posted function), never from a coroutine that is being resumed by a wait.
   void shut_down();
   bool shutting_down() const { return shutting_down_; }
 
   event_base* base() { return base_; }
-  TimingWheel& wheel() { return wheel_; }
-  // After a deadline was added to the wheel: makes sure that the ticks run.
-  void arm();
+  // Puts a deadline on the wheel: it expires at `when`, up to one tick later.
+  void add_deadline(TimingWheel::Entry& entry, Steady::time_point when);
 
  private:
-  void refresh_clock();
+  static constexpr std::chrono::milliseconds kTick{20};
+  struct Signal;
+  std::uint64_t tick_at(Steady::time_point when) const;  // the first tick that is not before `when`
   void tick();
   void run_posted();
 
   event_base* base_ = nullptr;
   TimingWheel wheel_;
-  Steady::time_point now_;
   Steady::time_point origin_;
   event* tick_event_ = nullptr;
   bool ticking_ = false;
   bool shutting_down_ = false;
-  std::vector<std::unique_ptr<struct SignalHandler>> signals_;
+  bool stopped_ = false;
+  std::vector<std::unique_ptr<Signal>> signals_;
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;
   int wake_fd_ = -1;
   event* wake_event_ = nullptr;
-  friend class Socket;
-  friend class Sleep;
 };
 
 // Wakes one coroutine when an instant passes or shut_down() is called.
@@ -105,12 +102,13 @@ class Socket {
   void set_deadline(Steady::time_point when);
 
   // co_await socket.readable(): true when it may be read, false when the deadline passed or the loop is shutting down. A spurious true
-  // is possible: try, and wait again on EAGAIN after calling drained_*.
+  // is possible: try, and wait again on EAGAIN after calling drained_*. Edge-triggered: without drained_* it is true at once.
   class Wait;
   Wait readable();
   Wait writable();
   void drained_read() { can_read_ = false; }    // recv said EAGAIN
   void drained_write() { can_write_ = false; }  // send said EAGAIN
+  bool stopping() const { return loop_.shutting_down(); }
 
  private:
   struct Deadline : TimingWheel::Entry {
@@ -126,6 +124,7 @@ class Socket {
   event event_{};
   Deadline deadline_;
   Steady::time_point deadline_at_ = Steady::time_point::max();
+  Steady::time_point entry_at_{};  // where deadline_ sits on the wheel
   std::coroutine_handle<> waiter_;
   bool wants_read_ = false, wants_write_ = false;
   bool can_read_ = false, can_write_ = false, timed_out_ = false;

@@ -92,6 +92,8 @@ class Link {
   // Appends what has arrived, without waiting and without error.
   virtual void read_now(std::string&, std::size_t) {}
   virtual Task<void> handshake() = 0;
+  // A new answer is awaited: its deadline begins.
+  virtual void begin_wait() {}
 
  private:
   friend class Say;

@@ -1,0 +1,390 @@
+#include "agent/live_network.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include <fmt/chrono.h>
+
+namespace ajar {
+namespace {
+
+socklen_t fill_sockaddr(const AddressPort& from, sockaddr_storage& to) {
+  std::memset(&to, 0, sizeof to);
+  const auto bytes = from.address.bytes();
+  if (from.address.is_v4()) {
+    auto& in = reinterpret_cast<sockaddr_in&>(to);
+    in.sin_family = AF_INET;
+    in.sin_port = htons(from.port);
+    std::memcpy(&in.sin_addr, bytes.data(), bytes.size());
+    return sizeof in;
+  }
+  auto& in6 = reinterpret_cast<sockaddr_in6&>(to);
+  in6.sin6_family = AF_INET6;
+  in6.sin6_port = htons(from.port);
+  std::memcpy(&in6.sin6_addr, bytes.data(), bytes.size());
+  return sizeof in6;
+}
+
+AddressPort from_sockaddr(const sockaddr_storage& from) {
+  if (from.ss_family == AF_INET) {
+    const auto& in = reinterpret_cast<const sockaddr_in&>(from);
+    std::array<std::uint8_t, 4> bytes{};
+    std::memcpy(bytes.data(), &in.sin_addr, bytes.size());
+    return {IpAddress::v4(bytes), ntohs(in.sin_port)};
+  }
+  const auto& in6 = reinterpret_cast<const sockaddr_in6&>(from);
+  std::array<std::uint8_t, 16> bytes{};
+  std::memcpy(bytes.data(), &in6.sin6_addr, bytes.size());
+  return {IpAddress::v6(bytes), ntohs(in6.sin6_port)};
+}
+
+Reason reason_of(int error) {
+  switch (error) {
+    case ECONNREFUSED: return Reason::nobody_listens;
+    case ETIMEDOUT: return Reason::timeout;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EACCES:
+    case EPERM:
+    case ENETDOWN:
+    case EHOSTDOWN: return Reason::no_route;
+    case ECONNRESET:
+    case EPIPE:
+    case ECONNABORTED: return Reason::hung_up;
+    default: return Reason::internal_error;
+  }
+}
+
+std::string text_of(int error) { return std::generic_category().message(error); }
+
+std::string tls_error() {
+  const unsigned long code = ERR_peek_last_error();
+  const char* const reason = code == 0 ? nullptr : ERR_reason_error_string(code);
+  ERR_clear_error();
+  return reason == nullptr ? "the peer closed the connection" : reason;
+}
+
+// What one recv can bring; copied out at once, so that a connection at rest holds no buffer.
+thread_local std::array<char, 16384> receive_buffer;
+
+}  // namespace
+
+FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+FileDescriptor::~FileDescriptor() {
+  if (fd_ >= 0) close(fd_);
+}
+
+ProbeTls::ProbeTls() : context_(SSL_CTX_new(TLS_client_method())) {
+  SSL_CTX_set_min_proto_version(context_.get(), TLS1_VERSION);
+  SSL_CTX_set_cipher_list(context_.get(), "ALL:@SECLEVEL=0");
+  SSL_CTX_set_options(context_.get(), SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_mode(context_.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_verify(context_.get(), SSL_VERIFY_NONE, nullptr);
+}
+
+LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
+                   Steady::time_point until, std::string sni)
+    : Link(transcript), socket_(loop, fd), side_(side), context_(tls), reply_timeout_(reply_timeout), until_(until), sni_(std::move(sni)) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  begin_wait();
+}
+
+LiveLink::~LiveLink() {
+  if (!ssl_) return;
+  if (SSL_is_init_finished(ssl_.get()) == 1) SSL_shutdown(ssl_.get());
+  SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);  // else the session could not be resumed
+  ERR_clear_error();
+}
+
+void LiveLink::begin_wait() { socket_.set_deadline(std::min(Steady::now() + reply_timeout_, until_)); }
+
+LinkError LiveLink::gave_up() const {
+  if (socket_.stopping()) return {Reason::timeout, "interrupted: the agent is stopping"};
+  if (Steady::now() >= until_) return {Reason::timeout, "the time for the whole probe is over"};
+  return {Reason::timeout, fmt::format("no answer within {}", reply_timeout_)};
+}
+
+LinkError LiveLink::failed(int error) const {
+  if (error == ECONNRESET) return {Reason::hung_up, "the peer reset the connection"};
+  return {reason_of(error), text_of(error)};
+}
+
+Task<std::size_t> LiveLink::read_some(std::string& into, std::size_t max) {
+  max = std::min(max, receive_buffer.size());
+  for (;;) {
+    if (ssl_) {
+      const int got = SSL_read(ssl_.get(), receive_buffer.data(), static_cast<int>(max));
+      if (got > 0) {
+        into.append(receive_buffer.data(), static_cast<std::size_t>(got));
+        co_return static_cast<std::size_t>(got);
+      }
+      const bool again = co_await wait_for_tls(got);
+      if (!again) co_return 0;
+      continue;
+    }
+    // Edge-triggered: nothing can be there before the event says so.
+    const bool ready = co_await socket_.readable();
+    if (!ready) throw gave_up();
+    const ssize_t got = recv(socket_.fd(), receive_buffer.data(), max, 0);
+    if (got >= 0) {
+      if (got > 0 && static_cast<std::size_t>(got) < max) socket_.drained_read();
+      into.append(receive_buffer.data(), static_cast<std::size_t>(got));
+      co_return static_cast<std::size_t>(got);
+    }
+    if (errno == EAGAIN || errno == EINTR) {
+      if (errno == EAGAIN) socket_.drained_read();
+    } else {
+      const int error = errno;
+      if (error == ECONNRESET) transcript().note("the peer reset the connection");
+      throw failed(error);
+    }
+  }
+}
+
+void LiveLink::read_now(std::string& into, std::size_t max) {
+  max = std::min(max, receive_buffer.size());
+  ssize_t got = 0;
+  if (ssl_) {
+    got = SSL_read(ssl_.get(), receive_buffer.data(), static_cast<int>(max));
+    ERR_clear_error();
+  } else {
+    got = recv(socket_.fd(), receive_buffer.data(), max, MSG_DONTWAIT);
+  }
+  if (got > 0) into.append(receive_buffer.data(), static_cast<std::size_t>(got));
+}
+
+std::size_t LiveLink::write_now(std::string_view bytes) {
+  if (ssl_) {
+    const int sent = SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()));
+    ERR_clear_error();
+    return sent > 0 ? static_cast<std::size_t>(sent) : 0;
+  }
+  const ssize_t sent = send(socket_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  return sent > 0 ? static_cast<std::size_t>(sent) : 0;
+}
+
+Task<void> LiveLink::write_all(std::string bytes) {
+  begin_wait();
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    if (ssl_) {
+      const int sent = SSL_write(ssl_.get(), bytes.data() + done, static_cast<int>(bytes.size() - done));
+      if (sent > 0) {
+        done += static_cast<std::size_t>(sent);
+        continue;
+      }
+      const bool again = co_await wait_for_tls(sent);
+      if (!again) throw LinkError(Reason::hung_up, "the peer closed the connection");
+      continue;
+    }
+    const ssize_t sent = send(socket_.fd(), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
+    if (sent >= 0) {
+      done += static_cast<std::size_t>(sent);
+      continue;
+    }
+    if (errno == EINTR) continue;
+    // Gone: what it said before it went is still to be heard, and the next read says how it ended.
+    if (errno == EPIPE || errno == ECONNRESET) co_return;
+    if (errno != EAGAIN) throw failed(errno);
+    socket_.drained_write();
+    const bool ready = co_await socket_.writable();
+    if (!ready) throw gave_up();
+  }
+}
+
+Task<bool> LiveLink::wait_for_tls(int result) {
+  const int saved = errno;
+  switch (SSL_get_error(ssl_.get(), result)) {
+    case SSL_ERROR_WANT_READ: {
+      socket_.drained_read();
+      const bool ready = co_await socket_.readable();
+      if (!ready) throw gave_up();
+      co_return true;
+    }
+    case SSL_ERROR_WANT_WRITE: {
+      socket_.drained_write();
+      const bool ready = co_await socket_.writable();
+      if (!ready) throw gave_up();
+      co_return true;
+    }
+    case SSL_ERROR_ZERO_RETURN: co_return false;
+    case SSL_ERROR_SYSCALL:
+      if (saved != 0 && result < 0) throw failed(saved);
+      co_return false;
+    default: throw LinkError(Reason::tls_failed, tls_error());
+  }
+}
+
+Task<void> LiveLink::handshake() {
+  if (context_ == nullptr) throw LinkError(Reason::tls_failed, "no TLS on this side");
+  ssl_.reset(SSL_new(context_));
+  SSL_set_fd(ssl_.get(), socket_.fd());
+  const bool client = side_ == Side::client;
+  if (client && !sni_.empty() && !IpAddress::parse(sni_)) SSL_set_tlsext_host_name(ssl_.get(), sni_.c_str());
+  for (;;) {
+    errno = 0;
+    const int result = client ? SSL_connect(ssl_.get()) : SSL_accept(ssl_.get());
+    if (result == 1) break;
+    std::string trouble;
+    try {
+      const bool again = co_await wait_for_tls(result);
+      if (!again) trouble = "the peer closed the connection";
+    } catch (const LinkError& error) {
+      trouble = error.what();
+    }
+    if (trouble.empty()) continue;
+    transcript().note("TLS failed: " + trouble);
+    throw LinkError(Reason::tls_failed, "the TLS handshake failed: " + trouble);
+  }
+  transcript().note(tls_facts());
+}
+
+std::string LiveLink::tls_facts() const {
+  if (!ssl_) return {};
+  return fmt::format("{} {}", SSL_get_version(ssl_.get()), SSL_get_cipher_name(ssl_.get()));
+}
+
+void LiveLink::reset() {
+  const linger hard{1, 0};
+  setsockopt(socket_.fd(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+}
+
+Task<bool> ConnectGate::turn() {
+  if (per_second_ == 0) co_return !loop_.shutting_down();
+  const auto mine = std::max(next_, loop_.now());
+  next_ = mine + std::chrono::nanoseconds(1'000'000'000 / per_second_);
+  const bool mine_now = co_await loop_.sleep_until(mine);
+  co_return mine_now;
+}
+
+LiveNetwork::LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options,
+                         std::string sni)
+    : loop_(loop), scope_(scope), gate_(gate), tls_(tls), options_(std::move(options)), sni_(std::move(sni)),
+      until_(loop.now() + options_.probe_timeout) {}
+
+Task<int> LiveNetwork::connect_to(AddressPort place) {
+  if (!scope_.allows(place.address)) throw LinkError(Reason::out_of_scope, place.address.to_string() + " is outside the scope");
+  const bool mine = co_await gate_.turn();
+  if (!mine || loop_.now() >= until_) throw LinkError(Reason::timeout, "the time for the whole probe is over");
+  const int fd = socket(place.address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw LinkError(Reason::internal_error, "no socket: " + text_of(errno));
+  FileDescriptor guard(fd);
+  bind_source(fd, place.address);
+  sockaddr_storage to{};
+  const socklen_t length = fill_sockaddr(place, to);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&to), length) != 0 && errno != EINPROGRESS) {
+    throw LinkError(reason_of(errno), text_of(errno));
+  }
+  co_return guard.release();
+}
+
+void LiveNetwork::bind_source(int fd, const IpAddress& destination) {
+  for (const IpAddress& source : options_.source_addresses) {
+    if (source.is_v4() != destination.is_v4()) continue;
+    const int on = 1;
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    sockaddr_storage from{};
+    const socklen_t length = fill_sockaddr({source, 0}, from);
+    if (bind(fd, reinterpret_cast<sockaddr*>(&from), length) != 0) {
+      throw LinkError(Reason::no_route, fmt::format("cannot use the source address {}: {}", source.to_string(), text_of(errno)));
+    }
+    return;
+  }
+  if (!options_.source_addresses.empty()) {
+    throw LinkError(Reason::no_route, fmt::format("no source address of the family of {}", destination.to_string()));
+  }
+}
+
+Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uint16_t port, TlsMode tls) {
+  const AddressPort place{address, port};
+  transcript_.note("connecting to " + place.to_string());
+  std::string trouble;
+  Reason reason{};
+  try {
+    const int fd = co_await connect_to(place);
+    const auto by = std::min(loop_.now() + options_.connect_timeout, until_);
+    auto link = std::make_unique<LiveLink>(loop_, fd, LiveLink::Side::client, tls_.context(), transcript_, options_.reply_timeout,
+                                           until_, sni_);
+    co_await link->connected(by);
+    sockaddr_storage local{};
+    socklen_t length = sizeof local;
+    getsockname(fd, reinterpret_cast<sockaddr*>(&local), &length);
+    source_address_ = from_sockaddr(local).address.to_string();
+    if (tls == TlsMode::implicit) {
+      co_await link->start_tls();
+    }
+    co_return link;
+  } catch (const LinkError& error) {
+    reason = error.reason();
+    trouble = error.what();
+  }
+  if (reason != Reason::tls_failed) transcript_.note("no connection: " + trouble);
+  throw LinkError(reason, trouble);
+}
+
+Task<void> LiveLink::connected(Steady::time_point by) {
+  socket_.set_deadline(by);
+  const bool ready = co_await socket_.writable();
+  if (!ready) throw LinkError(Reason::timeout, socket_.stopping() ? "interrupted: the agent is stopping" : "no answer to the connection request");
+  int error = 0;
+  socklen_t length = sizeof error;
+  getsockopt(socket_.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
+  if (error != 0) throw failed(error);
+}
+
+Listener::Listener(Loop& loop, const AddressPort& address, std::function<void(int, AddressPort)> accepted)
+    : loop_(loop), accepted_(std::move(accepted)), spare_(open("/dev/null", O_RDONLY | O_CLOEXEC)) {
+  fd_ = FileDescriptor(socket(address.address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  setsockopt(fd_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (!address.address.is_v4()) setsockopt(fd_.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  sockaddr_storage where{};
+  socklen_t length = fill_sockaddr(address, where);
+  if (fd_.get() < 0 || bind(fd_.get(), reinterpret_cast<sockaddr*>(&where), length) != 0 || listen(fd_.get(), 4096) != 0) {
+    throw std::system_error(errno, std::generic_category(), "cannot listen on " + address.to_string());
+  }
+  length = sizeof where;
+  getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&where), &length);
+  address_ = from_sockaddr(where);
+  event_assign(&event_, loop_.base(), fd_.get(), EV_READ | EV_PERSIST, &Listener::on_event, this);
+  event_add(&event_, nullptr);
+}
+
+Listener::~Listener() { event_del(&event_); }
+
+void Listener::on_event(int fd, short, void* self) {
+  auto& listener = *static_cast<Listener*>(self);
+  for (int i = 0; i < 64; ++i) {  // then the others have their turn
+    sockaddr_storage peer{};
+    socklen_t length = sizeof peer;
+    const int accepted = accept4(fd, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (accepted >= 0) {
+      listener.accepted_(accepted, from_sockaddr(peer));
+      continue;
+    }
+    if (errno == EMFILE || errno == ENFILE) {
+      // No descriptor left: take the connection with the spare one and close it, or it would wake us for ever.
+      { const FileDescriptor freed(listener.spare_.release()); }
+      const FileDescriptor refused(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC));
+    }
+    if (listener.spare_.get() < 0) listener.spare_ = FileDescriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    return;
+  }
+}
+
+}  // namespace ajar

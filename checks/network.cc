@@ -1,0 +1,154 @@
+#include "checks/network.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+namespace ajar {
+
+std::string escape(std::string_view bytes, std::size_t limit) {
+  std::string out;
+  out.reserve(std::min(bytes.size(), limit));
+  for (const char c : bytes.substr(0, limit)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\\') {
+      out += "\\\\";
+    } else if (byte >= 0x20 && byte < 0x7f) {
+      out += c;
+    } else {
+      fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
+    }
+  }
+  if (bytes.size() > limit) out += "…";
+  return out;
+}
+
+void Transcript::add(std::string_view prefix, std::string_view line) {
+  if (lines_.size() >= kMaxLines || bytes_ >= kMaxBytes) {
+    if (!cut_) lines_.emplace_back("# … the rest is not kept: the transcript is full");
+    cut_ = true;
+    return;
+  }
+  std::string entry(prefix);
+  entry += escape(line);
+  bytes_ += entry.size();
+  lines_.push_back(std::move(entry));
+}
+
+Link::Say Link::say(std::string line) {
+  if (line.find_first_of("\r\n") != std::string::npos) throw std::logic_error("a line to send holds a line break");
+  transcript_.client(line);
+  line += "\r\n";
+  return Say(*this, std::move(line));
+}
+
+Link::Say Link::say_bytes(std::string bytes, std::string as) {
+  transcript_.client(as.empty() ? std::string_view(bytes) : std::string_view(as));
+  return Say(*this, std::move(bytes));
+}
+
+Link::Hear Link::hear() { return Hear(*this); }
+
+bool Link::take_line(std::string& line) {
+  const std::size_t newline = in_.find('\n', std::max(searched_, start_));
+  if (newline == std::string::npos) {
+    searched_ = in_.size();
+    if (in_.size() - start_ > kMaxLine) {
+      transcript_.server(std::string_view(in_).substr(start_));
+      throw LinkError(Reason::protocol_error, fmt::format("a line of more than {} bytes", kMaxLine));
+    }
+    return false;
+  }
+  std::size_t end = newline;
+  if (end > start_ && in_[end - 1] == '\r') --end;
+  line.assign(in_, start_, end - start_);
+  start_ = newline + 1;
+  searched_ = start_;
+  if (start_ == in_.size()) {
+    in_.clear();
+    start_ = searched_ = 0;
+  }
+  transcript_.server(line);
+  if (line.size() > kMaxLine) throw LinkError(Reason::protocol_error, fmt::format("a line of more than {} bytes", kMaxLine));
+  return true;
+}
+
+// Receives at least one more byte, or throws.
+Task<void> Link::fill() {
+  if (received_ >= kMaxReceived) throw LinkError(Reason::protocol_error, fmt::format("more than {} bytes", kMaxReceived));
+  if (start_ > 0) {
+    in_.erase(0, start_);
+    searched_ -= std::min(searched_, start_);
+    start_ = 0;
+  }
+  const std::size_t most = std::min<std::size_t>(4096, kMaxReceived - received_);
+  const std::size_t count = co_await read_some(in_, most);
+  received_ += count;
+  if (count == 0) {
+    if (!in_.empty()) transcript_.server(in_);
+    transcript_.note("the peer closed the connection");
+    throw LinkError(Reason::hung_up, "the peer closed the connection");
+  }
+}
+
+Task<std::string> Link::wait_for_line() {
+  begin_wait();
+  std::string line;
+  do {
+    co_await fill();
+  } while (!take_line(line));
+  co_return line;
+}
+
+Task<std::string> Link::hear_bytes(std::size_t n) {
+  begin_wait();
+  while (in_.size() - start_ < n) {
+    co_await fill();
+  }
+  std::string bytes = in_.substr(start_, n);
+  start_ += n;
+  searched_ = start_;
+  transcript_.server(bytes);
+  co_return bytes;
+}
+
+Task<std::string> Link::hear_some(std::size_t max) {
+  if (in_.size() == start_) {
+    if (received_ >= kMaxReceived) throw LinkError(Reason::protocol_error, fmt::format("more than {} bytes", kMaxReceived));
+    in_.clear();
+    start_ = searched_ = 0;
+    const std::size_t most = std::min(max, kMaxReceived - received_);
+    begin_wait();
+    const std::size_t count = co_await read_some(in_, most);
+    received_ += count;
+  }
+  std::string bytes = in_.substr(start_, max);
+  start_ += bytes.size();
+  searched_ = start_;
+  if (!bytes.empty()) transcript_.server(bytes);
+  co_return bytes;
+}
+
+bool Link::unread() {
+  if (in_.size() > start_) return true;
+  const std::size_t before = in_.size();
+  read_now(in_, 4096);
+  received_ += in_.size() - before;
+  return in_.size() > start_;
+}
+
+Task<void> Link::start_tls() {
+  const bool implicit = received_ == 0;
+  if (unread()) {
+    transcript_.server(std::string_view(in_).substr(start_));
+    if (implicit) throw LinkError(Reason::tls_failed, "it speaks without TLS");
+    throw LinkError(Reason::protocol_error, "bytes before the TLS handshake");  // RFC 3207 4.2, CVE-2011-0411
+  }
+  begin_wait();
+  co_await handshake();
+  tls_ = true;
+  transcript_.note("TLS from here");
+}
+
+}  // namespace ajar

@@ -1,0 +1,312 @@
+#include "agent/live_network.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+
+#include "agent/self_signed.h"
+
+namespace ajar {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::Contains;
+using testing::HasSubstr;
+
+// A loop, a listener on a loopback port whose connections run `serve`, and one client task; ends when the client does.
+struct House {
+  Loop loop;
+  Scope scope{{*Cidr::parse("127.0.0.0/8")}};
+  ConnectGate gate{loop, 0};
+  ProbeTls tls;
+  NetworkOptions options{{}, milliseconds(2000), milliseconds(2000), milliseconds(10000)};
+  std::string outcome;
+
+  ~House() { loop.shut_down(); }  // what still waits unwinds
+  LiveNetwork network() { return {loop, scope, gate, tls, options}; }
+  void run(Task<void> client) {
+    start(std::move(client), [this] { loop.stop(); });
+    loop.run();
+  }
+};
+
+using Serve = Task<void> (*)(Link&);
+
+Task<void> serve_one(Loop& loop, int fd, SSL_CTX* tls, Serve serve) {
+  Transcript transcript;
+  LiveLink link(loop, fd, LiveLink::Side::server, tls, transcript, milliseconds(2000), loop.now() + milliseconds(10000));
+  try {
+    co_await serve(link);
+  } catch (const LinkError&) {
+  }
+}
+
+std::unique_ptr<Listener> listen(Loop& loop, Serve serve, SSL_CTX* tls = nullptr, const char* address = "127.0.0.1:0") {
+  return std::make_unique<Listener>(loop, *AddressPort::parse(address),
+                                    [&loop, serve, tls](int fd, AddressPort) { start(serve_one(loop, fd, tls, serve)); });
+}
+
+Task<void> echo_lines(Link& link) {
+  for (int i = 0; i < 100; ++i) {
+    const std::string line = co_await link.hear();
+    co_await link.say("echo " + line);
+  }
+}
+
+Task<void> ask_twice(LiveNetwork& network, AddressPort place, TlsMode tls, std::string& outcome) {
+  try {
+    const auto link = co_await network.dial(place.address, place.port, tls);
+    co_await link->say("one");
+    co_await link->say("two");
+    const std::string first = co_await link->hear();
+    const std::string second = co_await link->hear();
+    outcome = first + "|" + second;
+  } catch (const LinkError& error) {
+    outcome = std::string(to_string(error.reason())) + ": " + error.what();
+  }
+}
+
+TEST(LiveNetwork, TalksAndKeepsTheTranscript) {
+  House house;
+  const auto listener = listen(house.loop, echo_lines);
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::none, house.outcome));
+  EXPECT_EQ(house.outcome, "echo one|echo two");
+  EXPECT_THAT(network.transcript().lines(), Contains("C: one"));
+  EXPECT_THAT(network.transcript().lines(), Contains("S: echo two"));
+  EXPECT_EQ(network.source_address(), "127.0.0.1");
+}
+
+TEST(LiveNetwork, ImplicitTls) {
+  House house;
+  const auto certificate = self_signed_context("mx.example.org");
+  const auto listener = listen(
+      house.loop,
+      [](Link& link) -> Task<void> {
+        co_await link.start_tls();
+        co_await echo_lines(link);
+      },
+      certificate.get());
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::implicit, house.outcome));
+  EXPECT_EQ(house.outcome, "echo one|echo two");
+}
+
+TEST(LiveNetwork, TlsToAPlainServerIsTlsFailed) {
+  House house;
+  const auto listener = listen(house.loop, [](Link& link) -> Task<void> { co_await link.say("220 plain text here"); });
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::implicit, house.outcome));
+  EXPECT_THAT(house.outcome, HasSubstr("tls_failed: "));
+}
+
+TEST(LiveNetwork, BindsTheSourceAddress) {
+  House house;
+  house.options.source_addresses = {*IpAddress::parse("127.66.0.1")};
+  const auto listener = listen(house.loop, echo_lines);
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::none, house.outcome));
+  EXPECT_EQ(network.source_address(), "127.66.0.1");
+}
+
+TEST(LiveNetwork, ConnectsNowhereOutsideTheScope) {
+  House house;
+  house.scope = Scope({*Cidr::parse("127.0.0.0/24")});
+  const auto listener = listen(house.loop, echo_lines, nullptr, "127.0.1.1:0");
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::none, house.outcome));
+  EXPECT_EQ(house.outcome, "out_of_scope: 127.0.1.1 is outside the scope");
+}
+
+TEST(LiveNetwork, NobodyListens) {
+  House house;
+  AddressPort place;
+  {
+    Loop other;
+    place = Listener(other, *AddressPort::parse("127.0.0.1:0"), [](int, AddressPort) {}).address();
+  }
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, place, TlsMode::none, house.outcome));
+  EXPECT_THAT(house.outcome, HasSubstr("nobody_listens: "));
+}
+
+TEST(LiveNetwork, SilenceIsATimeout) {
+  House house;
+  house.options.reply_timeout = milliseconds(100);
+  const auto listener = listen(house.loop, [](Link& link) -> Task<void> {
+    for (;;) {
+      const std::string line = co_await link.hear();
+    }
+  });
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::none, house.outcome));
+  EXPECT_EQ(house.outcome, "timeout: no answer within 100ms");
+}
+
+// A peer that sends a byte now and then does not extend the deadline of its answer.
+TEST(LiveNetwork, ASlowAnswerIsBoundAsAWhole) {
+  House house;
+  house.options.reply_timeout = milliseconds(300);
+  static Loop* loop = nullptr;
+  loop = &house.loop;
+  const auto listener = listen(house.loop, [](Link& link) -> Task<void> {
+    for (int i = 0; i < 100; ++i) {
+      co_await link.say_bytes("2");
+      const bool go_on = co_await loop->sleep_for(milliseconds(50));
+      if (!go_on) break;
+    }
+  });
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::none, house.outcome));
+  EXPECT_EQ(house.outcome, "timeout: no answer within 300ms");
+}
+
+TEST(LiveNetwork, TheProbeDeadlineBindsEverything) {
+  House house;
+  house.options.probe_timeout = milliseconds(200);
+  const auto listener = listen(house.loop, [](Link& link) -> Task<void> {
+    for (;;) {
+      const std::string line = co_await link.hear();
+    }
+  });
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::none, house.outcome));
+  EXPECT_EQ(house.outcome, "timeout: the time for the whole probe is over");
+}
+
+TEST(LiveNetwork, HangUpAndReset) {
+  House house;
+  {
+    const auto listener = listen(house.loop, [](Link&) -> Task<void> { co_return; });
+    LiveNetwork network = house.network();
+    house.run(ask_twice(network, listener->address(), TlsMode::none, house.outcome));
+    EXPECT_THAT(house.outcome, HasSubstr("hung_up: "));
+  }
+  const auto listener = listen(house.loop, [](Link& link) -> Task<void> {
+    static_cast<LiveLink&>(link).reset();
+    co_return;
+  });
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::none, house.outcome));
+  EXPECT_EQ(house.outcome, "hung_up: the peer reset the connection");
+}
+
+TEST(LiveNetwork, AnEndlessLineIsAProtocolError) {
+  House house;
+  const auto listener = listen(house.loop, [](Link& link) -> Task<void> {
+    for (int i = 0; i < 1000; ++i) {
+      std::string bytes(1000, 'x');
+      co_await link.say_bytes(std::move(bytes));
+    }
+  });
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::none, house.outcome));
+  EXPECT_EQ(house.outcome, "protocol_error: a line of more than 4096 bytes");
+}
+
+TEST(LiveNetwork, EndlessLinesAreAProtocolError) {
+  House house;
+  const auto listener = listen(house.loop, [](Link& link) -> Task<void> {
+    for (int i = 0; i < 100'000; ++i) {
+      std::string line(1000, 'x');
+      co_await link.say(std::move(line));
+    }
+  });
+  struct Client {
+    static Task<void> run(LiveNetwork& network, AddressPort place, std::string& outcome) {
+      try {
+        const auto link = co_await network.dial(place.address, place.port, TlsMode::none);
+        for (;;) {
+          const std::string line = co_await link->hear();
+        }
+      } catch (const LinkError& error) {
+        outcome = error.what();
+      }
+    }
+  };
+  LiveNetwork network = house.network();
+  house.run(Client::run(network, listener->address(), house.outcome));
+  EXPECT_EQ(house.outcome, "more than 262144 bytes");
+  EXPECT_LE(network.transcript().lines().size(), Transcript::kMaxLines + 1);
+}
+
+TEST(LiveNetwork, ShutDownEndsEveryWait) {
+  House house;
+  const auto listener = listen(house.loop, [](Link& link) -> Task<void> {
+    for (;;) {
+      const std::string line = co_await link.hear();
+    }
+  });
+  LiveNetwork network = house.network();
+  struct Client {
+    static Task<void> run(Loop& loop) {
+      const bool whole = co_await loop.sleep_for(milliseconds(60));
+      if (whole) loop.post([&loop] { loop.shut_down(); });
+    }
+  };
+  start(Client::run(house.loop));
+  house.run(ask_twice(network, listener->address(), TlsMode::none, house.outcome));
+  EXPECT_EQ(house.outcome, "timeout: interrupted: the agent is stopping");
+}
+
+// A message larger than any socket buffer arrives whole, in order, with the peer reading late.
+TEST(LiveNetwork, ALargeWriteWaitsForThePeer) {
+  House house;
+  static Loop* loop = nullptr;
+  loop = &house.loop;
+  static std::size_t received = 0;
+  received = 0;
+  const auto listener = listen(house.loop, [](Link& link) -> Task<void> {
+    const bool later = co_await loop->sleep_for(milliseconds(50));
+    for (;;) {
+      const std::string bytes = co_await link.hear_some(later ? 16384 : 1);
+      if (bytes.empty()) break;
+      received += bytes.size();
+    }
+  });
+  struct Client {
+    static Task<void> run(LiveNetwork& network, AddressPort place, std::string& outcome) {
+      const auto link = co_await network.dial(place.address, place.port, TlsMode::none);
+      std::string bytes(200'000, 'x');
+      co_await link->say_bytes(std::move(bytes), "200,000 bytes");
+      outcome = "sent";
+    }
+  };
+  LiveNetwork network = house.network();
+  house.run(Client::run(network, listener->address(), house.outcome));
+  EXPECT_EQ(house.outcome, "sent");
+}
+
+TEST(ConnectGate, SpreadsConnects) {
+  House house;
+  ConnectGate gate(house.loop, 50);
+  struct Client {
+    static Task<void> run(ConnectGate& gate) {
+      for (int i = 0; i < 11; ++i) {
+        co_await gate.turn();
+      }
+    }
+  };
+  const auto begin = Steady::now();
+  house.run(Client::run(gate));
+  EXPECT_GE(Steady::now() - begin, milliseconds(200));  // 10 intervals of 20 ms
+}
+
+TEST(Listener, SaysWhichAddressIsTaken) {
+  Loop loop;
+  const Listener first(loop, *AddressPort::parse("127.0.0.1:0"), [](int, AddressPort) {});
+  try {
+    const Listener second(loop, first.address(), [](int, AddressPort) {});
+    FAIL() << "bound twice";
+  } catch (const std::system_error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("cannot listen on " + first.address().to_string()));
+  }
+}
+
+}  // namespace
+}  // namespace ajar
