@@ -1,0 +1,57 @@
+# Thin: CMake presets and small scripts do the work. `make help` lists what there is.
+JOBS ?= $(shell nproc)
+SECONDS_PER_FUZZER ?= 60
+export CCACHE_BASEDIR := $(CURDIR)
+
+.PHONY: help deps build run test lint format fuzz bench soak clean
+.DEFAULT_GOAL := help
+
+help:  ## This list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
+
+deps:  ## Install the Debian packages that the build needs (as root or by sudo; else prints the line to run)
+	@tests/support/install_packages.sh build
+
+build: deps  ## Build build/release/ajar and build/release/ajar-lab
+	cmake --preset release
+	cmake --build build/release -j $(JOBS) --target ajar ajar-lab
+
+run:  ## Try it: simulated servers and the agent, until Ctrl-C
+	@tests/support/install_packages.sh build test
+	@$(MAKE) --no-print-directory build
+	@tests/lab/run.sh build/release
+
+test:  ## Everything: one build with ASan and UBSan, all tests, all lints
+	@tests/support/install_packages.sh build test
+	cmake --preset asan
+	cmake --build build/asan -j $(JOBS)
+	ctest --test-dir build/asan -j $(JOBS) --output-on-failure --no-tests=error
+
+lint:  ## The lints alone
+	@tests/support/install_packages.sh build test
+	cmake --preset asan
+	ctest --test-dir build/asan -j $(JOBS) --output-on-failure --no-tests=error -R '^lint\.'
+
+format:  ## Let clang-format-19 change the sources
+	@tests/support/install_packages.sh format
+	tests/lint/format.sh . --fix
+
+fuzz:  ## Each fuzzer for SECONDS_PER_FUZZER seconds (60), with clang-19
+	@tests/support/install_packages.sh build fuzz
+	cmake --preset fuzz
+	tests/fuzz/run.sh build/fuzz $(SECONDS_PER_FUZZER) $(JOBS)
+
+bench:  ## ajar's engine against a plain C client, paired
+	@tests/support/install_packages.sh build test
+	cmake --preset release
+	cmake --build build/release -j $(JOBS) --target smtp_bench limit fleet
+	tests/bench/run.sh build/release
+
+soak:  ## The long tests: the kill -9 loop with 200 rounds
+	@tests/support/install_packages.sh build test
+	cmake --preset asan
+	cmake --build build/asan -j $(JOBS)
+	AJAR_SOAK=200 ctest --test-dir build/asan --output-on-failure --no-tests=error -R 'kill|crash|soak'
+
+clean:  ## Remove build/
+	rm -rf build
