@@ -119,6 +119,9 @@ class Targets::Model {
   // The targets that hold the address, the most specific first; stops when `visit` returns false.
   template <class Visit>
   void holders(const IpAddress& address, Visit visit) const;
+  using Holders = std::vector<const Declared*>;
+  void holders(const IpAddress& address, Holders& found) const;
+  static const Declared* owner(const Holders& holders, const Slot& slot);
   const Declared* owner(const IpAddress& address, const Slot& slot) const;
   template <class Visit>
   bool each_address(const Declared& target, Visit visit) const;
@@ -220,13 +223,24 @@ void Targets::Model::holders(const IpAddress& address, Visit visit) const {
   }
 }
 
-const Targets::Declared* Targets::Model::owner(const IpAddress& address, const Slot& slot) const {
-  const Declared* owner = nullptr;
+void Targets::Model::holders(const IpAddress& address, Holders& found) const {
+  found.clear();
   holders(address, [&](const Declared& target) {
-    if (target.find_ask(slot) != nullptr) owner = &target;
-    return owner == nullptr;
+    found.push_back(&target);
+    return true;
   });
-  return owner;
+}
+
+const Targets::Declared* Targets::Model::owner(const Holders& holders, const Slot& slot) {
+  const auto found =
+      std::find_if(holders.begin(), holders.end(), [&](const Declared* target) { return target->find_ask(slot) != nullptr; });
+  return found == holders.end() ? nullptr : *found;
+}
+
+const Targets::Declared* Targets::Model::owner(const IpAddress& address, const Slot& slot) const {
+  Holders found;
+  holders(address, found);
+  return owner(found, slot);
 }
 
 template <class Visit>
@@ -246,9 +260,13 @@ bool Targets::Model::each_address(const Declared& target, Visit visit) const {
 
 template <class Visit>
 bool Targets::Model::each_owned(const Declared& target, Visit visit) const {
+  Holders found;
   return each_address(target, [&](const IpAddress& address) {
+    holders(address, found);
     for (const Ask& ask : target.asks) {
-      if (owner(address, slot_of(ask)) == &target && !visit(address, ask)) return false;
+      // The first of the holders needs no search: it owns all that it asks.
+      const bool owned = found.front() == &target || owner(found, slot_of(ask)) == &target;
+      if (owned && !visit(address, ask)) return false;
     }
     return true;
   });
@@ -256,12 +274,13 @@ bool Targets::Model::each_owned(const Declared& target, Visit visit) const {
 
 std::vector<Planned> Targets::Model::owned_at(const IpAddress& address) const {
   std::vector<Planned> owned;
-  holders(address, [&](const Declared& target) {
-    for (const Ask& ask : target.asks) {
-      if (owner(address, slot_of(ask)) == &target) owned.push_back(target.planned(address, ask));
+  Holders found;
+  holders(address, found);
+  for (const Declared* target : found) {
+    for (const Ask& ask : target->asks) {
+      if (owner(found, slot_of(ask)) == target) owned.push_back(target->planned(address, ask));
     }
-    return true;
-  });
+  }
   return owned;
 }
 
@@ -301,13 +320,33 @@ bool same_order(const Old& old, const New& now) {
   return a == b;
 }
 
+// Networks, to ask whether one of them shares an address with another.
+class Places {
+ public:
+  void add(const Cidr& place) {
+    places_.insert(place);
+    lengths_.insert(place.length());
+  }
+  bool share(const Cidr& mine) const {
+    const auto next = places_.lower_bound(mine);  // by first address, then length
+    if (next != places_.end() && mine.contains(next->first())) return true;
+    return std::any_of(lengths_.begin(), lengths_.end(), [&](unsigned length) {
+      return length <= mine.length() && places_.contains(Cidr(mine.first(), length));
+    });
+  }
+
+ private:
+  std::set<Cidr> places_;
+  std::set<unsigned> lengths_;
+};
+
 // The targets of either model whose results may differ between them: those that changed, and those that share an address with
 // one that did.
 template <class Model>
 std::set<std::string> touched(const Model& old, const Model& now) {
   const bool all = old.scope.networks() != now.scope.networks() || !same_order(old, now);
   std::set<std::string> names;
-  std::vector<Cidr> places;
+  Places places;
   const auto look = [&](const Model& here, const Model& there) {
     for (const auto& target : here.targets) {
       const auto* other = there.find(target->config.name);
@@ -315,26 +354,37 @@ std::set<std::string> touched(const Model& old, const Model& now) {
                         other->config.paused == target->config.paused && other->addresses == target->addresses;
       if (same && !all) continue;
       names.insert(target->config.name);
-      for (const Cidr& place : here.places(*target)) places.push_back(place);
+      for (const Cidr& place : here.places(*target)) places.add(place);
     }
   };
   look(old, now);
   look(now, old);
-  std::sort(places.begin(), places.end());
-  places.erase(std::unique(places.begin(), places.end()), places.end());
   for (const auto& target : now.targets) {
     if (names.contains(target->config.name)) continue;
     const std::vector<Cidr> own = now.places(*target);
-    const bool shares = std::any_of(own.begin(), own.end(), [&](const Cidr& mine) {
-      return std::any_of(places.begin(), places.end(),
-                         [&](const Cidr& place) { return mine.contains(place) || place.contains(mine); });
-    });
+    const bool shares = std::any_of(own.begin(), own.end(), [&](const Cidr& mine) { return places.share(mine); });
     if (shares) names.insert(target->config.name);
   }
   return names;
 }
 
 }  // namespace
+
+// Owners in the other model, remembering the address: it is asked for every question of one address after the other.
+class Targets::OtherSide {
+ public:
+  explicit OtherSide(const Model& model) : model_(model) {}
+  const Declared* owner(const IpAddress& address, const Slot& slot) {
+    if (!address_ || *address_ != address) model_.holders(address, holders_);
+    address_ = address;
+    return Model::owner(holders_, slot);
+  }
+
+ private:
+  const Model& model_;
+  std::optional<IpAddress> address_;
+  Model::Holders holders_;
+};
 
 void Targets::apply(const Config& config) {
   auto next = std::make_unique<Model>(config);
@@ -351,10 +401,11 @@ void Targets::apply(const Config& config) {
   }
   const std::unique_ptr<Model> old = std::exchange(model_, std::move(next));
   const std::set<std::string> names = touched(*old, *model_);
+  OtherSide after(*model_), before(*old);
   for (const auto& target : old->targets) {
     if (!names.contains(target->config.name)) continue;
     old->each_owned(*target, [&](const IpAddress& address, const Ask& ask) {
-      const Declared* owner = model_->owner(address, slot_of(ask));
+      const Declared* owner = after.owner(address, slot_of(ask));
       if (owner == nullptr || owner->config.name != target->config.name) events_.retired(target->planned(address, ask).key);
       return true;
     });
@@ -362,7 +413,7 @@ void Targets::apply(const Config& config) {
   for (const auto& target : model_->targets) {
     if (!names.contains(target->config.name)) continue;
     model_->each_owned(*target, [&](const IpAddress& address, const Ask& ask) {
-      const Declared* owner = old->owner(address, slot_of(ask));
+      const Declared* owner = before.owner(address, slot_of(ask));
       const bool same = owner != nullptr && owner->config.name == target->config.name &&
                         owner->find_ask(slot_of(ask))->interval == ask.interval &&
                         owner->config.paused == target->config.paused;
@@ -372,9 +423,9 @@ void Targets::apply(const Config& config) {
   }
   const Addresses none;
   for (const auto& target : model_->targets) {
-    const Declared* before = old->find(target->config.name);
-    const bool same = before != nullptr && before->config.place == target->config.place;
-    report(*target, same ? before->refused : none);
+    const Declared* was = old->find(target->config.name);
+    const bool same = was != nullptr && was->config.place == target->config.place;
+    report(*target, same ? was->refused : none);
   }
 }
 

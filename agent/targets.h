@@ -124,6 +124,7 @@ class Targets {
   struct Name;
   struct Resolution;
   class Model;
+  class OtherSide;
   using Addresses = std::map<IpAddress, std::string>;  // and the host that each came from
 
   Task<void> work(std::shared_ptr<const bool> alive);
