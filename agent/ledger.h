@@ -1,7 +1,8 @@
 // The ledger: the judged state of every result, the exposures (cases), the evidence, the tokens that are on their way; in memory for
 // readers, in SQLite for the next start. Written by the loop thread only; every const function may be called from any thread.
 //
-// Order that kill -9 may interrupt anywhere: a change is committed before a reader can see it, so nothing that was shown is lost.
+// Order that kill -9 may interrupt anywhere: a change is committed before a reader can see it, so nothing that was shown is lost. While
+// the disk refuses to take it, readers see it all the same (an open relay is not kept quiet for that) and failing() says so.
 #pragma once
 
 #include <memory>
@@ -51,10 +52,10 @@ struct ResultState {
   Reason last_reason{};
   Time last_probe{};                      // start of the last probe
   std::optional<Time> last_conclusive;    // start of the last probe that said closed, accepted or open
-  std::optional<Time> closed_since;       // start of the first probe of the current confirmed run of `closed`
+  std::optional<Time> closed_since;       // start of the first probe of the latest confirmed run of `closed`; kept when that ends
   std::optional<Time> last_full_matrix;
   std::optional<std::string> case_id;     // of the open case
-  std::vector<std::string> must_ask;      // variants that every probe must ask (they said yes in the open case)
+  std::vector<std::string> must_ask;      // variants that every probe must ask: they said yes, and no confirmed `closed` came since
   std::vector<Retry> retries;             // put off; asked again unchanged
   std::optional<Time> retries_since;      // when the first of them was put off: given up after 4 h
   Time due{};                             // next probe, as the scheduler last said
@@ -90,8 +91,9 @@ struct Change {
   std::optional<Case> exposure;  // the case concerned, after the change
 };
 
-// What an arrival turned out to be (ajar_canary_arrivals_total).
-enum class ArrivalResult { proved, late, unknown_token, replayed };
+// What an arrival turned out to be: the label of ajar_canary_arrivals_total. `noted`: something that proves nothing came (Arrival::proof
+// is false), so it is none of the four and not counted there.
+enum class ArrivalResult { proved, late, unknown_token, replayed, noted };
 std::string_view to_string(ArrivalResult);
 
 // Counters that survive a restart (ajar_exposures_*).
@@ -118,9 +120,11 @@ class Ledger {
   // -- loop thread --
   // Judges a probe: contract §1 "From many variants to one verdict".
   Change apply(const Record& record);
-  // Judges an arrival; `change` is what it did to its result.
+  // Judges an arrival; `change` is what it did to its result. A proof is committed before this returns (what is pending with it): the
+  // server that delivered it will not come again. One that outruns its own probe's first record is kept and judged with that record.
   std::pair<ArrivalResult, Change> apply(const Arrival& arrival);
-  // Whether a message may be sent; `granted` has been committed.
+  // Whether a message may be sent; `granted` has been committed. Where that fails the answer is canary_down: an arrival could not be
+  // attributed after a restart, and the next probe may ask again.
   Permit ask_to_send(const Message& message);
   // A token that a probe minted for something else than a message (proxies): attributable later. Not committed at once.
   void remember(const Message& message);
@@ -128,7 +132,7 @@ class Ledger {
   void expire();
   // Results whose endpoint left the configuration or DNS: their case is retired, the result forgotten.
   Change retire(const ResultKey& key);
-  // The target's or owner's name changed nothing else: moves nothing, sets the owner of future changes.
+  // When its next probe is due. Nothing for a result that was never probed: those are due at once.
   void set_due(const ResultKey& key, Time due);
   void set_paused(bool paused);
   void set_options(const LedgerOptions& options);  // durations only (reload)
@@ -138,7 +142,7 @@ class Ledger {
   void set_cursor(const std::string& canary, std::int64_t id);
   std::int64_t cursor(const std::string& canary) const;
 
-  // -- any thread --
+  // -- any thread: what the last flush() made visible --
   std::vector<ResultState> results() const;  // sorted by key
   std::optional<ResultState> result(const ResultKey& key) const;
   std::vector<Case> cases() const;  // newest first

@@ -68,6 +68,7 @@ struct Subject {
   std::vector<std::string> control_recipients;  // addresses that this server must accept from strangers
   std::string our_name;                         // EHLO name
   std::string contact;                          // "mailto:…": said in the message and in HTTP requests
+  std::string date;                             // now, as RFC 5322 3.3 writes it; said in the message
   bool full_matrix = false;                     // false: core variants only
   std::vector<std::string> must_ask;            // variants that said yes before: asked in every probe, and `closed` needs their refusal
   std::vector<Retry> retries;                   // variants that were put off, to be asked again unchanged

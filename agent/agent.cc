@@ -1,0 +1,460 @@
+#include "agent/agent.h"
+
+#include <csignal>
+#include <set>
+#include <tuple>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+
+#include "agent/canary_api.h"
+#include "agent/canary_remote.h"
+#include "agent/canary_server.h"
+#include "agent/json.h"
+#include "agent/ledger_options.h"
+#include "agent/log.h"
+#include "agent/version.h"
+
+namespace ajar {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr seconds kProbeNowInterval{10};  // POST /probe of one target
+constexpr milliseconds kLoopAnswer{2000};          // what a web request waits for the loop
+constexpr milliseconds kFlush{100};                // a change is committed, and seen by readers, no later
+constexpr milliseconds kIdle{500};
+
+SchedulerLimits limits_of(const AgentConfig& agent) {
+  return {agent.concurrency, agent.connections_per_second, agent.per_address, agent.retry_interval};
+}
+
+// What cannot change while running; nullopt when nothing of it did.
+std::optional<std::string> needs_restart(const Config& before, const Config& after) {
+  const auto& a = before.canary;
+  const auto& b = after.canary;
+  const std::pair<const char*, bool> keys[] = {
+      {"agent.state", before.agent.state != after.agent.state},
+      {"agent.threads", before.agent.threads != after.agent.threads},
+      {"web", before.web != after.web},
+      {"canary.listen_*", a.listen_tcp != b.listen_tcp || a.listen_udp != b.listen_udp || a.listen_tls != b.listen_tls ||
+                              a.listen_smtp != b.listen_smtp},
+      {"canary.advertise_*", a.advertise_tcp != b.advertise_tcp || a.advertise_udp != b.advertise_udp ||
+                                 a.advertise_tls != b.advertise_tls || a.advertise_smtp != b.advertise_smtp},
+      {"canary.host", a.host != b.host},
+      {"canary.mail_domain", a.mail_domain != b.mail_domain},
+      {"canary.secret_file", a.secret_file != b.secret_file},
+      {"canary.remote", a.remote != b.remote},
+  };
+  for (const auto& [key, changed] : keys) {
+    if (changed) return fmt::format("{}: {} has changed, which takes a restart: restart ajar, or put the old value back", after.file, key);
+  }
+  return std::nullopt;
+}
+
+std::string place_of(const ResultKey& key) {
+  return fmt::format("{} {}/{} {}", escape(key.target), join_host_port(key.address, key.port), to_string(key.transport), key.check);
+}
+
+}  // namespace
+
+Agent::Agent(std::shared_ptr<const Config> config)
+    : config_(std::move(config)),
+      keys_(CanaryKeys::load(config_->path(config_->canary.secret_file))),
+      ledger_(ledger_options(*config_)),
+      resolver_(loop_, ResolverOptions{}),
+      gate_(loop_, config_->agent.connections_per_second),
+      scheduler_(limits_of(config_->agent)),
+      targets_(resolver_, wall_now, target_events()),
+      world_{loop_, gate_, tls_, keys_, nullptr, message_book(), answered_, wall_now},
+      published_config_(config_) {
+  for (const std::string& note : ledger_.notes()) spdlog::warn("{}", note);
+  start_canary();
+  targets_.apply(*config_);
+  std::vector<KnownResult> known;
+  for (const ResultState& result : ledger_.results()) known.push_back({result.key, result.host});
+  targets_.seed(known);
+  if (ledger_.paused()) spdlog::warn("probing is paused since before the start; POST /-/resume goes on");
+  publish_targets();
+  web_ = std::make_unique<Web>(web_state(), config_->web);
+}
+
+Agent::~Agent() = default;
+
+void Agent::start_canary() {
+  if (config_->canary.remote.empty()) {
+    CanaryServerOptions options;
+    options.config = config_->canary;
+    options.agent_name = config_->agent.name;
+    options.contact = config_->agent.contact;
+    options.arrived = [this](const Arrival& arrival) { arrived(arrival); };
+    options.self_test_interval = std::min<milliseconds>(config_->agent.interval, minutes(1));
+    server_ = std::make_unique<CanaryServer>(loop_, keys_, std::move(options));
+    canary_api_ = std::make_unique<CanaryApi>(keys_, *server_, server_->arrivals());
+    world_.canary = server_.get();
+    return;
+  }
+  RemoteCanaryOptions options;
+  options.url = config_->canary.remote;
+  options.cursor = ledger_.cursor(options.url);
+  options.arrived = [this, url = options.url](const std::vector<Arrival>& arrivals, std::int64_t cursor) {
+    for (const Arrival& arrival : arrivals) arrived(arrival);
+    ledger_.set_cursor(url, cursor);
+  };
+  remote_ = std::make_unique<RemoteCanary>(loop_, keys_, std::move(options));
+  world_.canary = remote_.get();
+}
+
+TargetEvents Agent::target_events() {
+  TargetEvents events;
+  events.planned = [this](const Planned& plan) { planned(plan); };
+  events.retired = [this](const ResultKey& key) { retired(key); };
+  events.refused = [this](const std::string& target, const std::string& host, const IpAddress& address) { refused(target, host, address); };
+  events.noted = [this](const std::string& target, const std::string& note) {
+    targets_changed_ = true;
+    if (!note.empty()) spdlog::warn("target {}: {}", escape(target), escape(note));
+  };
+  return events;
+}
+
+MessageBook Agent::message_book() {
+  return {[this](const Message& message) { return ledger_.ask_to_send(message); }, [this](const Message& message) { ledger_.remember(message); }};
+}
+
+void Agent::run() {
+  for (const int signal : {SIGTERM, SIGINT}) loop_.on_signal(signal, [this] { stop(); });
+  loop_.on_signal(SIGHUP, [this] { reload(); });
+  for (const std::string& address : web_->addresses()) spdlog::info("ajar {} {}: http://{}/", kVersion, kRevision, address);
+  start(drive());
+  loop_.run();
+  web_->stop();
+  remote_.reset();
+  ledger_.flush();
+  spdlog::info("stopped: {} results are kept", ledger_.results().size());
+}
+
+// Every wait ends, every conversation unwinds; what they post is still run before the loop ends.
+void Agent::stop() {
+  spdlog::info("stopping");
+  ready_ = false;
+  loop_.shut_down();
+  loop_.post([this] { loop_.stop(); });
+}
+
+Task<void> Agent::drive() {
+  while (!loop_.shutting_down()) {
+    housekeeping();
+    pump();
+    const auto wakeup = scheduler_.next_wakeup(wall_now());
+    auto wait = std::chrono::ceil<milliseconds>(wakeup ? *wakeup - wall_now() : kIdle);
+    wait = std::clamp<milliseconds>(wait, milliseconds(20), ledger_changed_ ? kFlush : kIdle);
+    co_await loop_.sleep_for(wait);
+  }
+}
+
+void Agent::housekeeping() {
+  targets_.refresh();
+  if (loop_.now() >= next_expiry_) {
+    ledger_.expire();
+    ledger_changed_ = true;
+    next_expiry_ = loop_.now() + seconds(1);
+    watch_canary();
+  }
+  if (ledger_changed_) ledger_.flush();
+  ledger_changed_ = ledger_.failing();
+  if (ledger_.failing() != was_failing_) {
+    was_failing_ = !was_failing_;
+    if (was_failing_) {
+      spdlog::error("the state cannot be written: {}; probing and serving go on, and it is tried again", ledger_.failure());
+    } else {
+      spdlog::info("the state can be written again; nothing was lost");
+    }
+  }
+  metrics_.schedule_lag(static_cast<double>(scheduler_.lag(wall_now()).count()) / 1000.0);
+  if (targets_changed_ && loop_.now() >= next_publish_) publish_targets();
+}
+
+void Agent::publish_targets() {
+  targets_changed_ = false;
+  next_publish_ = loop_.now() + seconds(1);
+  std::vector<TargetView> views;
+  bool resolving = false;
+  for (const TargetStatus& status : targets_.status()) {
+    if (const TargetConfig* target = config_->find_target(status.name); target != nullptr) {
+      views.push_back({*target, status.addresses, status.note});
+    }
+    resolving = resolving || status.resolving;
+  }
+  std::map<std::string, std::size_t> by_check;
+  std::set<std::tuple<IpAddress, std::uint16_t, Transport>> places;
+  targets_.each([&](const Planned& plan) {
+    ++by_check[plan.key.check];
+    places.emplace(plan.key.address, plan.key.port, plan.key.transport);
+    return true;
+  });
+  metrics_.endpoints(places.size(), std::move(by_check));
+  const std::lock_guard lock(published_mutex_);
+  published_targets_ = std::move(views);
+  published_config_ = config_;
+  if (resolving) {
+    targets_changed_ = true;  // the first answers are still to come
+  } else {
+    ready_ = true;
+  }
+}
+
+void Agent::watch_canary() {
+  const auto& canary = config_->canary;
+  const std::pair<CanaryKind, bool> kinds[] = {
+      {CanaryKind::tcp, !canary.listen_tcp.empty() || !canary.advertise_tcp.empty()},
+      {CanaryKind::smtp, !canary.listen_smtp.empty() || !canary.advertise_smtp.empty()},
+  };
+  for (const auto& [kind, configured] : kinds) {
+    const CanaryHealth health = world_.canary->health(kind);
+    if (!configured || !health.measured) continue;
+    metrics_.canary_up(kind, health.up);
+    const auto before = canary_was_up_.find(kind);
+    if (before != canary_was_up_.end() && before->second == health.up) continue;
+    canary_was_up_[kind] = health.up;
+    if (health.up) {
+      spdlog::info("canary: {} answers through its advertised addresses", to_string(kind));
+    } else {
+      spdlog::error("canary: {} does not answer through its advertised addresses: {}; until it does, nothing can be proven by it",
+                    to_string(kind), escape(health.trouble));
+    }
+  }
+}
+
+void Agent::pump() {
+  if (pumping_) return;  // a probe that ends at once comes back here
+  pumping_ = true;
+  while (!ledger_.paused() && !loop_.shutting_down()) {
+    const std::optional<Visit> visit = scheduler_.next(wall_now());
+    if (!visit) break;
+    start(probe(*visit));
+  }
+  pumping_ = false;
+}
+
+Task<void> Agent::probe(Visit visit) {
+  const std::optional<ProbePlan> plan = plan_for(visit.key);
+  std::optional<Record> record;
+  if (plan) {
+    metrics_.in_flight(1);
+    record = co_await run_probe(world_, *plan);
+    metrics_.in_flight(-1);
+  }
+  if (loop_.shutting_down()) co_return;
+  if (record && targets_.endpoint(visit.key)) {
+    settle(*record);
+  } else {
+    scheduler_.finished(visit.key, wall_now());  // it left the configuration meanwhile
+  }
+  pump();
+}
+
+std::optional<ProbePlan> Agent::plan_for(const ResultKey& key) const {
+  const std::optional<Endpoint> endpoint = targets_.endpoint(key);
+  const CheckInfo* const check = find_check(key.check);
+  if (!endpoint || check == nullptr) return std::nullopt;
+  ProbePlan plan;
+  plan.config = config_;
+  plan.check = check;
+  plan.key = key;
+  plan.host = endpoint->host;
+  plan.tls = endpoint->port.tls;
+  const std::optional<ResultState> state = ledger_.result(key);
+  plan.full_matrix = !state || !state->last_full_matrix || wall_now() - *state->last_full_matrix >= config_->agent.full_matrix_interval;
+  if (state) {
+    plan.must_ask = state->must_ask;
+    plan.retries = state->retries;
+  }
+  return plan;
+}
+
+void Agent::settle(const Record& record) {
+  const Finding& finding = record.finding;
+  const Change change = ledger_.apply(record);
+  ledger_changed_ = true;
+  metrics_.probe_done(record.key.check, finding.verdict, finding.reason, static_cast<double>(record.duration.count()) / 1000.0,
+                      record.probe_id);
+  spdlog::debug("probe {} {}: {} ({}): {}", record.probe_id, place_of(record.key), to_string(finding.verdict), to_string(finding.reason),
+                escape(finding.because));
+  say(change);
+  std::optional<Time> due = scheduler_.finished(record.key, wall_now(), change.confirm);
+  if (due && !finding.retries.empty()) {
+    const Time again = wall_now() + config_->agent.retry_interval;
+    if (again < *due && scheduler_.reschedule(record.key, again)) due = again;
+  }
+  if (due) ledger_.set_due(record.key, *due);
+}
+
+void Agent::arrived(const Arrival& arrival) {
+  const auto [result, change] = ledger_.apply(arrival);
+  ledger_changed_ = true;
+  if (result != ArrivalResult::noted) metrics_.arrival(arrival.kind, result);
+  spdlog::info("canary: {} arrival from {}: {}", to_string(arrival.kind), arrival.peer.to_string(), to_string(result));
+  say(change);
+}
+
+void Agent::say(const Change& change) const {
+  if (!change.exposure) return;
+  const Case& exposure = *change.exposure;
+  const std::string what = fmt::format("{} {} ({}), exposure {}", place_of(exposure.key), to_string(exposure.level),
+                                       to_string(exposure.reason), exposure.id);
+  if (change.opened) spdlog::warn("exposure opened: {}", what);
+  if (change.reopened) spdlog::warn("exposure reopened: {}", what);
+  if (change.raised) spdlog::warn("exposure raised: {}", what);
+  if (change.closed) spdlog::warn("exposure closed ({}): {}", exposure.how, what);
+}
+
+void Agent::planned(const Planned& plan) {
+  targets_changed_ = true;
+  History history;
+  if (const std::optional<ResultState> state = ledger_.result(plan.key); state) {
+    history.last_probe = state->last_probe;
+    if (state->due.time_since_epoch().count() > 0) history.due = state->due;
+  }
+  scheduler_.add(plan.key, plan.interval, plan.paused, history, wall_now());
+}
+
+void Agent::retired(const ResultKey& key) {
+  targets_changed_ = true;
+  scheduler_.remove(key);
+  say(ledger_.retire(key));
+  ledger_changed_ = true;
+}
+
+void Agent::refused(const std::string& target, const std::string& host, const IpAddress& address) {
+  targets_changed_ = true;
+  spdlog::warn("target {}: {}{} is outside the scope and is not probed", escape(target),
+               host.empty() ? "" : escape(host) + " points to ", address.to_string());
+  const TargetConfig* const declared = config_->find_target(target);
+  if (declared == nullptr) return;
+  for (const std::string& check : declared->checks) metrics_.scope_refused(check);
+}
+
+std::optional<std::string> Agent::reload() {
+  const auto loaded = load_config(config_->file);
+  std::string trouble;
+  if (const auto* errors = std::get_if<std::vector<ConfigError>>(&loaded)) {
+    for (const ConfigError& error : *errors) trouble += error.to_string() + "\n";
+  } else if (const auto fixed = needs_restart(*config_, std::get<Config>(loaded))) {
+    trouble = *fixed + "\n";
+  }
+  metrics_.reload(trouble.empty());
+  if (!trouble.empty()) {
+    spdlog::error("the configuration was not taken over, the old one stays in force:\n{}", trouble);
+    return trouble;
+  }
+  config_ = std::make_shared<const Config>(std::get<Config>(loaded));
+  set_up_log(config_->log);
+  gate_.set_rate(config_->agent.connections_per_second);
+  scheduler_.set_limits(limits_of(config_->agent));
+  ledger_.set_options(ledger_options(*config_));
+  targets_.apply(*config_);
+  publish_targets();
+  spdlog::info("the configuration was taken over: {} targets", config_->targets.size());
+  pump();
+  return std::nullopt;
+}
+
+void Agent::set_paused(bool paused) {
+  if (ledger_.paused() == paused) return;
+  ledger_.set_paused(paused);
+  ledger_.flush();
+  spdlog::warn(paused ? "probing is paused" : "probing goes on");
+  if (!paused) scheduler_.spread_overdue(wall_now());
+  pump();
+}
+
+ProbeNow Agent::probe_now(const std::string& target, const std::optional<std::string>& check) {
+  if (config_->find_target(target) == nullptr) return ProbeNow::unknown;
+  const Time now = wall_now();
+  auto& last = asked_[target];
+  if (now - last < kProbeNowInterval) return ProbeNow::limited;
+  if (scheduler_.due_now(target, check.value_or("")) == 0) return ProbeNow::limited;
+  last = now;
+  pump();
+  return ProbeNow::accepted;
+}
+
+template <class Work>
+auto Agent::on_loop(Work work) -> std::optional<decltype(work())> {
+  using Answer = decltype(work());
+  const auto promise = std::make_shared<std::promise<Answer>>();
+  std::future<Answer> answer = promise->get_future();
+  loop_.post([promise, work = std::move(work)] { promise->set_value(work()); });
+  if (answer.wait_for(kLoopAnswer) != std::future_status::ready) return std::nullopt;
+  return answer.get();
+}
+
+WebState Agent::web_state() {
+  return WebState{
+      ledger_,
+      metrics_,
+      [this] {
+        const std::lock_guard lock(published_mutex_);
+        return published_config_;
+      },
+      [this] {
+        const std::lock_guard lock(published_mutex_);
+        return published_targets_;
+      },
+      [this] { return ready_.load(); },
+      [this]() -> std::optional<std::string> {
+        const auto answer = on_loop([this] { return reload(); });
+        return answer ? *answer : "the agent is busy: ask again\n";
+      },
+      [this](bool paused) {
+        on_loop([this, paused] {
+          set_paused(paused);
+          return true;
+        });
+      },
+      [this](const std::string& target, const std::optional<std::string>& check) {
+        return on_loop([this, target, check] { return probe_now(target, check); }).value_or(ProbeNow::limited);
+      },
+      [this](const ApiRequest& request) { return internal_api(request); },
+      wall_now,
+  };
+}
+
+ApiReply Agent::internal_api(const ApiRequest& request) {
+  if (request.method == "GET") {
+    if (!canary_api_) return {404, R"({"error":"this agent's canary is elsewhere"})"};
+    const ApiAnswer answer = canary_api_->answer(request.method, request.target, request.auth, request.body);
+    return {answer.status, answer.body, "application/json", answer.auth};
+  }
+  if (!authorised(keys_, request.method, request.target, request.auth, request.body, wall_now())) {
+    return {401, R"({"error":"not authorised"})"};
+  }
+  try {
+    const std::optional<std::string> body =
+        request.path == "/api/v1/messages" ? on_loop([this, message = parse_message(request.body)] {
+          const Permit permit = world_.canary->health(CanaryKind::smtp).up ? ledger_.ask_to_send(message) : Permit::canary_down;
+          return fmt::format(R"({{"permit":{}}})", static_cast<int>(permit));
+        })
+                                           : on_loop([this, record = parse_record(request.body)] {
+                                               if (targets_.endpoint(record.key)) take_in(record);
+                                               return std::string(R"({"stored":true})");
+                                             });
+    if (!body) return {503, R"({"error":"busy"})"};
+    return {200, *body, "application/json", authorise_answer(keys_, request.auth, 200, *body)};
+  } catch (const std::runtime_error& error) {
+    return {400, nlohmann::json{{"error", error.what()}}.dump()};
+  }
+}
+
+// A probe that `ajar check` ran: judged like our own, its place in the schedule kept.
+void Agent::take_in(const Record& record) {
+  const Change change = ledger_.apply(record);
+  ledger_changed_ = true;
+  say(change);
+  if (change.confirm) scheduler_.reschedule(record.key, wall_now() + config_->agent.retry_interval);
+}
+
+}  // namespace ajar

@@ -1,0 +1,107 @@
+// The running agent: everything wired together on one loop. Data flows one way: configuration -> targets -> scheduler -> runner ->
+// ledger -> metrics and pages.
+#pragma once
+
+#include <atomic>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/canary_keys.h"
+#include "agent/canary_status.h"
+#include "agent/ledger.h"
+#include "agent/live_network.h"
+#include "agent/loop.h"
+#include "agent/metrics.h"
+#include "agent/resolver.h"
+#include "agent/runner.h"
+#include "agent/scheduler.h"
+#include "agent/target_view.h"
+#include "agent/targets.h"
+#include "agent/web.h"
+#include "config/config.h"
+
+namespace ajar {
+
+class CanaryApi;
+class CanaryServer;
+class RemoteCanary;
+
+class Agent {
+ public:
+  // Opens the ledger, the canary and the web server. Throws LedgerError, SecretError, CanaryError, WebError: what() says what to do.
+  explicit Agent(std::shared_ptr<const Config> config);
+  ~Agent();
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  // Probes until SIGTERM or SIGINT; SIGHUP reloads. What ran is given up, what was learnt is committed.
+  void run();
+
+ private:
+  void start_canary();
+  TargetEvents target_events();
+  MessageBook message_book();
+
+  // -- loop thread --
+  Task<void> drive();
+  Task<void> probe(Visit visit);
+  void pump();
+  void housekeeping();
+  void publish_targets();
+  void watch_canary();
+  std::optional<ProbePlan> plan_for(const ResultKey& key) const;
+  void settle(const Record& record);
+  void take_in(const Record& record);
+  void arrived(const Arrival& arrival);
+  void say(const Change& change) const;
+  void planned(const Planned& planned);
+  void retired(const ResultKey& key);
+  void refused(const std::string& target, const std::string& host, const IpAddress& address);
+  std::optional<std::string> reload();
+  void set_paused(bool paused);
+  ProbeNow probe_now(const std::string& target, const std::optional<std::string>& check);
+  void stop();
+
+  // -- web threads --
+  WebState web_state();
+  ApiReply internal_api(const ApiRequest& request);
+  // Runs `work` on the loop thread and waits for its answer; nullopt when the loop does not get to it in time.
+  template <class Work>
+  auto on_loop(Work work) -> std::optional<decltype(work())>;
+
+  Loop loop_;
+  std::shared_ptr<const Config> config_;  // loop thread; readers take published_config_
+  CanaryKeys keys_;
+  Ledger ledger_;
+  Metrics metrics_;
+  Resolver resolver_;
+  ConnectGate gate_;
+  ProbeTls tls_;
+  Answered answered_;
+  std::unique_ptr<CanaryServer> server_;  // one of the two: ours, or that of canary.remote
+  std::unique_ptr<RemoteCanary> remote_;
+  std::unique_ptr<CanaryApi> canary_api_;  // with server_
+  std::map<CanaryKind, bool> canary_was_up_;
+  Scheduler scheduler_;
+  Targets targets_;
+  ProbeWorld world_;
+  bool pumping_ = false;
+  bool targets_changed_ = true;
+  bool ledger_changed_ = false;
+  bool was_failing_ = false;
+  Steady::time_point next_publish_{}, next_expiry_{};
+  std::map<std::string, Time> asked_;  // POST /probe, by target: limits its rate
+
+  std::mutex published_mutex_;
+  std::shared_ptr<const Config> published_config_;
+  std::vector<TargetView> published_targets_;
+  std::atomic<bool> ready_{false};
+  std::unique_ptr<Web> web_;  // last: its threads end first
+};
+
+}  // namespace ajar

@@ -1,0 +1,120 @@
+#include "agent/agent_client.h"
+
+#include <httplib.h>
+
+#include <map>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "agent/canary_api.h"
+#include "agent/json.h"
+
+namespace ajar {
+
+struct AgentClient::State {
+  CanaryKeys keys;
+  std::string address;
+  std::string trouble;
+  std::map<CanaryKind, CanaryHealth> health;
+  std::map<CanaryKind, std::vector<AddressPort>> advertised;
+  std::int64_t cursor = 0;
+
+  // The answer's body; nullopt with `trouble` set.
+  std::optional<std::string> ask(const std::string& method, const std::string& path_query, const std::string& body);
+};
+
+namespace {
+
+// Where a listener of `web.listen` is reached from this machine.
+std::string reachable(const WebConfig& web) {
+  std::string listen = web.listen.empty() ? "127.0.0.1:9925" : web.listen.front();
+  if (listen.starts_with(":")) return "127.0.0.1" + listen;
+  if (listen.starts_with("0.0.0.0:")) return "127.0.0.1" + listen.substr(7);
+  if (listen.starts_with("[::]:")) return "[::1]" + listen.substr(4);
+  return listen;
+}
+
+}  // namespace
+
+std::optional<std::string> AgentClient::State::ask(const std::string& method, const std::string& path_query, const std::string& body) {
+  httplib::Client client("http://" + address);
+  client.set_connection_timeout(2);
+  client.set_read_timeout(5);
+  client.set_write_timeout(5);
+  const std::string auth = authorise(keys, method, path_query, body, wall_now());
+  const httplib::Headers headers = {{kApiAuthHeader, auth}};
+  const auto result = method == "GET" ? client.Get(path_query, headers) : client.Post(path_query, headers, body, "application/json");
+  if (!result) {
+    trouble = "no answer: " + httplib::to_string(result.error());
+  } else if (result->status == 401) {
+    trouble = "it refuses us: is canary.secret_file the one that the agent uses?";
+  } else if (result->status != 200) {
+    trouble = fmt::format("it answers {}", result->status);
+  } else if (!equal_in_constant_time(result->get_header_value(kApiAuthHeader), authorise_answer(keys, auth, 200, result->body))) {
+    trouble = "its answer is not authentic";
+  } else {
+    trouble.clear();
+    return result->body;
+  }
+  return std::nullopt;
+}
+
+AgentClient::AgentClient(const WebConfig& web, CanaryKeys keys)
+    : state_(std::make_unique<State>(State{std::move(keys), reachable(web), {}, {}, {}, 0})) {}
+
+AgentClient::~AgentClient() = default;
+
+bool AgentClient::refresh() {
+  const auto body = state_->ask("GET", "/api/v1/canary", "");
+  if (!body) return false;
+  const auto json = nlohmann::json::parse(*body, nullptr, false);
+  for (const CanaryKind kind : kCanaryKinds) {
+    const std::string name(to_string(kind));
+    if (!json.is_object() || !json.contains("up") || !json["up"].contains(name)) continue;
+    const bool up = json["up"][name].get<bool>();
+    state_->health[kind] = {true, up, up ? "" : json["trouble"].value(name, "")};
+    state_->advertised[kind].clear();
+    for (const auto& place : json["advertised"][name]) {
+      if (const auto parsed = AddressPort::parse(place.get<std::string>())) state_->advertised[kind].push_back(*parsed);
+    }
+  }
+  return true;
+}
+
+Permit AgentClient::ask_to_send(const Message& message) {
+  const auto body = state_->ask("POST", "/api/v1/messages", serialise(message));
+  if (!body) return Permit::canary_down;
+  const auto json = nlohmann::json::parse(*body, nullptr, false);
+  const int permit = json.is_object() ? json.value("permit", static_cast<int>(Permit::canary_down)) : static_cast<int>(Permit::canary_down);
+  return permit >= 0 && permit <= static_cast<int>(Permit::no_mail_domain) ? static_cast<Permit>(permit) : Permit::canary_down;
+}
+
+std::vector<Arrival> AgentClient::arrivals() {
+  std::vector<Arrival> all;
+  for (int page = 0; page < 100; ++page) {
+    const auto body = state_->ask("GET", fmt::format("/api/v1/arrivals?since={}", state_->cursor), "");
+    const auto json = nlohmann::json::parse(body.value_or("{}"), nullptr, false);
+    if (!json.is_object() || !json.contains("data") || json["data"].empty()) break;
+    for (const auto& one : json["data"]) all.push_back(parse_arrival(one.dump()));
+    state_->cursor = json.value("cursor", state_->cursor);
+  }
+  return all;
+}
+
+bool AgentClient::store(const Record& record) { return state_->ask("POST", "/api/v1/results", serialise(record)).has_value(); }
+
+CanaryHealth AgentClient::health(CanaryKind kind) const {
+  const auto found = state_->health.find(kind);
+  return found == state_->health.end() ? CanaryHealth{} : found->second;
+}
+
+std::vector<AddressPort> AgentClient::advertised(CanaryKind kind) const {
+  const auto found = state_->advertised.find(kind);
+  return found == state_->advertised.end() ? std::vector<AddressPort>{} : found->second;
+}
+
+const std::string& AgentClient::address() const { return state_->address; }
+const std::string& AgentClient::trouble() const { return state_->trouble; }
+
+}  // namespace ajar

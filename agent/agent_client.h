@@ -1,0 +1,38 @@
+// A running agent as `ajar check` uses it: its canary, its ledger. Over its HTTP API, authenticated with the canary secret.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/canary_keys.h"
+#include "agent/canary_status.h"
+#include "agent/ledger.h"
+#include "agent/record.h"
+
+namespace ajar {
+
+class AgentClient : public CanaryStatus {
+ public:
+  // `web`: where the agent listens.
+  AgentClient(const WebConfig& web, CanaryKeys keys);
+  ~AgentClient() override;
+
+  // Asks for the canary's state anew; false when the agent does not answer (trouble() says why).
+  bool refresh();
+  Permit ask_to_send(const Message& message);
+  // What arrived since the last call.
+  std::vector<Arrival> arrivals();
+  // Stores a result in the agent's ledger; false when it did not take it.
+  bool store(const Record& record);
+  CanaryHealth health(CanaryKind kind) const override;
+  std::vector<AddressPort> advertised(CanaryKind kind) const override;
+  const std::string& address() const;
+  const std::string& trouble() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace ajar

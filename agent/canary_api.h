@@ -1,0 +1,56 @@
+// The arrivals API: how an agent learns from an `ajar canary` on another host what arrived there. Both sides hold the canary
+// secret; requests and answers are authenticated with the API key that comes from it, requests only for a minute.
+//
+//   GET /api/v1/arrivals?since=ID   {"data":[arrival…],"cursor":N}   at most kApiMostArrivals; ask again from the cursor
+//   GET /api/v1/canary              {"up":{"tcp":true},"trouble":{"tcp":""},"advertised":{"tcp":["198.51.100.7:8025"]}}
+//   Ajar-Auth: 1800000000:9f2c…     seconds and hex HMAC-SHA256(api key, method LF path?query LF seconds LF hex SHA-256(body))
+//
+// The answer's Ajar-Auth is hex HMAC-SHA256(api key, "answer" LF the request's Ajar-Auth LF status LF hex SHA-256(body)):
+// nobody on the way can invent an arrival.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "agent/arrival_log.h"
+#include "agent/canary_keys.h"
+#include "agent/canary_status.h"
+
+namespace ajar {
+
+inline constexpr const char* kApiAuthHeader = "Ajar-Auth";
+inline constexpr std::chrono::seconds kApiTolerance{60};  // of the two clocks
+inline constexpr std::size_t kApiMostArrivals = 500;
+
+// The Ajar-Auth header of a request.
+std::string authorise(const CanaryKeys& keys, const std::string& method, const std::string& path_query, const std::string& body,
+                      Time now);
+// Whether it is right and at most a minute old or early. Constant time.
+bool authorised(const CanaryKeys& keys, const std::string& method, const std::string& path_query, const std::string& header,
+                const std::string& body, Time now);
+// The Ajar-Auth header of an answer to the request with `request_header`.
+std::string authorise_answer(const CanaryKeys& keys, const std::string& request_header, int status, const std::string& body);
+
+struct ApiAnswer {
+  int status = 200;
+  std::string body;  // JSON
+  std::string auth;  // its Ajar-Auth header; empty with 401
+};
+
+// Serves the API for a canary. Any thread. The referents must outlive it.
+class CanaryApi {
+ public:
+  CanaryApi(const CanaryKeys& keys, const CanaryStatus& status, const ArrivalLog& arrivals, WallClock now = wall_now)
+      : keys_(keys), status_(status), arrivals_(arrivals), now_(std::move(now)) {}
+  // `path_query` as it stood in the request line; `auth` the Ajar-Auth header, empty when there was none.
+  ApiAnswer answer(const std::string& method, const std::string& path_query, const std::string& auth,
+                   const std::string& body) const;
+
+ private:
+  const CanaryKeys& keys_;
+  const CanaryStatus& status_;
+  const ArrivalLog& arrivals_;
+  WallClock now_;
+};
+
+}  // namespace ajar

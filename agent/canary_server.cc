@@ -1,0 +1,300 @@
+#include "agent/canary_server.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <set>
+#include <system_error>
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/canary_http.h"
+#include "agent/canary_self_test.h"
+#include "agent/canary_smtp.h"
+#include "agent/live_network.h"
+#include "agent/self_signed.h"
+
+namespace ajar {
+namespace {
+
+constexpr CanaryKind kServed[] = {CanaryKind::tcp, CanaryKind::smtp};
+
+const std::vector<AddressPort>& wanted(const CanaryConfig& config, CanaryKind kind) {
+  switch (kind) {
+    case CanaryKind::tcp:
+      return config.listen_tcp;
+    case CanaryKind::udp:
+      return config.listen_udp;
+    case CanaryKind::tls:
+      return config.listen_tls;
+    case CanaryKind::smtp:
+      break;
+  }
+  return config.listen_smtp;
+}
+
+const std::vector<AddressPort>& advertised_in(const CanaryConfig& config, CanaryKind kind) {
+  switch (kind) {
+    case CanaryKind::tcp:
+      return config.advertise_tcp;
+    case CanaryKind::udp:
+      return config.advertise_udp;
+    case CanaryKind::tls:
+      return config.advertise_tls;
+    case CanaryKind::smtp:
+      break;
+  }
+  return config.advertise_smtp;
+}
+
+std::string remedy(int error, const AddressPort& address) {
+  switch (error) {
+    case EADDRINUSE:
+      return fmt::format("another program listens there: see `ss -ltnp 'sport = :{}'`; stop it or write another address",
+                         address.port);
+    case EACCES:
+    case EPERM:
+      return "ports below 1024 need CAP_NET_BIND_SERVICE: run as in ajar.service, or write a higher port";
+    case EADDRNOTAVAIL:
+      return "this machine does not have that address: write one of `ip address`, or 0.0.0.0";
+    default:
+      return "write an address that this machine can listen on";
+  }
+}
+
+AddressPort local_address(int fd) {
+  sockaddr_storage own{};
+  socklen_t length = sizeof own;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &length) != 0) return {};
+  if (own.ss_family == AF_INET) {
+    const auto& in = reinterpret_cast<const sockaddr_in&>(own);
+    std::array<std::uint8_t, 4> bytes{};
+    std::memcpy(bytes.data(), &in.sin_addr, bytes.size());
+    return {IpAddress::v4(bytes), ntohs(in.sin_port)};
+  }
+  const auto& in6 = reinterpret_cast<const sockaddr_in6&>(own);
+  std::array<std::uint8_t, 16> bytes{};
+  std::memcpy(bytes.data(), &in6.sin6_addr, bytes.size());
+  return {IpAddress::v6(bytes), ntohs(in6.sin6_port)};
+}
+
+}  // namespace
+
+struct CanaryServer::State {
+  State(Loop& on, CanaryKeys with, CanaryServerOptions how)
+      : loop(on),
+        keys(std::move(with)),
+        options(std::move(how)),
+        identity{options.agent_name,
+                 options.contact,
+                 options.config.host,
+                 canary_mail_domain(options.config, options.agent_name),
+                 {}},
+        tls(self_signed_context(identity.mail_domain)),
+        log(options.arrivals_file, options.now, options.config.token_retention) {}
+
+  Loop& loop;
+  const CanaryKeys keys;
+  CanaryServerOptions options;
+  CanaryIdentity identity;
+  const std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> tls;
+  ArrivalLog log;
+  std::map<CanaryKind, std::vector<std::unique_ptr<Listener>>> listeners;
+  std::map<CanaryKind, std::vector<AddressPort>> places;  // advertised; fixed after the start
+  std::map<IpAddress, unsigned> peers;                    // connections of each
+  unsigned connections = 0;
+  std::set<std::string> own_tokens;  // of the self-test under way
+  bool stopped = false;
+  mutable std::mutex mutex;
+  std::map<CanaryKind, CanaryHealth> health;  // under mutex
+
+  void listen(const std::shared_ptr<State>& self);
+  void advertise();
+  void accept(std::shared_ptr<State> self, CanaryKind kind, int fd, AddressPort peer);
+  void arrived(Arrival arrival);
+  void measured(CanaryKind kind, std::string trouble);
+};
+
+namespace {
+
+using State = CanaryServer::State;
+
+// One conversation, from accept to close.
+Task<void> converse(std::shared_ptr<State> state, CanaryKind kind, int fd, AddressPort peer) {
+  CanarySession session{state->identity,          state->keys, state->options.now, peer, local_address(fd),
+                        kind == CanaryKind::smtp, {}};
+  session.arrived = [state](Arrival arrival) { state->arrived(std::move(arrival)); };
+  try {
+    Transcript transcript;
+    const auto until = state->loop.now() + state->options.conversation_timeout;
+    LiveLink link(state->loop, fd, LiveLink::Side::server, state->tls.get(), transcript, state->options.idle_timeout, until);
+    if (kind == CanaryKind::smtp) {
+      co_await serve_smtp(link, session);
+    } else {
+      co_await serve_tcp(link, session);
+    }
+  } catch (const std::system_error& error) {
+    spdlog::warn("canary: no conversation with {}: {}", peer.to_string(), error.what());
+  }
+}
+
+Task<void> test_kind(std::shared_ptr<State> state, CanaryKind kind) {
+  const SelfTest test{state->loop,
+                      state->keys,
+                      state->options.agent_name.empty() ? state->identity.mail_domain : state->options.agent_name,
+                      state->identity.mail_domain,
+                      state->keys.mint(state->options.now(), std::chrono::minutes(10)),
+                      state->options.self_test_timeout};
+  state->own_tokens.insert(test.token);
+  const std::vector<AddressPort> places = state->places.at(kind);
+  std::string trouble;
+  if (places.empty()) {
+    trouble =
+        fmt::format("canary.advertise_{} is empty: write the addresses as tested servers reach this canary", to_string(kind));
+  }
+  for (const AddressPort& place : places) {
+    const std::string found = co_await self_test(test, kind, place);
+    if (!found.empty()) trouble += fmt::format("{}{}: {}", trouble.empty() ? "" : "; ", place.to_string(), found);
+  }
+  state->own_tokens.erase(test.token);
+  if (!state->stopped && !state->loop.shutting_down()) state->measured(kind, trouble);
+}
+
+Task<void> test_for_ever(std::shared_ptr<State> state) {
+  while (!state->stopped) {
+    for (const CanaryKind kind : kServed) {
+      if (wanted(state->options.config, kind).empty()) continue;
+      co_await test_kind(state, kind);
+    }
+    const bool go_on = co_await state->loop.sleep_for(state->options.self_test_interval);
+    if (!go_on) co_return;
+  }
+}
+
+}  // namespace
+
+void CanaryServer::State::listen(const std::shared_ptr<State>& self) {
+  for (const CanaryKind kind : kServed) {
+    for (const AddressPort& address : wanted(options.config, kind)) {
+      try {
+        const std::weak_ptr<State> weak = self;
+        listeners[kind].push_back(std::make_unique<Listener>(loop, address, [weak, kind](int fd, AddressPort peer) {
+          const auto state = weak.lock();
+          if (state) {
+            state->accept(state, kind, fd, peer);
+          } else {
+            ::close(fd);
+          }
+        }));
+      } catch (const std::system_error& error) {
+        const int code = error.code().value();
+        throw CanaryError(fmt::format("canary.listen_{} {}: cannot listen: {}; {}", to_string(kind), address.to_string(),
+                                      std::generic_category().message(code), remedy(code, address)));
+      }
+    }
+  }
+  for (const CanaryKind kind : {CanaryKind::udp, CanaryKind::tls}) {
+    if (!wanted(options.config, kind).empty()) {
+      spdlog::warn("canary.listen_{} is configured, but this version has no {} listener: nothing listens there",
+                   to_string(kind), to_string(kind));
+    }
+  }
+}
+
+void CanaryServer::State::advertise() {
+  for (const CanaryKind kind : kServed) {
+    places[kind] = advertised_in(options.config, kind);
+    if (!places[kind].empty()) continue;
+    for (const auto& listener : listeners[kind]) {
+      if (!listener->address().address.is_unspecified()) places[kind].push_back(listener->address());
+    }
+  }
+  identity.authorities = places[CanaryKind::tcp];
+}
+
+void CanaryServer::State::accept(std::shared_ptr<State> self, CanaryKind kind, int fd, AddressPort peer) {
+  unsigned& of_peer = peers[peer.address];
+  if (connections >= options.connections || of_peer >= options.connections_of_peer) {
+    constexpr std::string_view kBusy = "421 4.7.0 too many connections\r\n";
+    if (kind == CanaryKind::smtp) static_cast<void>(::send(fd, kBusy.data(), kBusy.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
+    ::close(fd);
+    if (of_peer == 0) peers.erase(peer.address);
+    return;
+  }
+  ++of_peer;
+  ++connections;
+  ajar::start(converse(self, kind, fd, peer), [self, peer] {
+    --self->connections;
+    const auto count = self->peers.find(peer.address);
+    if (--count->second == 0) self->peers.erase(count);
+  });
+}
+
+void CanaryServer::State::arrived(Arrival arrival) {
+  if (own_tokens.contains(arrival.token)) return;
+  if (!log.add(arrival)) return;
+  spdlog::info("canary: {} token arrived by {} from {}{}", arrival.proof ? "a" : "no proof, but a", to_string(arrival.kind),
+               arrival.peer.to_string(), arrival.facts.empty() ? "" : ": " + arrival.facts.front());
+  if (options.arrived && !stopped) options.arrived(arrival);
+}
+
+void CanaryServer::State::measured(CanaryKind kind, std::string trouble) {
+  const std::lock_guard lock(mutex);
+  CanaryHealth& now = health[kind];
+  const bool up = trouble.empty();
+  if (!up && (now.up || !now.measured || now.trouble != trouble)) {
+    spdlog::error("canary: the {} self-test failed: {}; nothing can be proven through it until this is mended", to_string(kind),
+                  trouble);
+  }
+  if (up && !now.up) spdlog::info("canary: {} is up, seen through its advertised address", to_string(kind));
+  now = {true, up, std::move(trouble)};
+}
+
+CanaryServer::CanaryServer(Loop& loop, CanaryKeys keys, CanaryServerOptions options)
+    : state_(std::make_shared<State>(loop, std::move(keys), std::move(options))) {
+  state_->listen(state_);
+  state_->advertise();
+  ajar::start(test_for_ever(state_));
+}
+
+CanaryServer::~CanaryServer() {
+  state_->stopped = true;
+  state_->listeners.clear();
+}
+
+CanaryHealth CanaryServer::health(CanaryKind kind) const {
+  const std::lock_guard lock(state_->mutex);
+  const auto found = state_->health.find(kind);
+  return found == state_->health.end() ? CanaryHealth{} : found->second;
+}
+
+std::vector<AddressPort> CanaryServer::advertised(CanaryKind kind) const {
+  const auto found = state_->places.find(kind);
+  return found == state_->places.end() ? std::vector<AddressPort>{} : found->second;
+}
+
+const ArrivalLog& CanaryServer::arrivals() const { return state_->log; }
+
+std::vector<AddressPort> CanaryServer::listening(CanaryKind kind) const {
+  std::vector<AddressPort> all;
+  const auto found = state_->listeners.find(kind);
+  if (found == state_->listeners.end()) return all;
+  for (const auto& listener : found->second) all.push_back(listener->address());
+  return all;
+}
+
+unsigned CanaryServer::connections() const { return state_->connections; }
+
+std::string canary_mail_domain(const CanaryConfig& config, const std::string& agent_name) {
+  if (!config.mail_domain.empty()) return to_lower(config.mail_domain);
+  if (!config.host.empty()) return to_lower(config.host);
+  return agent_name.empty() ? "localhost" : to_lower(agent_name);
+}
+
+}  // namespace ajar

@@ -1,0 +1,477 @@
+#include "agent/check_command.h"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "agent/agent_client.h"
+#include "agent/canary_remote.h"
+#include "agent/canary_server.h"
+#include "agent/check_output.h"
+#include "agent/judge.h"
+#include "agent/ledger_options.h"
+#include "agent/log.h"
+#include "agent/resolver.h"
+#include "agent/runner.h"
+#include "agent/scheduler.h"
+#include "agent/targets.h"
+#include "config/config.h"
+
+namespace ajar {
+namespace {
+
+using std::chrono::milliseconds;
+
+// A mistake in the command line or the configuration: exit code 3.
+class UsageError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+Config load(const std::string& file) {
+  auto loaded = load_config(file);
+  if (auto* config = std::get_if<Config>(&loaded)) return std::move(*config);
+  std::string text;
+  for (const ConfigError& error : std::get<std::vector<ConfigError>>(loaded)) text += error.to_string() + "\n";
+  throw UsageError(text.substr(0, text.size() - 1));
+}
+
+Config config_of_scope(const CheckOptions& options) {
+  Config config;
+  for (const std::string& text : options.scope) {
+    const auto network = Cidr::parse(text);
+    if (!network) throw UsageError(fmt::format("--scope {}: not a network: write it as 203.0.113.0/24 or 2001:db8::/48, host bits zero", text));
+    if (network->length() < (network->first().is_v4() ? 8U : 29U)) {
+      throw UsageError(fmt::format("--scope {}: too wide: at most a /8 (IPv4) or /29 (IPv6)", text));
+    }
+    config.scope.push_back(*network);
+  }
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  config.agent.name = host.data();
+  return config;
+}
+
+std::vector<std::string> default_checks() {
+  std::vector<std::string> names;
+  for (const CheckInfo& check : catalogue()) {
+    if (check.on_by_default) names.emplace_back(check.name);
+  }
+  return names;
+}
+
+// A host, address or network that the configuration does not declare.
+TargetConfig ad_hoc_target(const std::string& text, const Config& config) {
+  TargetConfig target;
+  target.name = text;
+  target.checks = default_checks();
+  std::optional<Cidr> network;
+  if (const auto address = IpAddress::parse(text)) {
+    target.place.address = address;
+    network = Cidr(*address, 128);
+  } else if (text.find('/') != std::string::npos) {
+    network = target.place.network = Cidr::parse(text);
+    if (!network) throw UsageError(fmt::format("{}: not a network: write it as 203.0.113.0/24, host bits zero", escape(text)));
+  } else {
+    const bool plain = !text.empty() && text.size() <= 253 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+      return std::isalnum(c) != 0 || c == '.' || c == '-' || c == '_';
+    });
+    if (!plain) throw UsageError(fmt::format("{}: neither a target of the configuration, nor a host name or address", escape(text)));
+    target.place.host = text;
+  }
+  if (network && std::none_of(config.scope.begin(), config.scope.end(), [&](const Cidr& cidr) { return cidr.contains(*network); })) {
+    throw UsageError(fmt::format("{} is outside the scope: ajar asks only servers that are yours; add its network to `scope` if it is",
+                                 escape(text)));
+  }
+  return target;
+}
+
+bool is_at(const TargetConfig& target, const std::string& text) {
+  return target.name == text || target.place.host == text || (target.place.address && target.place.address->to_string() == text);
+}
+
+// The configuration with only what was asked for.
+std::shared_ptr<const Config> narrowed(Config config, const CheckOptions& options) {
+  for (const std::string& check : options.checks) {
+    if (find_check(check) != nullptr) continue;
+    std::vector<std::string> names;
+    for (const CheckInfo& known : catalogue()) names.emplace_back(known.name);
+    const auto near = did_you_mean(check, names);
+    throw UsageError(fmt::format("--check {}: no such check{}", escape(check), near ? ": did you mean " + *near + "?" : ""));
+  }
+  if (!options.targets.empty()) {
+    std::vector<TargetConfig> chosen;
+    for (const std::string& text : options.targets) {
+      const auto declared = std::find_if(config.targets.begin(), config.targets.end(), [&](const auto& t) { return is_at(t, text); });
+      const TargetConfig target = declared != config.targets.end() ? *declared : ad_hoc_target(text, config);
+      if (std::none_of(chosen.begin(), chosen.end(), [&](const auto& t) { return t.name == target.name; })) chosen.push_back(target);
+    }
+    config.targets = std::move(chosen);
+  }
+  for (TargetConfig& target : config.targets) {
+    target.paused = false;
+    if (!options.checks.empty()) target.checks = options.checks;
+  }
+  if (config.targets.empty()) throw UsageError("nothing to check: name a TARGET, or declare [[target]] in the configuration");
+  return std::make_shared<const Config>(std::move(config));
+}
+
+// The address that the kernel would use towards `destination`: where a canary without configuration listens.
+IpAddress source_towards(const IpAddress& destination) {
+  sockaddr_storage local{};
+  socklen_t length = sizeof local;
+  const int fd = socket(destination.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in to4{};
+  sockaddr_in6 to6{};
+  const std::string text = destination.to_string();
+  to4.sin_family = AF_INET;
+  to4.sin_port = htons(25);
+  to6.sin6_family = AF_INET6;
+  to6.sin6_port = htons(25);
+  inet_pton(AF_INET, text.c_str(), &to4.sin_addr);
+  inet_pton(AF_INET6, text.c_str(), &to6.sin6_addr);
+  const int failed = destination.is_v4() ? connect(fd, reinterpret_cast<sockaddr*>(&to4), sizeof to4)
+                                         : connect(fd, reinterpret_cast<sockaddr*>(&to6), sizeof to6);
+  if (failed == 0) getsockname(fd, reinterpret_cast<sockaddr*>(&local), &length);
+  close(fd);
+  std::array<char, INET6_ADDRSTRLEN> buffer{};
+  if (local.ss_family == AF_INET) inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in&>(local).sin_addr, buffer.data(), buffer.size());
+  if (local.ss_family == AF_INET6) inet_ntop(AF_INET6, &reinterpret_cast<sockaddr_in6&>(local).sin6_addr, buffer.data(), buffer.size());
+  return IpAddress::parse(buffer.data()).value_or(destination.is_v4() ? *IpAddress::parse("127.0.0.1") : *IpAddress::parse("::1"));
+}
+
+// One run of the command: everything of an agent but the schedule, the pages and the patience.
+class Check {
+ public:
+  Check(std::shared_ptr<const Config> config, const CheckOptions& options, CanaryKeys keys)
+      : config_(std::move(config)), options_(options), keys_(std::move(keys)), resolver_(loop_, ResolverOptions{}),
+        gate_(loop_, config_->agent.connections_per_second),
+        scheduler_({config_->agent.concurrency, config_->agent.connections_per_second, config_->agent.per_address, config_->agent.retry_interval}),
+        targets_(resolver_, wall_now, events()),
+        world_{loop_, gate_, tls_, keys_, nullptr, book(), answered_, wall_now} {}
+
+  // Results, sorted. UsageError, CanaryError.
+  std::vector<Record> run(std::unique_ptr<Ledger> ledger, std::unique_ptr<AgentClient> agent) {
+    ledger_ = std::move(ledger);
+    agent_ = std::move(agent);
+    for (const int signal : {SIGTERM, SIGINT}) {
+      loop_.on_signal(signal, [this] {
+        interrupted_ = true;
+        loop_.shut_down();
+        loop_.post([this] { loop_.stop(); });
+      });
+    }
+    start(work());
+    loop_.run();
+    loop_.shut_down();
+    loop_.post([this] { loop_.stop(); });  // what the shut-down posted is still run
+    loop_.run();
+    if (failure_) std::rethrow_exception(failure_);
+    std::sort(records_.begin(), records_.end(), [](const Record& a, const Record& b) { return a.key < b.key; });
+    return std::move(records_);
+  }
+  bool interrupted() const { return interrupted_; }
+
+ private:
+  struct Sent {
+    Message message;
+    bool arrived = false;
+  };
+
+  TargetEvents events() {
+    TargetEvents events;
+    events.planned = [this](const Planned& plan) {
+      scheduler_.add(plan.key, plan.interval, false, History{}, wall_now());
+      ++planned_;
+    };
+    events.retired = [this](const ResultKey& key) { scheduler_.remove(key); };
+    events.refused = [](const std::string& target, const std::string& host, const IpAddress& address) {
+      spdlog::warn("{}: {}{} is outside the scope and is not asked", escape(target), host.empty() ? "" : escape(host) + " points to ",
+                   address.to_string());
+    };
+    events.noted = [](const std::string& target, const std::string& note) {
+      if (!note.empty()) spdlog::warn("{}: {}", escape(target), escape(note));
+    };
+    return events;
+  }
+
+  MessageBook book() {
+    MessageBook book;
+    book.ask_to_send = [this](const Message& message) {
+      Permit permit = Permit::granted;
+      if (ledger_) permit = ledger_->ask_to_send(message);
+      if (agent_) permit = agent_->ask_to_send(message);
+      if (permit == Permit::granted) sent_[message.token] = {message, false};
+      return permit;
+    };
+    book.remember = [this](const Message& message) {
+      if (ledger_) ledger_->remember(message);
+    };
+    return book;
+  }
+
+  Task<void> work() {
+    try {
+      co_await resolve();
+      open_canary();
+      co_await first_self_test();
+      co_await probe_all();
+      co_await wait_for_mail();
+      if (agent_) {
+        for (const Record& record : records_) agent_->store(record);
+      }
+      if (ledger_) ledger_->flush();
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+    loop_.stop();
+  }
+
+  Task<void> resolve() {
+    targets_.apply(*config_);
+    for (;;) {
+      targets_.refresh();
+      const auto status = targets_.status();
+      if (std::none_of(status.begin(), status.end(), [](const TargetStatus& s) { return s.resolving; })) break;
+      const bool go_on = co_await loop_.sleep_for(milliseconds(20));
+      if (!go_on) break;
+    }
+    for (const TargetStatus& status : targets_.status()) {
+      if (status.endpoints == 0 && !status.refused.empty()) {
+        throw UsageError(fmt::format("{} is outside the scope: ajar asks only servers that are yours", escape(status.name)));
+      }
+    }
+  }
+
+  void open_canary() {
+    if (!config_->canary.remote.empty()) {
+      RemoteCanaryOptions options;
+      options.url = config_->canary.remote;
+      if (ledger_) options.cursor = ledger_->cursor(options.url);
+      options.arrived = [this, url = options.url](const std::vector<Arrival>& arrivals, std::int64_t cursor) {
+        for (const Arrival& arrival : arrivals) arrived(arrival);
+        if (ledger_) ledger_->set_cursor(url, cursor);
+      };
+      remote_ = std::make_unique<RemoteCanary>(loop_, keys_, std::move(options));
+      world_.canary = remote_.get();
+      return;
+    }
+    if (agent_) {
+      world_.canary = agent_.get();
+      return;
+    }
+    CanaryServerOptions options;
+    options.config = config_->canary;
+    options.agent_name = config_->agent.name;
+    options.contact = config_->agent.contact;
+    options.arrived = [this](const Arrival& arrival) { arrived(arrival); };
+    if (config_->file.empty()) {
+      std::optional<IpAddress> first;
+      targets_.each([&](const Planned& plan) {
+        first = plan.key.address;
+        return false;
+      });
+      if (first) options.config.listen_tcp = {{source_towards(*first), 0}};
+    }
+    server_ = std::make_unique<CanaryServer>(loop_, keys_, std::move(options));
+    world_.canary = server_.get();
+  }
+
+  // Mail is sent only once the canary is known to hear it.
+  Task<void> first_self_test() {
+    if (config_->canary.mail_domain.empty()) co_return;
+    const auto until = loop_.now() + std::chrono::seconds(15);
+    while (!world_.canary->health(CanaryKind::smtp).measured && loop_.now() < until) {
+      const bool go_on = co_await loop_.sleep_for(milliseconds(20));
+      if (!go_on) co_return;
+      if (agent_) agent_->refresh();
+    }
+    const CanaryHealth health = world_.canary->health(CanaryKind::smtp);
+    if (!health.up) {
+      spdlog::warn("the canary does not answer through its advertised addresses ({}): no mail is sent, nothing can be proven",
+                   health.measured ? escape(health.trouble) : "no answer yet");
+    }
+  }
+
+  Task<void> probe_all() {
+    while (done_ < planned_ && !loop_.shutting_down()) {
+      while (const auto visit = scheduler_.next(wall_now())) start(probe(*visit));
+      show_progress("asked {} of {}", done_, planned_);
+      co_await loop_.sleep_for(milliseconds(20));
+    }
+    clear_progress();
+  }
+
+  Task<void> probe(Visit visit) {
+    ProbePlan plan;
+    const auto endpoint = targets_.endpoint(visit.key);
+    plan.config = config_;
+    plan.check = find_check(visit.key.check);
+    plan.key = visit.key;
+    plan.host = endpoint ? endpoint->host : "";
+    plan.tls = endpoint && endpoint->port.tls;
+    plan.full_matrix = !options_.quick;
+    if (ledger_) {
+      if (const auto state = ledger_->result(visit.key)) {
+        plan.must_ask = state->must_ask;
+        plan.retries = state->retries;
+      }
+    }
+    std::optional<Record> record = co_await run_probe(world_, std::move(plan));
+    ++done_;
+    scheduler_.remove(visit.key);
+    scheduler_.finished(visit.key, wall_now());
+    if (!record) co_return;
+    if (ledger_) ledger_->apply(*record);
+    records_.push_back(std::move(*record));
+    for (const Arrival& arrival : early_) prove(arrival);
+  }
+
+  void arrived(const Arrival& arrival) {
+    if (ledger_) ledger_->apply(arrival);
+    if (!arrival.proof) return;
+    early_.push_back(arrival);
+    prove(arrival);
+  }
+
+  // Raises the result that sent the token; nothing while its probe still runs.
+  void prove(const Arrival& arrival) {
+    const auto sent = sent_.find(arrival.token);
+    if (sent == sent_.end() || sent->second.arrived) return;
+    const auto record = std::find_if(records_.begin(), records_.end(), [&](const Record& r) { return r.probe_id == sent->second.message.probe_id; });
+    if (record == records_.end()) return;
+    sent->second.arrived = true;
+    Proof proof;
+    proof.variant = sent->second.message.variant;
+    proof.probe_id = record->probe_id;
+    proof.sent = sent->second.message.sent;
+    proof.arrived = arrival.time;
+    proof.peer = arrival.peer.address;
+    add_proof(*record, proof);
+  }
+
+  Task<void> wait_for_mail() {
+    const auto until = loop_.now() + options_.wait;
+    for (;;) {
+      if (agent_ && !remote_) {
+        for (const Arrival& arrival : agent_->arrivals()) arrived(arrival);
+      }
+      const auto missing = std::count_if(sent_.begin(), sent_.end(), [](const auto& sent) { return !sent.second.arrived; });
+      if (missing == 0 || loop_.now() >= until || loop_.shutting_down()) break;
+      show_progress("waiting for {} of {} messages", missing, sent_.size());
+      const bool go_on = co_await loop_.sleep_for(milliseconds(agent_ ? 300 : 50));
+      if (!go_on) break;
+    }
+    clear_progress();
+  }
+
+  template <class... Values>
+  void show_progress(fmt::format_string<Values...> text, Values... values) {
+    if (!progress_ || loop_.now() < next_progress_) return;
+    next_progress_ = loop_.now() + milliseconds(500);
+    shown_ = true;
+    fmt::print(stderr, "\r\033[K{}", fmt::format(text, values...));
+  }
+  void clear_progress() {
+    if (std::exchange(shown_, false)) fmt::print(stderr, "\r\033[K");
+  }
+
+  std::shared_ptr<const Config> config_;
+  const CheckOptions& options_;
+  Loop loop_;
+  CanaryKeys keys_;
+  Resolver resolver_;
+  ConnectGate gate_;
+  ProbeTls tls_;
+  Answered answered_;
+  Scheduler scheduler_;
+  Targets targets_;
+  ProbeWorld world_;
+  std::unique_ptr<CanaryServer> server_;  // one of the three: ours, that of canary.remote, or the agent's
+  std::unique_ptr<RemoteCanary> remote_;
+  std::unique_ptr<Ledger> ledger_;      // one of the two where there is a configuration: ours, or the agent's
+  std::unique_ptr<AgentClient> agent_;
+  std::size_t planned_ = 0, done_ = 0;
+  std::vector<Record> records_;
+  std::map<std::string, Sent> sent_;  // by token
+  std::vector<Arrival> early_;        // proofs; also of probes that still run
+  std::exception_ptr failure_;
+  bool interrupted_ = false;
+  const bool progress_ = isatty(STDERR_FILENO) == 1;
+  bool shown_ = false;
+  Steady::time_point next_progress_{Steady::now() + std::chrono::seconds(1)};
+};
+
+std::vector<Record> check(const CheckOptions& options) {
+  if (!options.config.empty() && !options.scope.empty()) throw UsageError("--scope is for a run without a configuration: give one of both");
+  const std::string file = options.config.empty() && options.scope.empty() ? default_config_file() : options.config;
+  if (file.empty() && options.scope.empty()) {
+    throw UsageError("no configuration: give --config FILE, or --scope CIDR with the networks that are yours");
+  }
+  Config config = file.empty() ? config_of_scope(options) : load(file);
+  set_up_log({file.empty() ? "warn" : std::max<std::string>(config.log.level, "warn"), "text"});
+  spdlog::set_level(spdlog::level::warn);
+  const bool stored = !config.file.empty();
+  const auto narrow = narrowed(std::move(config), options);
+  if (!stored) {
+    Check run(narrow, options, CanaryKeys::random());
+    return run.run(nullptr, nullptr);
+  }
+  CanaryKeys keys = CanaryKeys::load(narrow->path(narrow->canary.secret_file));
+  std::unique_ptr<Ledger> ledger;
+  std::unique_ptr<AgentClient> agent;
+  try {
+    ledger = std::make_unique<Ledger>(ledger_options(*narrow));
+    for (const std::string& note : ledger->notes()) spdlog::warn("{}", note);
+  } catch (const LedgerLocked& locked) {
+    agent = std::make_unique<AgentClient>(narrow->web, keys);
+    if (!agent->refresh()) throw UsageError(fmt::format("{}, but it does not answer on {}: {}", locked.what(), agent->address(), agent->trouble()));
+  }
+  Check run(narrow, options, keys);
+  return run.run(std::move(ledger), std::move(agent));
+}
+
+}  // namespace
+
+int exit_code(const std::vector<Verdict>& verdicts) {
+  bool unclear = false, closed = false;
+  for (const Verdict verdict : verdicts) {
+    if (verdict >= Verdict::accepted) return 2;
+    unclear = unclear || verdict == Verdict::unclear;
+    closed = closed || verdict == Verdict::closed;
+  }
+  return unclear || !closed ? 1 : 0;
+}
+
+std::string default_config_file() {
+  for (const char* file : {"ajar.toml", "/etc/ajar/ajar.toml"}) {
+    if (std::filesystem::exists(file)) return file;
+  }
+  return {};
+}
+
+int run_check(const CheckOptions& options) {
+  try {
+    const std::vector<Record> records = check(options);
+    const bool colour = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
+    fmt::print("{}", options.json ? check_json(records) : check_table(records, colour));
+    std::vector<Verdict> verdicts;
+    for (const Record& record : records) verdicts.push_back(record.finding.verdict);
+    return exit_code(verdicts);
+  } catch (const std::runtime_error& error) {
+    fmt::print(stderr, "ajar: {}\n", error.what());
+    return 3;
+  }
+}
+
+}  // namespace ajar

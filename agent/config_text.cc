@@ -1,0 +1,158 @@
+// The configuration in its own notation, for /config: what is in force, not what was written.
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include "agent/pages.h"
+
+namespace ajar {
+namespace {
+
+// A basic string of TOML 1.0.
+std::string quote(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (byte < 0x20 || byte == 0x7F) {
+      out += fmt::format("\\u{:04X}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
+// A key, bare where TOML allows it.
+std::string key_text(const std::string& key) {
+  const bool bare = !key.empty() && key.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
+                                        std::string::npos;
+  return bare ? key : quote(key);
+}
+
+template <typename Items, typename Text>
+std::string array(const Items& items, Text text) {
+  std::string out;
+  for (const auto& item : items) out += (out.empty() ? "" : ", ") + quote(text(item));
+  return "[" + out + "]";
+}
+
+std::string strings(const std::vector<std::string>& items) {
+  return array(items, [](const std::string& item) { return item; });
+}
+
+std::string duration(Duration value) { return quote(format_duration(value)); }
+
+// The password of "https://user:password@host/", in whatever key it stands.
+std::string without_password(const std::string& url) {
+  const std::size_t scheme = url.find("://");
+  const std::size_t at = url.find('@');
+  if (scheme == std::string::npos || at == std::string::npos || at < scheme) return url;
+  return url.substr(0, scheme + 3) + "<secret>" + url.substr(at);
+}
+
+class Writer {
+ public:
+  void section(std::string_view header) { text_ += fmt::format("{}{}\n", text_.empty() ? "" : "\n", header); }
+  void put(std::string_view key, std::string_view value) { text_ += fmt::format("{} = {}\n", key, value); }
+  std::string take() { return std::move(text_); }
+
+ private:
+  std::string text_;
+};
+
+void put_agent(Writer& out, const AgentConfig& agent) {
+  out.section("[agent]");
+  out.put("name", quote(agent.name));
+  out.put("contact", quote(agent.contact));
+  out.put("vantage", quote(agent.vantage));
+  out.put("source_addresses", array(agent.source_addresses, [](const IpAddress& a) { return a.to_string(); }));
+  out.put("interval", duration(agent.interval));
+  out.put("full_matrix_interval", duration(agent.full_matrix_interval));
+  out.put("retry_interval", duration(agent.retry_interval));
+  out.put("connect_timeout", duration(agent.connect_timeout));
+  out.put("reply_timeout", duration(agent.reply_timeout));
+  out.put("probe_timeout", duration(agent.probe_timeout));
+  out.put("concurrency", fmt::to_string(agent.concurrency));
+  out.put("connections_per_second", fmt::to_string(agent.connections_per_second));
+  out.put("per_address", fmt::to_string(agent.per_address));
+  out.put("threads", fmt::to_string(agent.threads));
+  out.put("state", quote(agent.state));
+}
+
+void put_canary(Writer& out, const CanaryConfig& canary) {
+  const auto addresses = [](const std::vector<AddressPort>& list) {
+    return array(list, [](const AddressPort& a) { return a.to_string(); });
+  };
+  out.section("[canary]");
+  out.put("listen_tcp", addresses(canary.listen_tcp));
+  out.put("listen_udp", addresses(canary.listen_udp));
+  out.put("listen_tls", addresses(canary.listen_tls));
+  out.put("listen_smtp", addresses(canary.listen_smtp));
+  out.put("advertise_tcp", addresses(canary.advertise_tcp));
+  out.put("advertise_udp", addresses(canary.advertise_udp));
+  out.put("advertise_tls", addresses(canary.advertise_tls));
+  out.put("advertise_smtp", addresses(canary.advertise_smtp));
+  out.put("host", quote(canary.host));
+  out.put("mail_domain", quote(canary.mail_domain));
+  out.put("secret_file", "\"<secret>\"");
+  out.put("remote", quote(without_password(canary.remote)));
+  out.put("delivery_timeout", duration(canary.delivery_timeout));
+  out.put("token_retention", duration(canary.token_retention));
+  out.put("message_interval", duration(canary.message_interval));
+}
+
+void put_target(Writer& out, const Config& config, const TargetConfig& target) {
+  out.section("[[target]]");
+  out.put("name", quote(target.name));
+  const char* kind = !target.place.host.empty() ? "host"
+                     : target.place.address     ? "address"
+                     : target.place.network     ? "network"
+                                                : "mx_of";
+  out.put(kind, quote(place_text(target.place)));
+  if (!target.mail_domains.empty()) out.put("mail_domains", strings(target.mail_domains));
+  if (!target.control_recipients.empty()) out.put("control_recipients", strings(target.control_recipients));
+  out.put("checks", strings(target.checks));
+  for (const std::string& check : target.checks) {
+    out.put("ports." + check, array(config.ports(target, check), [](const Port& port) { return format_port(port); }));
+    out.put("intervals." + check, duration(config.interval(target, check)));
+  }
+  out.put("owner", quote(target.owner));
+  std::string labels;
+  for (const auto& [key, value] : target.labels) {
+    labels += fmt::format("{}{} = {}", labels.empty() ? " " : ", ", key_text(key), quote(value));
+  }
+  out.put("labels", labels.empty() ? "{}" : "{" + labels + " }");
+  out.put("paused", target.paused ? "true" : "false");
+}
+
+}  // namespace
+
+std::string config_text(const Config& config) {
+  Writer out;
+  out.put("scope", array(config.scope, [](const Cidr& network) { return network.to_string(); }));
+  put_agent(out, config.agent);
+  out.section("[log]");
+  out.put("level", quote(config.log.level));
+  out.put("format", quote(config.log.format));
+  out.section("[web]");
+  out.put("listen", strings(config.web.listen));
+  out.put("external_url", quote(without_password(config.web.external_url)));
+  out.put("config_file", quote(config.web.config_file));
+  out.section("[metrics]");
+  out.put("detail", quote(config.metrics.detail));
+  put_canary(out, config.canary);
+  for (const TargetConfig& target : config.targets) put_target(out, config, target);
+  for (const ExemptionConfig& exemption : config.exemptions) {
+    out.section("[[exemption]]");
+    out.put("target", quote(exemption.target));
+    out.put("check", quote(exemption.check));
+    out.put("until", fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::chrono::system_clock::to_time_t(exemption.until))));
+    out.put("who", quote(exemption.who));
+    out.put("why", quote(exemption.why));
+  }
+  return out.take();
+}
+
+}  // namespace ajar

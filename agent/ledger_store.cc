@@ -1,0 +1,390 @@
+#include "agent/ledger_store.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace ajar {
+namespace {
+
+// A released step is never changed; a change of the schema is a new one.
+constexpr Migration kMigrations[] = {{1, R"sql(
+CREATE TABLE results(
+  id INTEGER PRIMARY KEY, target TEXT NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL, transport TEXT NOT NULL,
+  "check" TEXT NOT NULL, host TEXT NOT NULL, owner TEXT NOT NULL, tls TEXT NOT NULL, level TEXT NOT NULL, reason TEXT NOT NULL,
+  because TEXT NOT NULL, change_to TEXT NOT NULL, change_since INTEGER NOT NULL, last_level TEXT NOT NULL,
+  last_reason TEXT NOT NULL, last_probe INTEGER NOT NULL, last_conclusive INTEGER, closed_since INTEGER, last_full_matrix INTEGER,
+  case_id TEXT NOT NULL, must_ask TEXT NOT NULL, retries TEXT NOT NULL, retries_since INTEGER, due INTEGER NOT NULL);
+CREATE TABLE latest(id INTEGER PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE not_closed(id INTEGER PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE cases(
+  id TEXT PRIMARY KEY, target TEXT NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL, transport TEXT NOT NULL,
+  "check" TEXT NOT NULL, owner TEXT NOT NULL, status TEXT NOT NULL, level TEXT NOT NULL, reason TEXT NOT NULL,
+  first_seen INTEGER NOT NULL, last_confirmed INTEGER NOT NULL, closed INTEGER, how TEXT NOT NULL, reopened INTEGER NOT NULL,
+  variants TEXT NOT NULL, exit_addresses TEXT NOT NULL, late TEXT NOT NULL);
+CREATE TABLE tokens(
+  token TEXT PRIMARY KEY, target TEXT NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL, transport TEXT NOT NULL,
+  "check" TEXT NOT NULL, probe_id TEXT NOT NULL, variant TEXT NOT NULL, variant_class TEXT NOT NULL, sent INTEGER NOT NULL,
+  arrived INTEGER, expired INTEGER NOT NULL, mail INTEGER NOT NULL, judged INTEGER NOT NULL, peer TEXT NOT NULL,
+  reason TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE counts(
+  "check" TEXT NOT NULL, owner TEXT NOT NULL, opened INTEGER NOT NULL, reopened INTEGER NOT NULL, fixed INTEGER NOT NULL,
+  retired INTEGER NOT NULL, PRIMARY KEY("check", owner)) WITHOUT ROWID;
+CREATE TABLE cursors(canary TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE settings(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+)sql"}};
+
+// A row whose content makes no sense: another program's hand.
+struct BadRow {};
+
+template <typename T>
+T word(std::optional<T> parsed) {
+  if (!parsed) throw BadRow{};
+  return *parsed;
+}
+
+std::optional<CaseStatus> parse_status(std::string_view name) {
+  for (const auto status : {CaseStatus::open, CaseStatus::closed, CaseStatus::retired}) {
+    if (to_string(status) == name) return status;
+  }
+  return std::nullopt;
+}
+
+std::string dump(const nlohmann::json& json) { return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+
+std::string pack(const std::vector<std::string>& list) { return list.empty() ? std::string() : dump(nlohmann::json(list)); }
+
+std::string pack(const std::vector<Retry>& list) {
+  if (list.empty()) return {};
+  nlohmann::json json = nlohmann::json::array();
+  for (const auto& retry : list) json.push_back({retry.variant, retry.token, retry.sender_token});
+  return dump(json);
+}
+
+template <typename T>
+std::vector<T> unpack_as(const std::string& text) {
+  if (text.empty()) return {};
+  try {
+    return nlohmann::json::parse(text).get<std::vector<T>>();
+  } catch (const nlohmann::json::exception&) {
+    throw BadRow{};
+  }
+}
+
+std::vector<std::string> unpack(const std::string& text) { return unpack_as<std::string>(text); }
+
+std::vector<Retry> unpack_retries(const std::string& text) {
+  std::vector<Retry> list;
+  for (const auto& item : unpack_as<std::vector<std::string>>(text)) {
+    if (item.size() != 3) throw BadRow{};
+    list.push_back({item[0], item[1], item[2]});
+  }
+  return list;
+}
+
+// The five columns of a key, from `column` on.
+ResultKey read_key(const Statement& row, int column) {
+  ResultKey key;
+  key.target = row.text(column);
+  key.address = word(IpAddress::parse(row.text(column + 1)));
+  key.port = static_cast<std::uint16_t>(row.integer(column + 2));
+  key.transport = word(parse_transport(row.text(column + 3)));
+  key.check = row.text(column + 4);
+  return key;
+}
+
+HeldResult read_result(const Statement& row) {
+  HeldResult held;
+  held.id = row.integer(0);
+  ResultState& state = held.state;
+  state.key = read_key(row, 1);
+  state.host = row.text(6);
+  state.owner = row.text(7);
+  state.tls = word(parse_tls_mode(row.text(8)));
+  state.level = word(parse_verdict(row.text(9)));
+  state.reason = word(parse_reason(row.text(10)));
+  state.because = row.text(11);
+  if (const std::string change_to = row.text(12); !change_to.empty()) state.change_to = word(parse_verdict(change_to));
+  state.change_since = row.time(13);
+  state.last_level = word(parse_verdict(row.text(14)));
+  state.last_reason = word(parse_reason(row.text(15)));
+  state.last_probe = row.time(16);
+  state.last_conclusive = row.optional_time(17);
+  state.closed_since = row.optional_time(18);
+  state.last_full_matrix = row.optional_time(19);
+  if (std::string id = row.text(20); !id.empty()) state.case_id = std::move(id);
+  state.must_ask = unpack(row.text(21));
+  state.retries = unpack_retries(row.text(22));
+  state.retries_since = row.optional_time(23);
+  state.due = row.time(24);
+  return held;
+}
+
+Case read_case(const Statement& row) {
+  Case exposure;
+  exposure.id = row.text(0);
+  exposure.key = read_key(row, 1);
+  exposure.owner = row.text(6);
+  exposure.status = word(parse_status(row.text(7)));
+  exposure.level = word(parse_verdict(row.text(8)));
+  exposure.reason = word(parse_reason(row.text(9)));
+  exposure.first_seen = row.time(10);
+  exposure.last_confirmed = row.time(11);
+  exposure.closed = row.optional_time(12);
+  exposure.how = row.text(13);
+  exposure.reopened = static_cast<unsigned>(row.integer(14));
+  exposure.variants = unpack(row.text(15));
+  exposure.exit_addresses = unpack(row.text(16));
+  exposure.late = unpack(row.text(17));
+  return exposure;
+}
+
+HeldToken read_token(const Statement& row) {
+  HeldToken held;
+  Message& message = held.message;
+  message.token = row.text(0);
+  message.key = read_key(row, 1);
+  message.probe_id = row.text(6);
+  message.variant = row.text(7);
+  message.variant_class = row.text(8);
+  message.sent = row.time(9);
+  message.arrived = row.optional_time(10);
+  message.expired = row.integer(11) != 0;
+  held.mail = row.integer(12) != 0;
+  held.judged = row.integer(13) != 0;
+  held.peer = word(IpAddress::parse(row.text(14)));
+  held.reason = word(parse_reason(row.text(15)));
+  return held;
+}
+
+}  // namespace
+
+struct LedgerStore::Statements {
+  explicit Statements(Database& database)
+      : put_result(database, "INSERT OR REPLACE INTO results VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+        put_case(database, "INSERT OR REPLACE INTO cases VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+        put_token(database, "INSERT OR REPLACE INTO tokens VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+        put_count(database, "INSERT OR REPLACE INTO counts VALUES(?,?,?,?,?,?)"),
+        put_latest(database, "INSERT OR REPLACE INTO latest VALUES(?,?)"),
+        put_not_closed(database, "INSERT OR REPLACE INTO not_closed VALUES(?,?)"),
+        put_cursor(database, "INSERT OR REPLACE INTO cursors VALUES(?,?)"),
+        put_setting(database, "INSERT OR REPLACE INTO settings VALUES(?,?)"),
+        forget_result(database, "DELETE FROM results WHERE id=?"),
+        forget_latest(database, "DELETE FROM latest WHERE id=?"),
+        forget_not_closed(database, "DELETE FROM not_closed WHERE id=?"),
+        forget_case(database, "DELETE FROM cases WHERE id=?"),
+        forget_token(database, "DELETE FROM tokens WHERE token=?"),
+        latest(database, "SELECT record FROM latest WHERE id=?"),
+        not_closed(database, "SELECT record FROM not_closed WHERE id=?") {}
+  Statement put_result, put_case, put_token, put_count, put_latest, put_not_closed, put_cursor, put_setting;
+  Statement forget_result, forget_latest, forget_not_closed, forget_case, forget_token;
+  Statement latest, not_closed;
+};
+
+LedgerStore::LedgerStore(const std::string& path, Time now) : path_(path), now_(now) {
+  if (path != ":memory:") lock_ = std::make_unique<FileLock>(path);
+  try {
+    try {
+      open();
+    } catch (const DatabaseError& error) {
+      if (!error.corrupt()) throw;
+      start_anew(error.what());
+    }
+  } catch (const DatabaseError& error) {
+    throw LedgerError(fmt::format("{}: cannot be used: {}", path, error.what()));
+  }
+}
+
+LedgerStore::~LedgerStore() = default;
+
+void LedgerStore::start_anew(const std::string& why) {
+  statements_.reset();
+  database_.reset();
+  notes_.push_back(fmt::format("{}: corrupt ({}): moved aside to {}; starting anew, without the earlier results and exposures",
+                               path_, why, move_aside(path_, now_)));
+  open();
+}
+
+void LedgerStore::open() {
+  database_ = std::make_unique<Database>(path_, kMigrations);
+  const int found = database_->migrated_from();
+  const int ours = std::end(kMigrations)[-1].version;
+  if (found != 0 && found < ours) notes_.push_back(fmt::format("{}: schema migrated from {} to {}", path_, found, ours));
+  statements_ = std::make_unique<Statements>(*database_);
+}
+
+// Rows are read by column number: the order of the CREATE TABLE above, spelt out so that a migrated table reads the same.
+void LedgerStore::load_results(Loaded& loaded) {
+  Statement rows(*database_,
+                 "SELECT id,target,address,port,transport,\"check\",host,owner,tls,level,reason,because,change_to,change_since,"
+                 "last_level,last_reason,last_probe,last_conclusive,closed_since,last_full_matrix,case_id,must_ask,retries,"
+                 "retries_since,due FROM results");
+  rows.start();
+  while (rows.step()) {
+    loaded.next_result = std::max(loaded.next_result, rows.integer(0) + 1);
+    try {
+      loaded.results.push_back(read_result(rows));
+    } catch (const BadRow&) {
+      ++unreadable_;
+    }
+  }
+}
+
+void LedgerStore::load_cases(Loaded& loaded) {
+  Statement rows(
+      *database_,
+      "SELECT id,target,address,port,transport,\"check\",owner,status,level,reason,first_seen,last_confirmed,closed,how,"
+      "reopened,variants,exit_addresses,late FROM cases");
+  rows.start();
+  while (rows.step()) {
+    try {
+      loaded.cases.push_back(read_case(rows));
+    } catch (const BadRow&) {
+      ++unreadable_;
+    }
+  }
+}
+
+void LedgerStore::load_tokens(Loaded& loaded) {
+  Statement rows(
+      *database_,
+      "SELECT token,target,address,port,transport,\"check\",probe_id,variant,variant_class,sent,arrived,expired,mail,judged,"
+      "peer,reason FROM tokens");
+  rows.start();
+  while (rows.step()) {
+    try {
+      loaded.tokens.push_back(read_token(rows));
+    } catch (const BadRow&) {
+      ++unreadable_;
+    }
+  }
+}
+
+void LedgerStore::load_counts(Loaded& loaded) {
+  Statement counts(*database_, "SELECT \"check\",owner,opened,reopened,fixed,retired FROM counts");
+  counts.start();
+  const auto number = [&](int column) { return static_cast<std::uint64_t>(counts.integer(column)); };
+  while (counts.step()) {
+    loaded.counts.push_back({counts.text(0), counts.text(1), number(2), number(3), number(4), number(5), {}});
+  }
+  Statement cursors(*database_, "SELECT canary,id FROM cursors");
+  cursors.start();
+  while (cursors.step()) loaded.cursors.emplace_back(cursors.text(0), cursors.integer(1));
+  Statement paused(*database_, "SELECT value FROM settings WHERE name='paused'");
+  paused.start();
+  loaded.paused = paused.step() && paused.integer(0) != 0;
+}
+
+LedgerStore::Loaded LedgerStore::load_all() {
+  Loaded loaded;
+  unreadable_ = 0;
+  load_results(loaded);
+  load_cases(loaded);
+  load_tokens(loaded);
+  load_counts(loaded);
+  if (unreadable_ != 0) notes_.push_back(fmt::format("{}: {} rows make no sense and were left out", path_, unreadable_));
+  return loaded;
+}
+
+LedgerStore::Loaded LedgerStore::load() {
+  try {
+    try {
+      return load_all();
+    } catch (const DatabaseError& error) {
+      if (!error.corrupt()) throw;
+      start_anew(error.what());  // the check at opening is bounded in time: what it did not reach shows here
+      return load_all();
+    }
+  } catch (const DatabaseError& error) {
+    throw LedgerError(fmt::format("{}: cannot be read: {}", path_, error.what()));
+  }
+}
+
+void LedgerStore::transaction(bool durable, const std::function<void()>& write) {
+  const std::lock_guard hold(mutex_);
+  if (durable) database_->execute("PRAGMA synchronous=FULL");
+  try {
+    database_->execute("BEGIN IMMEDIATE");
+    write();
+    database_->execute("COMMIT");
+  } catch (...) {
+    // Some errors have rolled back already; a failing COMMIT has not.
+    if (sqlite3_get_autocommit(database_->handle()) == 0)
+      sqlite3_exec(database_->handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    if (durable) sqlite3_exec(database_->handle(), "PRAGMA synchronous=NORMAL", nullptr, nullptr, nullptr);
+    throw;
+  }
+  if (durable) database_->execute("PRAGMA synchronous=NORMAL");
+}
+
+void LedgerStore::put(const HeldResult& held) {
+  const ResultState& state = held.state;
+  const std::string address = state.key.address.to_string(), must_ask = pack(state.must_ask), retries = pack(state.retries);
+  statements_->put_result.run(
+      held.id, state.key.target, address, state.key.port, to_string(state.key.transport), state.key.check, state.host,
+      state.owner, to_string(state.tls), to_string(state.level), to_string(state.reason), state.because,
+      state.change_to ? to_string(*state.change_to) : std::string_view(), state.change_since, to_string(state.last_level),
+      to_string(state.last_reason), state.last_probe, state.last_conclusive, state.closed_since, state.last_full_matrix,
+      state.case_id.value_or(""), must_ask, retries, state.retries_since, state.due);
+}
+
+void LedgerStore::put(const Case& exposure) {
+  const ResultKey& key = exposure.key;
+  const std::string address = key.address.to_string(), variants = pack(exposure.variants),
+                    exits = pack(exposure.exit_addresses), late = pack(exposure.late);
+  statements_->put_case.run(exposure.id, key.target, address, key.port, to_string(key.transport), key.check, exposure.owner,
+                            to_string(exposure.status), to_string(exposure.level), to_string(exposure.reason),
+                            exposure.first_seen, exposure.last_confirmed, exposure.closed, exposure.how, exposure.reopened,
+                            variants, exits, late);
+}
+
+void LedgerStore::put(const HeldToken& held) {
+  const Message& message = held.message;
+  const ResultKey& key = message.key;
+  const std::string address = key.address.to_string(), peer = held.peer.to_string();
+  statements_->put_token.run(message.token, key.target, address, key.port, to_string(key.transport), key.check,
+                             message.probe_id, message.variant, message.variant_class, message.sent, message.arrived,
+                             message.expired ? 1 : 0, held.mail ? 1 : 0, held.judged ? 1 : 0, peer, to_string(held.reason));
+}
+
+void LedgerStore::put(const CaseCount& count) {
+  const auto number = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
+  statements_->put_count.run(count.check, count.owner, number(count.opened), number(count.reopened), number(count.fixed),
+                             number(count.retired));
+}
+
+void LedgerStore::put_evidence(std::int64_t result, Evidence which, const std::string& record) {
+  Statement& statement = which == Evidence::latest ? statements_->put_latest : statements_->put_not_closed;
+  statement.run(result, record);
+}
+
+void LedgerStore::put_cursor(const std::string& canary, std::int64_t id) { statements_->put_cursor.run(canary, id); }
+
+void LedgerStore::put_paused(bool paused) { statements_->put_setting.run("paused", paused ? 1 : 0); }
+
+void LedgerStore::forget_result(std::int64_t result) {
+  statements_->forget_result.run(result);
+  statements_->forget_latest.run(result);
+  statements_->forget_not_closed.run(result);
+}
+
+void LedgerStore::forget_case(const std::string& id) { statements_->forget_case.run(id); }
+
+void LedgerStore::forget_token(const std::string& token) { statements_->forget_token.run(token); }
+
+std::optional<std::string> LedgerStore::evidence(std::int64_t result, Evidence which) {
+  const std::lock_guard hold(mutex_);
+  try {
+    Statement& statement = which == Evidence::latest ? statements_->latest : statements_->not_closed;
+    statement.start(result);
+    if (!statement.step()) return std::nullopt;
+    std::string record = statement.text(0);
+    statement.finish();
+    return record;
+  } catch (const DatabaseError&) {
+    return std::nullopt;
+  }
+}
+
+}  // namespace ajar

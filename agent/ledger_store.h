@@ -1,0 +1,89 @@
+// The ledger's rows in SQLite: what is kept for the next start. Loop thread, besides evidence(), which any thread may call.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/database.h"
+#include "agent/ledger.h"
+
+namespace ajar {
+
+// A result and the number of its rows. Numbers are never used twice.
+struct HeldResult {
+  std::int64_t id = 0;
+  ResultState state;
+};
+
+// A token that may come back.
+struct HeldToken {
+  Message message;
+  bool mail = false;                          // a message was sent for it; otherwise only remembered
+  bool judged = false;                        // its arrival has been applied to a result
+  IpAddress peer;                             // who delivered it, once arrived
+  Reason reason = Reason::message_delivered;  // what its arrival proves
+};
+
+enum class Evidence { latest, not_closed };
+
+class LedgerStore {
+ public:
+  // Opens, moves aside what is corrupt, migrates. LedgerError.
+  LedgerStore(const std::string& path, Time now);
+  ~LedgerStore();
+
+  struct Loaded {
+    std::vector<HeldResult> results;
+    std::vector<Case> cases;
+    std::vector<HeldToken> tokens;
+    std::vector<CaseCount> counts;
+    std::vector<std::pair<std::string, std::int64_t>> cursors;
+    bool paused = false;
+    std::int64_t next_result = 1;
+  };
+  // All but the evidence. A row that makes no sense is left out and said in notes().
+  Loaded load();
+
+  // Runs `write` (calls of put and forget) as one transaction; `durable`: on the disk, not only in the operating system's
+  // hands, when this returns. DatabaseError: nothing of it was written.
+  void transaction(bool durable, const std::function<void()>& write);
+  void put(const HeldResult& result);
+  void put(const Case& exposure);
+  void put(const HeldToken& token);
+  void put(const CaseCount& count);
+  void put_evidence(std::int64_t result, Evidence which, const std::string& record);
+  void put_cursor(const std::string& canary, std::int64_t id);
+  void put_paused(bool paused);
+  void forget_result(std::int64_t result);  // and its evidence
+  void forget_case(const std::string& id);
+  void forget_token(const std::string& token);
+
+  // The serialised record; nullopt when there is none, or it cannot be read.
+  std::optional<std::string> evidence(std::int64_t result, Evidence which);
+  const std::vector<std::string>& notes() const { return notes_; }
+
+ private:
+  struct Statements;
+  void open();
+  void start_anew(const std::string& why);
+  void load_results(Loaded& loaded);
+  void load_cases(Loaded& loaded);
+  void load_tokens(Loaded& loaded);
+  void load_counts(Loaded& loaded);
+  Loaded load_all();
+  std::string path_;
+  Time now_;
+  std::unique_ptr<FileLock> lock_;
+  std::mutex mutex_;  // the connection: a transaction, or one reading of evidence
+  std::unique_ptr<Database> database_;
+  std::unique_ptr<Statements> statements_;
+  std::vector<std::string> notes_;
+  std::size_t unreadable_ = 0;
+};
+
+}  // namespace ajar

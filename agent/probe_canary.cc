@@ -1,0 +1,64 @@
+#include "agent/probe_canary.h"
+
+#include "agent/canary_dialog.h"
+
+namespace ajar {
+
+ProbeCanary::ProbeCanary(const CanaryKeys& keys, const CanaryConfig& config, std::string agent_name, const CanaryStatus& status,
+                         Ledger& ledger, ResultKey key, std::string probe_id, WallClock now)
+    : keys_(keys),
+      config_(config),
+      mail_domain_(canary_mail_domain(config, agent_name)),
+      status_(status),
+      ledger_(ledger),
+      key_(std::move(key)),
+      probe_id_(std::move(probe_id)),
+      now_(std::move(now)) {}
+
+Message ProbeCanary::message(const std::string& token, const std::string& variant, const std::string& variant_class) const {
+  Message message;
+  message.token = token;
+  message.key = key_;
+  message.probe_id = probe_id_;
+  message.variant = variant;
+  message.variant_class = variant_class;
+  message.sent = now_();
+  return message;
+}
+
+std::string ProbeCanary::mint(const std::string& variant) {
+  const std::string token = keys_.mint(now_(), config_.token_retention);
+  tokens_.push_back(token);
+  // A tunnel or a fetch may come through late; a mail token is known from ask_to_send() on, and not before.
+  if (!key_.check.starts_with("smtp") && key_.check != "backscatter") ledger_.remember(message(token, variant, variant));
+  return token;
+}
+
+bool ProbeCanary::proves(const std::string& token, std::string_view bytes) const {
+  return !token.empty() && bytes.find(keys_.proof(token)) != std::string_view::npos;
+}
+
+Permit ProbeCanary::ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) {
+  if (config_.mail_domain.empty()) return Permit::no_mail_domain;
+  if (!up(CanaryKind::smtp)) return Permit::canary_down;
+  return ledger_.ask_to_send(message(token, variant, variant_class));
+}
+
+std::string ProbeCanary::redact(const std::string& line) const {
+  std::string shown = hide_tokens(line, keys_, now_());
+  // A token that a server wrote together with other letters is no word of its own.
+  for (const std::string& token : tokens_) {
+    const std::string lower = to_lower(shown);
+    if (lower.find(token) == std::string::npos) continue;
+    std::string cleaned;
+    std::size_t from = 0;
+    for (std::size_t at = lower.find(token); at != std::string::npos; at = lower.find(token, from)) {
+      cleaned += shown.substr(from, at - from) + "<token>";
+      from = at + token.size();
+    }
+    shown = cleaned + shown.substr(from);
+  }
+  return shown;
+}
+
+}  // namespace ajar

@@ -1,0 +1,48 @@
+// The Canary of one probe: mints its tokens, knows their proofs, and asks the ledger before a message is sent.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/canary_keys.h"
+#include "agent/canary_status.h"
+#include "agent/ledger.h"
+#include "agent/record.h"
+#include "checks/canary.h"
+
+namespace ajar {
+
+// Loop thread. The referents must outlive it.
+class ProbeCanary : public Canary {
+ public:
+  ProbeCanary(const CanaryKeys& keys, const CanaryConfig& config, std::string agent_name, const CanaryStatus& status,
+              Ledger& ledger, ResultKey key, std::string probe_id, WallClock now = wall_now);
+
+  std::string mail_domain() const override { return mail_domain_; }
+  std::string host() const override { return config_.host; }
+  std::vector<AddressPort> advertised(CanaryKind kind) const override { return status_.advertised(kind); }
+  bool up(CanaryKind kind) const override { return status_.health(kind).up; }
+  std::string mint(const std::string& variant) override;
+  bool proves(const std::string& token, std::string_view bytes) const override;
+  Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) override;
+
+  // The tokens minted so far.
+  const std::vector<std::string>& tokens() const { return tokens_; }
+  // `line` with every token of ours, also of an earlier probe (a retry), shown as "<token>": what may be stored and shown.
+  std::string redact(const std::string& line) const;
+
+ private:
+  Message message(const std::string& token, const std::string& variant, const std::string& variant_class) const;
+
+  const CanaryKeys& keys_;
+  const CanaryConfig config_;
+  const std::string mail_domain_;
+  const CanaryStatus& status_;
+  Ledger& ledger_;
+  const ResultKey key_;
+  const std::string probe_id_;
+  const WallClock now_;
+  std::vector<std::string> tokens_;
+};
+
+}  // namespace ajar

@@ -1,0 +1,62 @@
+// One probe: one check asked of one endpoint, from its subject to its record. What a check throws becomes a verdict here, in one place.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "agent/canary_keys.h"
+#include "agent/canary_status.h"
+#include "agent/live_network.h"
+#include "agent/loop.h"
+#include "agent/probe_canary.h"
+#include "agent/record.h"
+#include "agent/scope.h"
+#include "checks/catalogue.h"
+#include "config/config.h"
+
+namespace ajar {
+
+// Which addresses answered lately, on any port: silence on another port of theirs is a filter, not an absent host.
+class Answered {
+ public:
+  void note(const IpAddress& address, std::uint16_t port) { ports_.insert_or_assign(address, port); }
+  void forget(const IpAddress& address) { ports_.erase(address); }
+  bool on_another_port(const IpAddress& address, std::uint16_t port) const;
+
+ private:
+  std::map<IpAddress, std::uint16_t> ports_;  // the last one that answered
+};
+
+// What every probe of a process shares. The referred objects outlive the probes.
+struct ProbeWorld {
+  Loop& loop;
+  ConnectGate& gate;
+  const ProbeTls& tls;
+  const CanaryKeys& keys;
+  const CanaryStatus* canary;
+  MessageBook book;
+  Answered& answered;
+  WallClock now = wall_now;
+};
+
+// What to ask, and of whom. Holds the configuration that it began under.
+struct ProbePlan {
+  std::shared_ptr<const Config> config;
+  const CheckInfo* check = nullptr;
+  ResultKey key;
+  std::string host;   // may be empty
+  bool tls = false;   // implicit TLS
+  bool full_matrix = false;
+  std::vector<std::string> must_ask;
+  std::vector<Retry> retries;
+};
+
+// nullopt when the loop was shut down meanwhile: such a probe says nothing.
+Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan);
+
+// The verdict of a probe that learnt nothing but this: contract of `reason`.
+Finding finding_of(const LinkError& error, bool answered_on_another_port);
+
+}  // namespace ajar

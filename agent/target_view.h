@@ -1,0 +1,20 @@
+// A target as pages, metrics and the API see it: what its owner wrote, and what that means now.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+
+namespace ajar {
+
+struct TargetView {
+  TargetConfig config;
+  std::vector<IpAddress> addresses;  // as resolved now, in the order probed
+  std::string note;                  // "does not resolve; keeps its last addresses"; empty when all is well
+};
+
+// How a target's place is written: the host name, address, network, or the domain whose MX it is.
+std::string place_text(const TargetPlace& place);
+
+}  // namespace ajar

@@ -1,0 +1,329 @@
+#include "agent/web.h"
+
+#include <charconv>
+#include <condition_variable>
+#include <csignal>
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <shared_mutex>
+#include <thread>
+
+#include <fmt/format.h>
+#include <httplib.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+
+#include "agent/site.h"
+
+namespace ajar {
+namespace {
+
+constexpr auto kStopWait = std::chrono::seconds(2);
+constexpr auto kThreadIdle = std::chrono::seconds(10);
+// A client that says nothing gives its thread back after this.
+constexpr time_t kSilentSeconds = 2;
+constexpr int kBacklog = 511;
+constexpr std::size_t kMaxPath = 2048;
+
+// What a listening server's threads share. They are detached, and keep the server alive (`owner`), so that a client that is
+// slow to leave cannot hold up the end of the agent.
+struct Pool {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<std::function<void()>> jobs;
+  std::size_t threads = 0, idle = 0;
+  bool stopping = false;
+};
+
+void serve(const std::shared_ptr<Pool>& pool, const std::shared_ptr<void>& owner) {
+  (void)owner;
+  std::unique_lock lock(pool->mutex);
+  for (;;) {
+    ++pool->idle;
+    pool->changed.wait_for(lock, kThreadIdle, [&] { return !pool->jobs.empty() || pool->stopping; });
+    --pool->idle;
+    if (pool->jobs.empty()) break;
+    const std::function<void()> job = std::move(pool->jobs.front());
+    pool->jobs.pop_front();
+    lock.unlock();
+    job();
+    lock.lock();
+  }
+  --pool->threads;
+  pool->changed.notify_all();
+}
+
+// A thread for each connection that needs one, up to the limit; beyond it connections wait their turn.
+class Threads : public httplib::TaskQueue {
+ public:
+  explicit Threads(std::weak_ptr<void> owner) : owner_(std::move(owner)) {}
+
+  void enqueue(std::function<void()> job) override {
+    const std::lock_guard lock(pool_->mutex);
+    pool_->jobs.push_back(std::move(job));
+    if (pool_->idle < pool_->jobs.size() && pool_->threads < Web::kMaxConnections) {
+      try {
+        std::thread([pool = pool_, owner = owner_.lock()] { serve(pool, owner); }).detach();
+        ++pool_->threads;
+      } catch (const std::system_error& error) {
+        spdlog::warn("web: no thread for a connection: {}", error.what());  // those that run take it in turn
+      }
+    }
+    pool_->changed.notify_one();
+  }
+
+  void shutdown() override {
+    std::unique_lock lock(pool_->mutex);
+    pool_->stopping = true;
+    pool_->changed.notify_all();
+    pool_->changed.wait_for(lock, kStopWait, [&] { return pool_->threads == 0; });
+  }
+
+ private:
+  std::shared_ptr<Pool> pool_ = std::make_shared<Pool>();
+  std::weak_ptr<void> owner_;
+};
+
+// The backlog that cpp-httplib compiles in is 5: a burst of clients would have to try again after a second.
+class Server : public httplib::Server {
+ public:
+  void widen_backlog() { ::listen(svr_sock_, kBacklog); }
+};
+
+struct Listener {
+  Server server;
+  std::thread accepting;
+  std::string address;
+};
+
+struct HostPort {
+  std::string host;
+  int port = 0;
+};
+
+// "127.0.0.1:9925", "[::1]:9925", ":9925" (every address).
+std::optional<HostPort> split(const std::string& listen) {
+  const std::size_t colon = listen.rfind(':');
+  if (colon == std::string::npos) return std::nullopt;
+  std::string host = listen.substr(0, colon);
+  int port = 0;
+  const char* end = listen.data() + listen.size();
+  const auto [parsed, error] = std::from_chars(listen.data() + colon + 1, end, port);
+  if (error != std::errc() || parsed != end || port < 0 || port > 65535) return std::nullopt;
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string::npos) {
+    return std::nullopt;
+  }
+  return HostPort{host.empty() ? "::" : host, port};
+}
+
+SiteRequest request_of(const httplib::Request& request) {
+  SiteRequest made{.method = request.method == "HEAD" ? "GET" : request.method,
+                   .path = request.path,
+                   .target = request.target,
+                   .params = request.params,
+                   .host = request.get_header_value("Host"),
+                   .accept = request.get_header_value("Accept"),
+                   .accept_encoding = request.get_header_value("Accept-Encoding"),
+                   .auth = request.get_header_value("Ajar-Auth"),
+                   .site = request.get_header_value("Sec-Fetch-Site"),
+                   .origins = {},
+                   .body = {}};
+  const auto [first, last] = request.headers.equal_range("Origin");
+  for (auto origin = first; origin != last; ++origin) made.origins.push_back(origin->second);
+  return made;
+}
+
+void send(httplib::Response& response, const SiteReply& reply) {
+  response.status = reply.status;
+  for (const auto& [name, value] : reply.headers) response.set_header(name, value);
+  if (reply.gzip) response.set_header("Content-Encoding", "gzip");
+  if (reply.body->empty()) {
+    response.set_content("", reply.type);
+    return;
+  }
+  // With a length and a provider the library does not compress on its own (it would take brotli at its slowest).
+  response.set_content_provider(reply.body->size(), reply.type,
+                                [body = reply.body](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
+                                  return sink.write(body->data() + offset, length);
+                                });
+}
+
+void refuse(httplib::Response& response, int status, std::string text) {
+  SiteReply reply;
+  reply.status = status;
+  reply.body = std::make_shared<const std::string>(std::move(text));
+  // What is left of the request must not be taken for the next one.
+  reply.headers.emplace_back("Connection", "close");
+  send(response, reply);
+}
+
+bool has_body(const httplib::Request& request) {
+  const std::string length = request.get_header_value("Content-Length");
+  return (!length.empty() && length != "0") || request.has_header("Transfer-Encoding");
+}
+
+}  // namespace
+
+// Handlers share it; so a request that is still being sent when the Web goes finds the gate closed, not a freed object.
+struct Web::Impl {
+  explicit Impl(WebState state) : site(std::move(state)) {}
+
+  // Runs `work` while the agent is there.
+  template <typename Work>
+  void while_open(httplib::Response& response, Work work) {
+    const std::shared_lock lock(gate);
+    if (closed) {
+      refuse(response, 503, "ajar is stopping\n");
+    } else {
+      work();
+    }
+  }
+  // Everything but the body of a POST.
+  httplib::Server::HandlerResponse before(const httplib::Request& request, httplib::Response& response);
+  void post(const httplib::Request& request, httplib::Response& response, const httplib::ContentReader& reader);
+
+  Site site;
+  std::shared_mutex gate;
+  bool closed = false;
+  std::vector<std::shared_ptr<Listener>> listeners;
+};
+
+httplib::Server::HandlerResponse Web::Impl::before(const httplib::Request& request, httplib::Response& response) {
+  using Done = httplib::Server::HandlerResponse;
+  // Ranges may be ignored (RFC 9110 14.2); answering many of them in one multipart is work for nothing. The object is not
+  // const.
+  const_cast<httplib::Request&>(request).ranges.clear();
+  if (request.path.size() > kMaxPath) {
+    refuse(response, 414, "the path is too long\n");
+    return Done::Handled;
+  }
+  if (request.method != "POST" && has_body(request)) {
+    refuse(response, 400, "a body is not expected\n");
+    return Done::Handled;
+  }
+  bool go_on = false;
+  while_open(response, [&] {
+    const SiteRequest asked = request_of(request);
+    std::optional<SiteReply> refused = site.refuse(asked);
+    if (refused && request.method == "POST") refused->headers.emplace_back("Connection", "close");
+    go_on = !refused && request.method == "POST";
+    if (!go_on) send(response, refused ? *refused : site.answer(asked));
+  });
+  return go_on ? Done::Unhandled : Done::Handled;
+}
+
+void Web::Impl::post(const httplib::Request& request, httplib::Response& response, const httplib::ContentReader& reader) {
+  if (request.is_multipart_form_data()) return refuse(response, 415, "multipart is not understood\n");
+  SiteRequest asked = request_of(request);
+  bool too_long = false;
+  const auto take = [&](const char* data, std::size_t size) {
+    too_long = asked.body.size() + size > kMaxBody;
+    if (!too_long) asked.body.append(data, size);
+    return !too_long;
+  };
+  // Without a length there is no body (RFC 9112 6.3); the library would wait for the end of the connection.
+  const bool read = !has_body(request) || reader(take);
+  if (too_long) return refuse(response, 413, "the body is too long\n");
+  if (!read) return refuse(response, response.status > 0 ? response.status : 400, "the body could not be read\n");
+  while_open(response, [&] { send(response, site.answer(asked)); });
+}
+
+namespace {
+
+// Sets up one server; `impl` is shared with its handlers.
+template <typename Impl>
+std::shared_ptr<Listener> listen(const std::shared_ptr<Impl>& impl, const std::string& where) {
+  const std::optional<HostPort> place = split(where);
+  if (!place) throw WebError(fmt::format("web.listen: `{}` is not host:port, [v6]:port or :port", where));
+  auto listener = std::make_shared<Listener>();
+  Server& server = listener->server;
+  server.new_task_queue = [weak = std::weak_ptr<void>(listener)] { return new Threads(weak); };
+  server.set_keep_alive_timeout(kSilentSeconds);
+  server.set_keep_alive_max_count(1000);
+  server.set_read_timeout(5);
+  server.set_write_timeout(10);
+  server.set_payload_max_length(Web::kMaxBody);
+  server.set_tcp_nodelay(true);
+  // The library's default is SO_REUSEPORT, by which a second agent would take half of the requests of the first.
+  server.set_socket_options([](int fd) {
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  });
+  httplib::Headers headers;
+  for (const auto& [name, value] : Site::standard_headers()) headers.emplace(name, value);
+  server.set_default_headers(std::move(headers));
+  server.set_pre_routing_handler(
+      [impl](const httplib::Request& request, httplib::Response& response) { return impl->before(request, response); });
+  server.Post(R"([\s\S]*)", [impl](const httplib::Request& request, httplib::Response& response,
+                                   const httplib::ContentReader& reader) { impl->post(request, response, reader); });
+  server.set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr failure) {
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+      spdlog::error("web: {}", error.what());
+    } catch (...) {
+      spdlog::error("web: an exception that is none");
+    }
+    refuse(response, 500, "internal error: see the log\n");
+  });
+  errno = 0;
+  int port = place->port;
+  const bool bound = port != 0 ? server.bind_to_port(place->host, port) : (port = server.bind_to_any_port(place->host)) > 0;
+  if (!bound) {
+    throw WebError(fmt::format("web.listen: cannot listen on {}: {}; choose another address, or stop what uses it", where,
+                               errno != 0 ? std::strerror(errno) : "no such address"));
+  }
+  server.widen_backlog();
+  const bool v6 = place->host.find(':') != std::string::npos;
+  listener->address = fmt::format("{}{}{}:{}", v6 ? "[" : "", place->host, v6 ? "]" : "", port);
+  return listener;
+}
+
+}  // namespace
+
+Web::Web(WebState state, const WebConfig& config) {
+  if (!config.config_file.empty()) {
+    // Serving without the TLS and passwords that it asks for would be worse than not serving.
+    throw WebError("web.config_file: TLS and passwords are not available; remove it and put a proxy that has them in front");
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  impl_ = std::make_shared<Impl>(std::move(state));
+  try {
+    for (const std::string& where : config.listen) impl_->listeners.push_back(listen(impl_, where));
+  } catch (...) {
+    impl_->listeners.clear();  // their handlers hold impl_
+    throw;
+  }
+  for (const std::shared_ptr<Listener>& listener : impl_->listeners) {
+    listener->accepting = std::thread([server = &listener->server] { server->listen_after_bind(); });
+  }
+  // stop() before the accept loop runs would be overlooked by the library.
+  for (const std::shared_ptr<Listener>& listener : impl_->listeners) {
+    while (!listener->server.is_running()) std::this_thread::yield();
+  }
+}
+
+Web::~Web() { stop(); }
+
+void Web::stop() {
+  {
+    const std::unique_lock lock(impl_->gate);
+    impl_->closed = true;
+  }
+  for (const std::shared_ptr<Listener>& listener : impl_->listeners) listener->server.stop();
+  for (const std::shared_ptr<Listener>& listener : impl_->listeners) {
+    if (listener->accepting.joinable()) listener->accepting.join();
+  }
+  impl_->listeners.clear();
+}
+
+std::vector<std::string> Web::addresses() const {
+  std::vector<std::string> found;
+  for (const std::shared_ptr<Listener>& listener : impl_->listeners) found.push_back(listener->address);
+  return found;
+}
+
+}  // namespace ajar

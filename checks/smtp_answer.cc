@@ -1,0 +1,155 @@
+#include "checks/smtp_answer.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <string_view>
+
+namespace ajar {
+namespace {
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+bool word_char(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+
+std::string lowered(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), lower);
+  return text;
+}
+
+// Whether `phrase` stands in `text` as whole words; a token may contain "rbl" by chance.
+bool says(std::string_view text, std::string_view phrase) {
+  for (std::size_t at = text.find(phrase); at != std::string_view::npos; at = text.find(phrase, at + 1)) {
+    const std::size_t end = at + phrase.size();
+    if ((at == 0 || !word_char(text[at - 1])) && (end == text.size() || !word_char(text[end]))) return true;
+  }
+  return false;
+}
+
+template <std::size_t size>
+bool says_any(std::string_view text, const std::array<std::string_view, size>& phrases) {
+  return std::any_of(phrases.begin(), phrases.end(), [&](std::string_view phrase) { return says(text, phrase); });
+}
+
+// "relay" alone is enough: Postfix "Relay access denied", Exim "relay not permitted", Exchange "Unable to relay", cPanel's Exim
+// "is not permitted to relay through this server", sendmail "Relaying denied", qmail "rcpthosts".
+constexpr std::array<std::string_view, 5> kRelayWords = {"relay", "relaying", "relayed", "rcpthosts", "not a gateway"};
+constexpr std::array<std::string_view, 21> kBlockWords = {
+    "blocked using", "blocklist",  "blocklisted", "block list",        "blacklist", "blacklisted", "black list", "denylist",
+    "dnsbl",         "rbl",        "spamhaus",    "spamcop",           "sorbs",     "barracuda",   "uceprotect", "abuseat",
+    "senderscore",   "reputation", "banned",      "banned sending ip", "block-list"};
+constexpr std::array<std::string_view, 12> kReverseDnsWords = {"reverse dns",
+                                                               "rdns",
+                                                               "ptr",
+                                                               "reverse hostname",
+                                                               "reverse lookup",
+                                                               "cannot find your hostname",
+                                                               "cannot find your reverse hostname",
+                                                               "name lookup failed",
+                                                               "hostname mismatch",
+                                                               "cannot resolve your address",
+                                                               "fcrdns",
+                                                               "no reverse"};
+constexpr std::array<std::string_view, 2> kHelloWords = {"helo", "ehlo"};
+constexpr std::array<std::string_view, 7> kUsWords = {"your ip",   "your host", "your address", "client host",
+                                                      "listed in", "listed by", "listed at"};
+constexpr std::array<std::string_view, 5> kGreylistWords = {"greylisted", "greylisting", "graylisted", "greylist",
+                                                            "grey listed"};
+constexpr std::array<std::string_view, 7> kAuthWords = {
+    "authentication required", "authentication is required", "auth required", "must authenticate", "must authenticate first",
+    "not authenticated",       "authenticate before sending"};
+constexpr std::array<std::string_view, 5> kTlsWords = {"starttls", "tls", "ssl", "encryption", "encrypted"};
+constexpr std::array<std::string_view, 3> kSpfWords = {"spf", "sender policy framework", "openspf"};
+
+void take_out(std::string& text, const std::string& name) {
+  if (name.empty()) return;
+  for (std::size_t at = text.find(name); at != std::string::npos; at = text.find(name, at)) text.replace(at, name.size(), "?");
+}
+
+// The words of the server's own: lower case, without the names it echoes.
+std::string own_words(const SmtpReply& reply, const Spoken& spoken) {
+  std::string text = lowered(reply.text());
+  for (const std::string& name : spoken.names) take_out(text, lowered(name));
+  take_out(text, lowered(spoken.our_name));
+  return text;
+}
+
+// An address in the text that is not the server's own: we never said one, so it is where it sees us coming from.
+bool has_foreign_address(std::string text, const IpAddress& server) {
+  take_out(text, "ipv6:");  // the tag of a literal, RFC 5321 4.1.3
+  const auto fits = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == '.' || c == ':'; };
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t end = at;
+    while (end < text.size() && fits(text[end])) ++end;
+    if (end - at >= 7 && end - at <= 46) {
+      std::string_view word(text.data() + at, end - at);
+      while (!word.empty() && (word.back() == '.' || word.back() == ':')) word.remove_suffix(1);
+      const std::optional<IpAddress> address = IpAddress::parse(word);
+      if (address && *address != server && !address->is_unspecified()) return true;
+    }
+    at = end + 1;
+  }
+  return false;
+}
+
+// Our EHLO name, but not as the domain of an address that it echoes ("<x@name>", "<x%name>", "<name!x>").
+bool has_our_name(const std::string& text, const std::string& name) {
+  if (name.empty()) return false;
+  for (std::size_t at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) {
+    const char before = at == 0 ? ' ' : text[at - 1];
+    const char after = at + name.size() == text.size() ? ' ' : text[at + name.size()];
+    const bool in_address = before == '@' || before == '%' || after == '!';
+    const bool whole = !word_char(before) && before != '.' && before != '-' && !word_char(after) && after != '-';
+    if (whole && !in_address) return true;
+  }
+  return false;
+}
+
+// X.7.25: reverse DNS (RFC 7372). X.7.606 to X.7.649: Exchange Online's banned sending addresses.
+bool code_blocks_us(const SmtpReply& reply) {
+  const std::optional<EnhancedCode> code = reply.enhanced();
+  return code && code->subject == 7 && (code->detail == 25 || (code->detail >= 606 && code->detail <= 649));
+}
+
+bool in_sequence_complaint(const SmtpReply& reply) { return reply.code == 500 || reply.code == 502 || reply.code == 503; }
+
+bool asks_for_tls(const SmtpReply& reply, const std::string& words) {
+  const std::optional<EnhancedCode> code = reply.enhanced();
+  if (reply.code == 530) return says_any(words, kTlsWords);  // RFC 3207 4
+  // RFC 5248 2.4 X.7.10 "Encryption Needed"; Exchange "451 5.7.3 STARTTLS is required to send mail".
+  return (code && code->subject == 7 && code->detail == 10) || says(words, "starttls is required") ||
+         says(words, "must issue a starttls");
+}
+
+}  // namespace
+
+bool speaks_of_spf(const SmtpReply& reply) {
+  const std::optional<EnhancedCode> code = reply.enhanced();
+  return (code && code->subject == 7 && (code->detail == 23 || code->detail == 24)) ||
+         says_any(lowered(reply.text()), kSpfWords);
+}
+
+SmtpAnswer read_answer(const SmtpReply& reply, SmtpStage stage, const Spoken& spoken, bool tls) {
+  if (reply.kind() < 4) return SmtpAnswer::yes;
+  const std::string words = own_words(reply, spoken);
+  if (code_blocks_us(reply) || says_any(words, kBlockWords) || says_any(words, kReverseDnsWords)) return SmtpAnswer::blocked;
+  if (!tls && asks_for_tls(reply, words)) return SmtpAnswer::wants_tls;
+  if (reply.code == 530) return SmtpAnswer::wants_auth;
+  if (stage == SmtpStage::mail && reply.kind() == 5 && says_any(words, kAuthWords)) return SmtpAnswer::wants_auth;
+  if (reply.kind() == 4 && says_any(words, kGreylistWords)) return SmtpAnswer::put_off;
+
+  const bool relay = says_any(words, kRelayWords);
+  if (relay && reply.code == 454) return SmtpAnswer::refused;
+  if (relay && reply.kind() == 5) return SmtpAnswer::refused;
+  if (!in_sequence_complaint(reply)) {
+    if (says_any(words, kHelloWords)) return SmtpAnswer::blocked;
+    const std::string all = lowered(reply.text());
+    if (has_our_name(all, lowered(spoken.our_name)) || has_foreign_address(all, spoken.server) || says_any(words, kUsWords) ||
+        (speaks_of_spf(reply) && stage != SmtpStage::data)) {
+      return SmtpAnswer::names_us;
+    }
+  }
+  if (reply.code == 503) return SmtpAnswer::bad_sequence;
+  return reply.kind() == 4 ? SmtpAnswer::put_off : SmtpAnswer::refused;
+}
+
+}  // namespace ajar

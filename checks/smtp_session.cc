@@ -1,0 +1,181 @@
+#include "checks/smtp_session.h"
+
+#include <algorithm>
+#include <array>
+
+namespace ajar {
+namespace {
+
+constexpr std::array<std::string_view, 6> kOtherGreetings = {"SSH-", "HTTP/", "+OK", "* OK", "* BYE", "RFB "};
+
+std::string lowered(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return text;
+}
+
+// 500 to 504 and 555: about the command, not about mail. Exim counts them.
+bool odd_syntax(int code) { return (code >= 500 && code <= 504) || code == 555; }
+
+}  // namespace
+
+bool is_other_protocol(std::string_view line) {
+  const auto begins = [&](std::string_view prefix) { return line.substr(0, prefix.size()) == prefix; };
+  if (std::any_of(kOtherGreetings.begin(), kOtherGreetings.end(), begins)) return true;
+  if (begins("<!DOCTYPE") || begins("<html") || begins("<HTML")) return true;
+  if (!begins("200 ") && !begins("201 ")) return false;
+  const std::string words = lowered(std::string(line));  // NNTP, RFC 3977 5.1.1
+  return words.find("nntp") != std::string::npos || words.find("news") != std::string::npos ||
+         words.find("posting") != std::string::npos;
+}
+
+std::string stuffed(const std::string& text) {
+  std::string out;
+  bool line_start = true;
+  for (const char c : text) {
+    if (line_start && c == '.') out += '.';
+    out += c;
+    line_start = c == '\n';
+  }
+  if (out.size() < 2 || out.compare(out.size() - 2, 2, "\r\n") != 0) out += "\r\n";
+  return out + ".\r\n";
+}
+
+Task<SmtpReply> SmtpSession::hear_reply() {
+  SmtpReplyReader reader;
+  for (;;) {
+    const std::string line = co_await link_->hear();
+    said_anything_ = true;
+    const SmtpReplyReader::Step step = reader.take(line);
+    if (step == SmtpReplyReader::Step::bad) throw LinkError(Reason::protocol_error, "not an SMTP reply: " + escape(line, 80));
+    if (step == SmtpReplyReader::Step::done) break;
+  }
+  last_ = reader.reply();
+  if (last_.kind() >= 4) ++refusals_;
+  if (odd_syntax(last_.code)) ++odd_;
+  co_return last_;
+}
+
+Task<SmtpReply> SmtpSession::command(std::string line) {
+  if (link_->unread()) throw LinkError(Reason::protocol_error, "bytes before the command they would answer");
+  co_await link_->say(std::move(line));
+  const SmtpReply reply = co_await hear_reply();
+  co_return reply;
+}
+
+Task<void> SmtpSession::say_message(std::string message) {
+  if (link_->unread()) throw LinkError(Reason::protocol_error, "bytes before the message they would answer");
+  std::string bytes = stuffed(message);
+  std::string shown = "(the message) .";
+  co_await link_->say_bytes(std::move(bytes), std::move(shown));
+}
+
+// RFC 5321 4.1.1.1: EHLO, and HELO where that is not known. 4yz is no reason to try the other.
+Task<bool> SmtpSession::hello() {
+  offers_ = {};
+  const SmtpReply extended = co_await command("EHLO " + subject_.our_name);
+  if (extended.kind() == 2) {
+    offers_ = parse_ehlo(extended);
+    co_return true;
+  }
+  if (extended.kind() != 5) co_return false;
+  const SmtpReply plain = co_await command("HELO " + subject_.our_name);
+  co_return plain.kind() == 2;
+}
+
+// FTP greets with 220 as well, knows neither EHLO nor HELO, and vsftpd answers everything with "530 Please login with USER and
+// PASS." The server's name does not count: a mail server may be called ftp.example.org.
+bool SmtpSession::speaks_ftp() const {
+  if (last_.code != 500 && last_.code != 502 && last_.code != 503 && last_.code != 530) return false;
+  std::string said = lowered(greeting_.text());
+  const std::string name = lowered(spoken_name(greeting_));
+  if (said.find("smtp") != std::string::npos) return false;
+  said.erase(0, name.size());
+  said += ' ' + lowered(last_.text());
+  return said.find("ftp") != std::string::npos || said.find("filezilla") != std::string::npos ||
+         said.find("login with user and pass") != std::string::npos;
+}
+
+Task<SmtpSession::Opening> SmtpSession::open() {
+  link_.reset();
+  refusals_ = odd_ = 0;
+  after_starttls_ = false;
+  ++connections_;
+  link_ = co_await network_.dial(subject_.address, subject_.port,
+                                 subject_.tls == TlsMode::implicit ? TlsMode::implicit : TlsMode::none);
+
+  // RFC 5321 3.1: the server speaks first, 220 or 554.
+  SmtpReplyReader reader;
+  for (SmtpReplyReader::Step step = SmtpReplyReader::Step::more; step == SmtpReplyReader::Step::more;) {
+    const std::string line = co_await link_->hear();
+    if (!said_anything_ && is_other_protocol(line)) {
+      other_protocol_line_ = line;
+      co_return Opening::other_protocol;
+    }
+    said_anything_ = true;
+    step = reader.take(line);
+    if (step == SmtpReplyReader::Step::bad)
+      throw LinkError(Reason::protocol_error, "not an SMTP greeting: " + escape(line, 80));
+  }
+  greeted_ = true;
+  last_ = greeting_ = reader.reply();
+  if (greeting_.kind() >= 4) co_return Opening::refused;
+  if (greeting_.code != 220) throw LinkError(Reason::protocol_error, "not an SMTP greeting");
+
+  const bool welcome = co_await hello();
+  if (welcome) co_return Opening::ready;
+  if (last_.kind() == 3) throw LinkError(Reason::protocol_error, "3yz to HELO");
+  if (last_.kind() == 5 && speaks_ftp()) {
+    other_protocol_line_ = "220 " + greeting_.text();
+    co_return Opening::other_protocol;
+  }
+  co_return Opening::refused;
+}
+
+Task<SmtpSession::Upgrade> SmtpSession::start_tls() {
+  const SmtpReply reply = co_await command("STARTTLS");
+  if (reply.code != 220) {
+    co_await quit();
+    co_return Upgrade::refused;
+  }
+  bool shaken = false;
+  try {
+    co_await link_->start_tls();
+    shaken = true;
+  } catch (const LinkError& error) {
+    if (error.reason() != Reason::tls_failed && error.reason() != Reason::hung_up) throw;
+  }
+  if (!shaken) {
+    drop();
+    co_return Upgrade::refused;
+  }
+  after_starttls_ = true;
+  // RFC 3207 4.2: forget what was said before, and introduce ourselves again.
+  const bool welcome = co_await hello();
+  if (!welcome) throw LinkError(Reason::hung_up, "EHLO refused after STARTTLS");
+  co_return Upgrade::done;
+}
+
+Task<void> SmtpSession::reset() {
+  bool granted = false;
+  try {
+    const SmtpReply reply = co_await command("RSET");
+    granted = reply.code == 250;
+  } catch (const LinkError&) {
+    drop();
+  }
+  if (link_ && !granted) co_await quit();
+}
+
+Task<void> SmtpSession::quit() {
+  if (!link_) co_return;
+  try {
+    const SmtpReply reply = co_await command("QUIT");
+    static_cast<void>(reply);
+  } catch (const LinkError&) {
+    // It is gone already; that was the wish.
+  }
+  drop();
+}
+
+}  // namespace ajar

@@ -1,0 +1,89 @@
+// The dialog of a client with an SMTP server that may be broken, slow or tired of us: greeting, EHLO or HELO, STARTTLS,
+// commands and their replies, and when it is time for a new connection. What the replies mean is for the caller.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "checks/network.h"
+#include "checks/wire/smtp_reply.h"
+
+namespace ajar {
+
+class SmtpSession {
+ public:
+  // Postfix slows down after 10 errors and hangs up at 20; Exim 4.96 hangs up at the 4th syntax or protocol error.
+  static constexpr int kMaxRefusals = 8;
+  static constexpr int kMaxOddSyntax = 2;
+  // The whole matrix against Exim, which takes a third of it for syntax errors, needs about 16 before and 16 after STARTTLS.
+  static constexpr int kMaxConnections = 48;
+
+  // Both outlive the session.
+  SmtpSession(Network& network, const Subject& subject) : network_(network), subject_(subject) {}
+
+  enum class Opening {
+    ready,           // greeted, and EHLO or HELO was granted
+    other_protocol,  // greeting() or last() speaks SSH, HTTP, FTP, POP3, IMAP, NNTP, VNC
+    refused,         // last() is the reply that refused: to the connection or to HELO
+  };
+  // A new connection (RFC 5321 3.1, 3.2), with implicit TLS where the subject has it. LinkError.
+  Task<Opening> open();
+
+  enum class Upgrade {
+    done,     // TLS, and EHLO or HELO was granted again
+    refused,  // STARTTLS was refused or the handshake failed; the connection is closed
+  };
+  // RFC 3207. LinkError other than tls_failed and hung_up (which mean `refused`).
+  Task<Upgrade> start_tls();
+
+  // Sends a command and hears its reply. Bytes that came before the command are a protocol_error. LinkError; the connection is
+  // then of no more use: drop() it. After a 421 the server closes (RFC 5321 3.8): drop() as well.
+  Task<SmtpReply> command(std::string line);
+  // After a 354: the message, with CRLF line ends, and its end. Once this returns the message may be delivered. LinkError.
+  Task<void> say_message(std::string message);
+  // The reply to what was said last. LinkError.
+  Task<SmtpReply> hear_reply();
+  // RSET; a server that does not grant it gets a new connection: this one is quit. Never throws.
+  Task<void> reset();
+  // QUIT, as RFC 5321 4.1.1.10 wants it; waits for the reply. Never throws. No connection: nothing.
+  Task<void> quit();
+  void drop() { link_.reset(); }
+
+  bool connected() const { return link_ != nullptr; }
+  bool tls() const { return link_ && link_->tls(); }
+  bool after_starttls() const { return link_ && after_starttls_; }
+  bool worn_out() const { return refusals_ >= kMaxRefusals || odd_ >= kMaxOddSyntax; }
+  bool greeted() const { return greeted_; }              // a greeting was heard, now or earlier
+  bool said_anything() const { return said_anything_; }  // a line was heard, now or earlier
+  int connections() const { return connections_; }
+  const SmtpReply& greeting() const { return greeting_; }
+  const SmtpReply& last() const { return last_; }
+  const SmtpCapabilities& offers() const { return offers_; }  // by EHLO, of this connection or the one before
+  const std::string& other_protocol_line() const { return other_protocol_line_; }
+
+ private:
+  Task<bool> hello();
+  bool speaks_ftp() const;
+
+  Network& network_;
+  const Subject& subject_;
+  std::unique_ptr<Link> link_;
+  int connections_ = 0;
+  int refusals_ = 0;
+  int odd_ = 0;
+  bool greeted_ = false;
+  bool said_anything_ = false;
+  bool after_starttls_ = false;
+  SmtpReply greeting_;
+  SmtpReply last_;
+  SmtpCapabilities offers_;
+  std::string other_protocol_line_;
+};
+
+// "SSH-2.0-…", "HTTP/1.1 …", "* OK IMAP …", "+OK …", "RFB 003.008", "200 news…": a first line that is no SMTP greeting.
+bool is_other_protocol(std::string_view first_line);
+
+// `text` with every line that begins with a dot stuffed (RFC 5321 4.5.2), ended by CRLF and the end of data.
+std::string stuffed(const std::string& text);
+
+}  // namespace ajar

@@ -1,0 +1,267 @@
+#include "checks/wire/dns_answer.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include <fmt/format.h>
+
+namespace ajar {
+
+namespace {
+
+constexpr std::uint16_t kTypeCname = 5;
+constexpr std::uint16_t kClassIn = 1;
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+// A label as text. Case does not matter (RFC 1035 2.3.3); what is not a plain character becomes \DDD (RFC 1035 5.1), so that no
+// two names share a text.
+void append_label(std::string& text, std::string_view label) {
+  if (!text.empty()) text += '.';
+  for (const char c : label) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    if (plain) {
+      text += lower(c);
+    } else {
+      text += fmt::format("\\{:03}", static_cast<unsigned char>(c));
+    }
+  }
+}
+
+// Walks the message; every read says whether there was enough.
+class Reader {
+ public:
+  explicit Reader(std::string_view message) : message_(message) {}
+
+  std::size_t at() const { return at_; }
+  bool skip(std::size_t count) {
+    if (count > message_.size() - at_) return false;
+    at_ += count;
+    return true;
+  }
+  bool u16(std::uint16_t& value) {
+    if (message_.size() - at_ < 2) return false;
+    value = static_cast<std::uint16_t>((byte(at_) << 8) | byte(at_ + 1));
+    at_ += 2;
+    return true;
+  }
+  bool u32(std::uint32_t& value) {
+    std::uint16_t high = 0, low = 0;
+    if (!u16(high) || !u16(low)) return false;
+    value = (static_cast<std::uint32_t>(high) << 16) | low;
+    return true;
+  }
+  // RFC 1035 4.1.4. A pointer must point before the place where this name, or the last pointer followed, began: then it ends.
+  bool name(std::string& text) {
+    text.clear();
+    std::size_t place = at_, bound = at_, length = 0;
+    bool jumped = false;
+    while (true) {
+      if (place >= message_.size()) return false;
+      const unsigned head = byte(place);
+      if (head == 0) {
+        if (!jumped) at_ = place + 1;
+        return true;
+      }
+      if ((head & 0xC0U) == 0xC0U) {
+        if (place + 1 >= message_.size()) return false;
+        const std::size_t target = ((head & 0x3FU) << 8) | byte(place + 1);
+        if (target >= bound) return false;
+        if (!jumped) at_ = place + 2;
+        jumped = true;
+        place = bound = target;
+        continue;
+      }
+      if ((head & 0xC0U) != 0 || head > message_.size() - place - 1) return false;
+      length += head + 1;
+      if (length > 254) return false;  // RFC 1035 2.3.4: 255 with the root label
+      append_label(text, message_.substr(place + 1, head));
+      place += head + 1;
+    }
+  }
+  std::string_view bytes(std::size_t count) const { return message_.substr(at_, count); }
+
+ private:
+  unsigned byte(std::size_t place) const { return static_cast<unsigned char>(message_[place]); }
+
+  std::string_view message_;
+  std::size_t at_ = 0;
+};
+
+struct Record {
+  std::string owner;
+  std::uint16_t type = 0, klass = 0;
+  std::uint32_t ttl = 0;
+  std::size_t end = 0;
+  std::uint16_t length = 0;
+};
+
+bool read_head(Reader& reader, Record& record) {
+  if (!reader.name(record.owner) || !reader.u16(record.type) || !reader.u16(record.klass) || !reader.u32(record.ttl))
+    return false;
+  if (record.ttl & 0x80000000U) record.ttl = 0;  // RFC 2181 8
+  return reader.u16(record.length);
+}
+
+// One record of the kind that was asked for, with its owner: the chain decides later whose records count.
+struct Held {
+  std::string owner;
+  std::uint32_t ttl = 0;
+  IpAddress address;
+  MailExchanger exchanger;
+};
+
+struct Alias {
+  std::string to;
+  std::uint32_t ttl = 0;
+};
+
+struct Section {
+  std::vector<Held> held;
+  std::map<std::string, Alias> aliases;
+};
+
+// The data of one record into `section`; the reader stands at its first byte. False when the data does not fit its length.
+bool read_data(Reader& reader, const Record& record, DnsType type, Section& section) {
+  if (record.type == kTypeCname) {
+    std::string to;
+    if (!reader.name(to)) return false;
+    section.aliases.try_emplace(record.owner, Alias{to, record.ttl});
+    return true;
+  }
+  if (record.type != static_cast<std::uint16_t>(type)) return true;
+  Held held;
+  held.owner = record.owner;
+  held.ttl = record.ttl;
+  if (type == DnsType::mx) {
+    if (!reader.u16(held.exchanger.preference) || !reader.name(held.exchanger.host)) return false;
+  } else {
+    const std::string_view data = reader.bytes(record.length);
+    if (data.size() != (type == DnsType::a ? 4U : 16U)) return false;
+    std::array<std::uint8_t, 4> four{};
+    std::array<std::uint8_t, 16> sixteen{};
+    if (type == DnsType::a) {
+      std::copy(data.begin(), data.end(), four.begin());
+      held.address = IpAddress::v4(four);
+    } else {
+      std::copy(data.begin(), data.end(), sixteen.begin());
+      held.address = IpAddress::v6(sixteen);
+    }
+  }
+  section.held.push_back(std::move(held));
+  return true;
+}
+
+bool read_section(Reader& reader, std::uint16_t count, DnsType type, Section& section) {
+  for (unsigned i = 0; i < count; ++i) {
+    Record record;
+    if (!read_head(reader, record)) return false;
+    const std::size_t start = reader.at();
+    if (record.klass == kClassIn) {
+      if (!read_data(reader, record, type, section)) return false;
+      if (reader.at() > start + record.length) return false;  // a name that runs past its own record
+    }
+    if (!reader.skip(start + record.length - reader.at())) return false;
+  }
+  return true;
+}
+
+// The records of the chain's end, bounded and in order.
+void keep(const Section& section, DnsType type, DnsRecords& records, bool& any) {
+  std::size_t exchangers = 0, root = 0;
+  for (const Held& held : section.held) {
+    if (held.owner != records.canonical) continue;
+    records.ttl = any ? std::min(records.ttl, held.ttl) : held.ttl;
+    any = true;
+    if (type == DnsType::mx) {
+      ++exchangers;
+      if (held.exchanger.host.empty()) {
+        ++root;
+      } else if (!is_host_name(held.exchanger.host) || records.exchangers.size() >= kMaxDnsRecords) {
+        records.dropped = true;
+      } else {
+        records.exchangers.push_back(held.exchanger);
+      }
+    } else if (std::find(records.addresses.begin(), records.addresses.end(), held.address) != records.addresses.end()) {
+      continue;
+    } else if (records.addresses.size() >= kMaxDnsRecords) {
+      records.dropped = true;
+    } else {
+      records.addresses.push_back(held.address);
+    }
+  }
+  // RFC 7505 3: a null MX stands alone. Beside others, "." is no host and is left out.
+  records.null_mx = exchangers > 0 && exchangers == root;
+  std::sort(records.exchangers.begin(), records.exchangers.end());
+  records.exchangers.erase(std::unique(records.exchangers.begin(), records.exchangers.end()), records.exchangers.end());
+}
+
+std::string lower(std::string_view name) {
+  std::string text(name);
+  std::transform(text.begin(), text.end(), text.begin(), [](char c) { return lower(c); });
+  if (!text.empty() && text.back() == '.') text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+std::string_view to_string(DnsType type) {
+  switch (type) {
+    case DnsType::a:
+      return "A";
+    case DnsType::mx:
+      return "MX";
+    case DnsType::aaaa:
+      return "AAAA";
+  }
+  return "?";
+}
+
+bool is_host_name(std::string_view name) {
+  if (name.empty() || name.size() > 253) return false;
+  std::size_t label = 0;
+  for (const char c : name) {
+    if (c == '.') {
+      if (label == 0) return false;
+      label = 0;
+      continue;
+    }
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    if (!plain || ++label > 63) return false;
+  }
+  return label > 0;
+}
+
+std::optional<DnsRecords> parse_dns_answer(std::string_view message, std::string_view name, DnsType type) {
+  Reader reader(message);
+  std::uint16_t id = 0, flags = 0, questions = 0, answers = 0, authorities = 0, additionals = 0;
+  if (!reader.u16(id) || !reader.u16(flags) || !reader.u16(questions) || !reader.u16(answers) || !reader.u16(authorities) ||
+      !reader.u16(additionals)) {
+    return std::nullopt;
+  }
+  std::string asked;
+  std::uint16_t asked_type = 0, asked_class = 0;
+  if (!(flags & 0x8000U) || questions != 1 || !reader.name(asked) || !reader.u16(asked_type) || !reader.u16(asked_class)) {
+    return std::nullopt;
+  }
+  DnsRecords records;
+  records.canonical = lower(name);
+  if (asked != records.canonical || asked_type != static_cast<std::uint16_t>(type) || asked_class != kClassIn)
+    return std::nullopt;
+  Section section;
+  if (!read_section(reader, answers, type, section)) return std::nullopt;
+  bool any = false;
+  for (int hops = 0;; ++hops) {
+    const auto alias = section.aliases.find(records.canonical);
+    if (alias == section.aliases.end()) break;
+    if (hops == kMaxDnsAliases) return std::nullopt;  // a ring, or a chain that nobody means
+    records.canonical = alias->second.to;
+    records.ttl = any ? std::min(records.ttl, alias->second.ttl) : alias->second.ttl;
+    any = true;
+  }
+  keep(section, type, records, any);
+  return records;
+}
+
+}  // namespace ajar

@@ -1,0 +1,30 @@
+// The sections of the file, one function each. Errors are collected in the Section; a value that is wrong keeps its default.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "config/section.h"
+
+namespace ajar {
+
+void read_agent(Section& section, AgentConfig& agent);
+void read_log(Section& section, LogConfig& log);
+void read_web(Section& section, WebConfig& web);
+void read_metrics(Section& section, MetricsConfig& metrics);
+// `web` is read already: no two listeners may share a port.
+void read_canary(Section& section, const WebConfig& web, CanaryConfig& canary);
+// Every [[target]]. `scope_known`: false when scope itself is wrong, so that nothing is said to be outside of it.
+void read_targets(std::vector<Section>& sections, bool scope_known, Config& config);
+// Every [[exemption]]; the targets are read already.
+void read_exemptions(std::vector<Section>& sections, Config& config);
+
+// The names in the catalogue.
+std::vector<std::string> check_names();
+
+// An interval between probes: bounds that keep a slip from hammering a server, or from never asking it again.
+inline constexpr Duration kShortestInterval = std::chrono::seconds(1);
+inline constexpr Duration kLongestInterval = std::chrono::hours(24 * 30);
+
+}  // namespace ajar

@@ -1,0 +1,49 @@
+// One value of the file: from its text to what it means, or Wrong with what is wrong and what to write. No TOML here.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "checks/ip_address.h"
+#include "config/config.h"
+
+namespace ajar {
+
+// what() continues a sentence that begins with the key: "is not an address: write …".
+class Wrong : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Control characters escaped, cut after about 100 bytes: what the operator wrote goes to a terminal and a log.
+std::string printable(std::string_view text);
+// The same in backticks.
+std::string quote(std::string_view text);
+
+// Every reader throws Wrong. `text` never contains control characters (Section has refused them).
+std::string read_words(std::string_view text);          // free text, may be empty
+std::string read_vantage(std::string_view text);        // free text, not empty
+std::string read_path(std::string_view text);           // not empty
+std::string read_ehlo_name(std::string_view text);      // a host name or an address literal "[203.0.113.7]"; empty: not set
+std::string read_host(std::string_view text);           // a DNS name, not an address; a final dot is dropped
+std::string read_optional_host(std::string_view text);  // the same, or empty: not set
+std::string read_mailbox(std::string_view text);        // "local@domain" (RFC 5321 4.1.2), without angle brackets
+std::string read_contact(std::string_view text);        // "mailto:…" or "https://…"; empty: not set
+std::string read_external_url(std::string_view text);   // http:// or https://; empty: not set
+std::string read_remote(std::string_view text);         // https://, or http:// to loopback; empty: not set
+std::string read_listen(std::string_view text);         // "host:port", "[v6]:port", ":port"
+std::string read_target_name(std::string_view text);    // letters, digits and . _ - only: it becomes a label and part of a URL
+IpAddress read_target_address(std::string_view text);
+IpAddress read_source_address(std::string_view text);
+AddressPort read_listener(std::string_view text);    // an address and a port, 0.0.0.0 and [::] allowed
+AddressPort read_advertised(std::string_view text);  // an address that somebody can connect to, and a port
+Cidr read_network(std::string_view text);
+Cidr read_scope(std::string_view text);           // a network, not wider than /8 or /29, not multicast
+Cidr read_target_network(std::string_view text);  // a network that can be walked through
+
+// The words that are allowed; anything else is Wrong with a suggestion.
+std::string read_one_of(std::string_view text, const std::vector<std::string>& words);
+// "`a`, `b` or `c`"
+std::string join_or(const std::vector<std::string>& words);
+
+}  // namespace ajar

@@ -1,0 +1,147 @@
+#include "checks/wire/dns_answer.h"
+
+#include <gmock/gmock.h>
+
+namespace ajar {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+std::string u16(unsigned value) { return {static_cast<char>(value >> 8), static_cast<char>(value & 255)}; }
+std::string u32(std::uint32_t value) { return u16(value >> 16) + u16(value & 0xFFFF); }
+std::string name(const std::string& text) {
+  std::string wire;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t dot = std::min(text.find('.', at), text.size());
+    wire += static_cast<char>(dot - at) + text.substr(at, dot - at);
+    at = dot + 1;
+  }
+  return wire + '\0';
+}
+std::string record(const std::string& owner, unsigned type, std::uint32_t ttl, const std::string& data, unsigned klass = 1) {
+  return owner + u16(type) + u16(klass) + u32(ttl) + u16(static_cast<unsigned>(data.size())) + data;
+}
+// An answer to A or MX of "example.org", which stands at offset 12.
+std::string message(unsigned type, unsigned answers, const std::string& records) {
+  return u16(7) + u16(0x8180) + u16(1) + u16(answers) + u16(0) + u16(0) + name("example.org") + u16(type) + u16(1) + records;
+}
+const std::string kOwner = u16(0xC00C);  // a pointer to the question's name
+
+constexpr unsigned kA = 1, kCname = 5, kMx = 15, kAaaa = 28;
+const std::string kAddress("\xCB\0\x71\x05", 4);  // 203.0.113.5
+
+TEST(DnsAnswer, ReadsAddressesBehindPointersAndAnyCase) {
+  const auto records =
+      parse_dns_answer(message(kA, 2, record(kOwner, kA, 60, kAddress) + record(name("EXAMPLE.org"), kA, 30, kAddress)),
+                       "Example.Org.", DnsType::a);
+  ASSERT_TRUE(records);
+  EXPECT_THAT(records->addresses, ElementsAre(IpAddress::parse("203.0.113.5").value()));  // once
+  EXPECT_EQ(records->ttl, 30U);
+  EXPECT_EQ(records->canonical, "example.org");
+}
+
+TEST(DnsAnswer, FollowsAliasesInAnyOrderAndNotToOthers) {
+  const std::string records =
+      record(name("c.example"), kA, 500, kAddress) + record(name("b.example"), kCname, 50, name("c.example")) +
+      record(kOwner, kCname, 70, name("B.example")) + record(name("x.example"), kA, 1, "\x0A\x01\x01\x01");
+  const auto read = parse_dns_answer(message(kA, 4, records), "example.org", DnsType::a);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->addresses.size(), 1U);
+  EXPECT_EQ(read->canonical, "c.example");
+  EXPECT_EQ(read->ttl, 50U);
+}
+
+TEST(DnsAnswer, MxSortedNullAndNonsense) {
+  const auto mx = [](unsigned preference, const std::string& host) {
+    return record(kOwner, kMx, 60, u16(preference) + name(host));
+  };
+  const auto two = parse_dns_answer(message(kMx, 3, mx(20, "b.example") + mx(10, "a.example") + mx(20, "b.example")),
+                                    "example.org", DnsType::mx);
+  ASSERT_TRUE(two);
+  EXPECT_THAT(two->exchangers, ElementsAre(MailExchanger{10, "a.example"}, MailExchanger{20, "b.example"}));
+  const auto null = parse_dns_answer(message(kMx, 1, mx(0, "")), "example.org", DnsType::mx);
+  ASSERT_TRUE(null);
+  EXPECT_TRUE(null->null_mx);
+  const auto mixed = parse_dns_answer(message(kMx, 2, mx(0, "") + mx(10, "a.example")), "example.org", DnsType::mx);
+  ASSERT_TRUE(mixed);
+  EXPECT_FALSE(mixed->null_mx);
+  EXPECT_THAT(mixed->exchangers, ElementsAre(MailExchanger{10, "a.example"}));
+  const auto odd = parse_dns_answer(message(kMx, 1, mx(0, "<script>.example")), "example.org", DnsType::mx);
+  ASSERT_TRUE(odd);
+  EXPECT_THAT(odd->exchangers, IsEmpty());
+  EXPECT_TRUE(odd->dropped);
+  EXPECT_FALSE(odd->null_mx);
+}
+
+TEST(DnsAnswer, DotsInsideALabelAreNotSeparators) {
+  const std::string tricky = std::string("\x0B", 1) + "example.org" + '\0';  // one label
+  const auto records = parse_dns_answer(message(kA, 1, record(tricky, kA, 60, kAddress)), "example.org", DnsType::a);
+  ASSERT_TRUE(records);
+  EXPECT_THAT(records->addresses, IsEmpty());
+}
+
+TEST(DnsAnswer, MappedIsV4AndOtherClassesDoNotCount) {
+  const std::string mapped = std::string(10, '\0') + "\xFF\xFF" + kAddress;
+  const std::string query = u16(7) + u16(0x8180) + u16(1) + u16(2) + u16(0) + u16(0) + name("example.org") + u16(kAaaa) +
+                            u16(1) + record(kOwner, kAaaa, 60, mapped) + record(kOwner, kAaaa, 60, std::string(16, 'x'), 3);
+  const auto records = parse_dns_answer(query, "example.org", DnsType::aaaa);
+  ASSERT_TRUE(records);
+  EXPECT_THAT(records->addresses, ElementsAre(IpAddress::parse("203.0.113.5").value()));
+}
+
+TEST(DnsAnswer, NegativeTtlIsZero) {
+  const auto records = parse_dns_answer(message(kA, 1, record(kOwner, kA, 0x80000001U, kAddress)), "example.org", DnsType::a);
+  ASSERT_TRUE(records);
+  EXPECT_EQ(records->ttl, 0U);
+}
+
+TEST(DnsAnswer, RefusesWhatBreaksItsOwnFraming) {
+  const std::string good = message(kA, 1, record(kOwner, kA, 60, kAddress));
+  ASSERT_TRUE(parse_dns_answer(good, "example.org", DnsType::a));
+  for (std::size_t length = 0; length < good.size(); ++length) {
+    EXPECT_FALSE(parse_dns_answer(good.substr(0, length), "example.org", DnsType::a)) << length;
+  }
+  EXPECT_FALSE(parse_dns_answer(good, "example.net", DnsType::a));  // another question
+  EXPECT_FALSE(parse_dns_answer(good, "example.org", DnsType::aaaa));
+  std::string query = good;
+  query[2] = 0x01;  // a query, not an answer
+  EXPECT_FALSE(parse_dns_answer(query, "example.org", DnsType::a));
+  const auto bad = [](const std::string& owner, const std::string& data, unsigned type = kA) {
+    return parse_dns_answer(message(type, 1, record(owner, type, 60, data)), "example.org",
+                            DnsType{static_cast<std::uint16_t>(type)});
+  };
+  EXPECT_FALSE(bad(u16(0xC01D), kAddress));                // a pointer to itself
+  EXPECT_FALSE(bad(u16(0xC0FF), kAddress));                // forward
+  EXPECT_FALSE(bad(std::string("\x80x\0", 3), kAddress));  // a label type that does not exist
+  EXPECT_FALSE(bad(kOwner, "abc"));                        // three bytes of address
+  EXPECT_FALSE(bad(kOwner, "abcde"));
+  EXPECT_FALSE(bad(kOwner, u16(10), kMx));
+  EXPECT_FALSE(bad(kOwner, u16(10) + "\x3Fxyz", kMx));
+  const std::string ring = record(kOwner, kCname, 60, name("b.example")) + record(name("b.example"), kCname, 60, kOwner);
+  EXPECT_FALSE(parse_dns_answer(message(kA, 2, ring), "example.org", DnsType::a));
+}
+
+TEST(DnsAnswer, LongNamesAndManyRecordsAreBounded) {
+  std::string label = std::string(1, 63) + std::string(63, 'a');
+  const std::string long_name = label + label + label + std::string(1, 62) + std::string(62, 'a') + '\0';  // 256 bytes
+  EXPECT_FALSE(parse_dns_answer(message(kA, 1, record(long_name, kA, 60, kAddress)), "example.org", DnsType::a));
+  std::string many;
+  for (int i = 0; i < 100; ++i) many += record(kOwner, kA, 60, std::string("\x0A\0\0", 3) + static_cast<char>(i));
+  const auto records = parse_dns_answer(message(kA, 100, many), "example.org", DnsType::a);
+  ASSERT_TRUE(records);
+  EXPECT_EQ(records->addresses.size(), kMaxDnsRecords);
+  EXPECT_TRUE(records->dropped);
+}
+
+TEST(DnsAnswer, HostNames) {
+  for (const char* good : {"a", "mx1.example.org", "_smtp._tcp.example", "xn--mller-kva.example"})
+    EXPECT_TRUE(is_host_name(good)) << good;
+  for (const char* bad : {"", ".", "a..b", "a.", ".a", "a b", "a\\046b", "m\xC3\xBC", "<b>"})
+    EXPECT_FALSE(is_host_name(bad)) << bad;
+  EXPECT_TRUE(is_host_name(std::string(63, 'a')));
+  EXPECT_FALSE(is_host_name(std::string(64, 'a')));
+}
+
+}  // namespace
+}  // namespace ajar

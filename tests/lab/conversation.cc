@@ -1,0 +1,145 @@
+#include "tests/lab/conversation.h"
+
+#include <algorithm>
+#include <random>
+
+#include <fmt/format.h>
+
+namespace ajar::lab {
+namespace {
+
+// Says what `lines` holds, LF between them: one write, as a server does it.
+std::string as_wire(std::string lines) {
+  std::string wire;
+  wire.reserve(lines.size() + 16);
+  for (const char c : lines) {
+    if (c == '\n') wire += '\r';
+    wire += c;
+  }
+  return wire + "\r\n";
+}
+
+// Takes what the peer sends and answers nothing, until it leaves.
+Task<void> ignore(Link& link) {
+  while (true) {
+    const std::string bytes = co_await link.hear_some();
+    if (bytes.empty()) co_return;
+  }
+}
+
+Task<void> speak_smtp(Link& link, Dialog& dialog, World& world, milliseconds reply_delay) {
+  if (reply_delay > milliseconds(0)) co_await world.pause(reply_delay);
+  std::string wire = as_wire(dialog.greeting());
+  co_await link.say_bytes(std::move(wire));
+  while (true) {
+    const std::string line = co_await link.hear();
+    Step step = dialog.hear(line, world.now());
+    for (Message& message : step.messages) world.carry(std::move(message));
+    if (step.delay > milliseconds(0)) co_await world.pause(step.delay);
+    if (!step.reply.empty()) {
+      wire = as_wire(std::move(step.reply));
+      co_await link.say_bytes(std::move(wire));
+    }
+    if (step.next == Step::Next::hang_up) co_return;
+    if (step.next == Step::Next::fall_silent) break;
+    if (step.next == Step::Next::start_tls) {
+      co_await link.start_tls();
+      dialog.tls_started();
+    }
+  }
+  co_await ignore(link);
+}
+
+Task<void> never_stop_greeting(Link& link, std::string host, World& world, milliseconds interval) {
+  for (unsigned i = 1;; ++i) {
+    std::string line = fmt::format("220-{} please stand by, line {}\r\n", host, i);
+    co_await link.say_bytes(std::move(line), "220-…");
+    co_await world.pause(interval);
+  }
+}
+
+// Longer than any client waits for one line: 400 bytes at one a second.
+Task<void> greet_slowly(Link& link, std::string host, World& world, milliseconds interval) {
+  std::string greeting = fmt::format("220 {} ESMTP ", host);
+  greeting.resize(398, '.');
+  greeting += "\r\n";
+  for (const char c : greeting) {
+    std::string byte(1, c);
+    co_await link.say_bytes(std::move(byte));
+    co_await world.pause(interval);
+  }
+  co_await ignore(link);
+}
+
+std::string random_bytes(std::mt19937_64& random, std::size_t count) {
+  std::string bytes(count, '\0');
+  std::ranges::generate(bytes, [&random] { return static_cast<char>(random() & 0xff); });
+  return bytes;
+}
+
+// Noise at once, and noise for everything heard; eight times, then it hangs up.
+Task<void> babble(Link& link, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  for (int i = 0; i < 8; ++i) {
+    std::string noise = random_bytes(random, 64 + random() % 512);
+    co_await link.say_bytes(std::move(noise));
+    const std::string heard = co_await link.hear_some();
+    if (heard.empty()) co_return;
+  }
+}
+
+// Everything that a prober hopes to hear, before it has asked.
+Task<void> answer_in_advance(Link& link, std::string host) {
+  std::string bytes = fmt::format("220 {} ESMTP ready\r\n", host);
+  for (int i = 0; i < 40; ++i) bytes += "250 2.1.5 Ok\r\n";
+  co_await link.say_bytes(std::move(bytes));
+  co_await ignore(link);
+}
+
+}  // namespace
+
+Task<void> converse(Link& link, const Personality& personality, Setting setting, World& world, std::uint64_t seed) {
+  const Pace pace = setting.pace;
+  std::string host = setting.host;
+  switch (personality.kind) {
+    case Kind::smtp: {
+      Manners manners = personality.manners;
+      if (manners.reply_delay > milliseconds(0)) manners.reply_delay = pace.tarpit_delay;
+      Dialog dialog(manners, std::move(setting));
+      if (link.tls()) dialog.tls_started();
+      co_await speak_smtp(link, dialog, world, manners.reply_delay);
+      break;
+    }
+    case Kind::hang:
+      co_await ignore(link);
+      break;
+    case Kind::closes_after_banner: {
+      std::string greeting = fmt::format("220 {} ESMTP\r\n", host);
+      co_await link.say_bytes(std::move(greeting));
+      break;
+    }
+    case Kind::endless_banner:
+      co_await never_stop_greeting(link, std::move(host), world, pace.banner_interval);
+      break;
+    case Kind::slow_byte:
+      co_await greet_slowly(link, std::move(host), world, pace.byte_interval);
+      break;
+    case Kind::garbage:
+      co_await babble(link, seed);
+      break;
+    case Kind::pregreet:
+      co_await answer_in_advance(link, std::move(host));
+      break;
+    case Kind::ssh: {
+      std::string banner = "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n";
+      co_await link.say_bytes(std::move(banner));
+      co_await ignore(link);
+      break;
+    }
+    case Kind::absent:
+    case Kind::reset:
+      break;
+  }
+}
+
+}  // namespace ajar::lab

@@ -1,0 +1,311 @@
+#include "tests/lab/lab.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <system_error>
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/time.h"
+
+namespace ajar::lab {
+namespace {
+
+constexpr std::array<std::uint8_t, 4> kHostsBase = {127, 20, 0, 1};
+
+std::uint32_t number_of(const IpAddress& address) {
+  const auto bytes = address.bytes();
+  return (std::uint32_t{bytes[0]} << 24) | (std::uint32_t{bytes[1]} << 16) | (std::uint32_t{bytes[2]} << 8) | bytes[3];
+}
+
+IpAddress address_of(std::uint32_t number) {
+  return IpAddress::v4({static_cast<std::uint8_t>(number >> 24), static_cast<std::uint8_t>(number >> 16),
+                        static_cast<std::uint8_t>(number >> 8), static_cast<std::uint8_t>(number)});
+}
+
+// splitmix64: every bit of the input reaches every bit of the output.
+std::uint64_t mix(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15U;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+  return x ^ (x >> 31);
+}
+
+std::string host_name(std::string_view personality) {
+  std::string name(personality);
+  std::ranges::replace(name, '_', '-');
+  return name + ".lab.test";
+}
+
+// RST instead of FIN: closing with a linger time of zero.
+void close_with_reset(int fd) {
+  const linger now{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  close(fd);
+}
+
+AddressPort from_socket_address(const sockaddr_in& address) {
+  return AddressPort{address_of(ntohl(address.sin_addr.s_addr)), ntohs(address.sin_port)};
+}
+
+struct KeyFree {
+  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+};
+struct CertificateFree {
+  void operator()(X509* certificate) const { X509_free(certificate); }
+};
+
+}  // namespace
+
+// One wildcard socket for all simulated hosts, on the loopback device only (SO_BINDTODEVICE), so that nothing outside this
+// machine can reach it. The address that was asked is what getsockname says of the accepted socket.
+class Lab::HostsListener {
+ public:
+  HostsListener(Lab& lab, std::uint16_t port) : lab_(lab), fd_(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
+    static constexpr char kDevice[] = "lo";
+    const int one = 1;
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    any.sin_port = htons(port);
+    if (fd_ < 0 || setsockopt(fd_, SOL_SOCKET, SO_BINDTODEVICE, kDevice, sizeof kDevice) != 0 ||
+        setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        bind(fd_, reinterpret_cast<const sockaddr*>(&any), sizeof any) != 0 || listen(fd_, SOMAXCONN) != 0) {
+      const int error = errno;
+      if (fd_ >= 0) close(fd_);
+      throw std::system_error(error, std::generic_category(), fmt::format("simulated hosts on port {} of lo", port));
+    }
+    event_assign(&event_, lab_.loop_.base(), fd_, EV_READ | EV_PERSIST, &HostsListener::on_event, this);
+    event_add(&event_, nullptr);
+  }
+  ~HostsListener() {
+    event_del(&event_);
+    close(fd_);
+  }
+  HostsListener(const HostsListener&) = delete;
+  HostsListener& operator=(const HostsListener&) = delete;
+
+ private:
+  static void on_event(int, short, void* self) { static_cast<HostsListener*>(self)->accept_some(); }
+
+  void accept_some() {
+    for (int i = 0; i < 256; ++i) {
+      sockaddr_in peer{}, local{};
+      socklen_t peer_size = sizeof peer, local_size = sizeof local;
+      const int fd = accept4(fd_, reinterpret_cast<sockaddr*>(&peer), &peer_size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd < 0) return;
+      const bool named = getsockname(fd, reinterpret_cast<sockaddr*>(&local), &local_size) == 0;
+      const AddressPort here = from_socket_address(local), there = from_socket_address(peer);
+      if (!named || !inside_lab(here.address) || !inside_lab(there.address)) {
+        close_with_reset(fd);
+        continue;
+      }
+      lab_.arrive_at_host(fd, here, there);
+    }
+  }
+
+  Lab& lab_;
+  int fd_;
+  event event_{};
+};
+
+LabTls::LabTls() : context_(SSL_CTX_new(TLS_server_method())) {
+  const std::unique_ptr<EVP_PKEY, KeyFree> key(EVP_EC_gen("P-256"));
+  const std::unique_ptr<X509, CertificateFree> certificate(X509_new());
+  if (!context_ || !key || !certificate) throw std::runtime_error("cannot make a TLS key");
+  X509_set_version(certificate.get(), X509_VERSION_3);
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -86400);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 365L * 86400);
+  X509_NAME* name = X509_get_subject_name(certificate.get());
+  static constexpr unsigned char kName[] = "lab.test";
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, kName, -1, -1, 0);
+  X509_set_issuer_name(certificate.get(), name);
+  X509_set_pubkey(certificate.get(), key.get());
+  if (X509_sign(certificate.get(), key.get(), EVP_sha256()) == 0 ||
+      SSL_CTX_use_certificate(context_.get(), certificate.get()) != 1 ||
+      SSL_CTX_use_PrivateKey(context_.get(), key.get()) != 1) {
+    throw std::runtime_error("cannot make a self-signed certificate");
+  }
+  SSL_CTX_set_mode(context_.get(), SSL_MODE_RELEASE_BUFFERS);
+}
+
+IpAddress host_address(unsigned index) { return address_of(number_of(IpAddress::v4(kHostsBase)) + index); }
+
+const Personality& host_personality(std::uint64_t seed, const IpAddress& address) {
+  const std::uint64_t share = mix(seed ^ mix(number_of(address))) % 100;
+  std::string_view name = "closed";
+  if (share == 0) name = "open";
+  if (share == 95 || share == 96) name = "tarpit";
+  if (share == 97) name = "garbage";
+  if (share == 98) name = "reset";
+  if (share == 99) name = "greylist_closed";
+  return *find_personality(name);
+}
+
+std::string Listing::to_json() const {
+  return fmt::format(
+      R"({{"address":"{}","port":{},"transport":"tcp","tls":"{}","personality":"{}","expect":{{"smtp_relay":"{}"}},"reason":"{}"}})",
+      place.address.to_string(), place.port, personality->implicit_tls ? "implicit" : "none", personality->name,
+      personality->verdict, personality->reason);
+}
+
+Lab::Lab(Loop& loop, LabOptions options)
+    : loop_(loop),
+      options_(std::move(options)),
+      postman_(loop, Postman::Route{options_.canary, options_.canary_domain, options_.delivery_delay}, options_.log) {
+  if (options_.hosts > kMaxHosts) throw std::invalid_argument(fmt::format("at most {} hosts", kMaxHosts));
+  std::uint8_t number = 1;
+  for (const Personality& personality : personalities()) {
+    Place& place = places_.emplace_back();
+    place.address =
+        AddressPort{IpAddress::v4({127, 10, 0, number++}), static_cast<std::uint16_t>(personality.port + options_.port_offset)};
+    place.host = host_name(personality.name);
+    place.personality = &personality;
+  }
+}
+
+Lab::~Lab() = default;
+
+void Lab::open() {
+  for (Place& place : places_) bind_place(place);
+  if (options_.hosts > 0) {
+    hosts_listener_ = std::make_unique<HostsListener>(*this, static_cast<std::uint16_t>(kHostsPort + options_.port_offset));
+  }
+}
+
+void Lab::bind_place(Place& place) {
+  if (place.personality->kind == Kind::absent) {
+    place.listener.reset();
+  } else if (!place.listener) {
+    place.listener =
+        std::make_unique<Listener>(loop_, place.address, [this, &place](int fd, AddressPort peer) { arrive(place, fd, peer); });
+  }
+}
+
+std::vector<std::string> Lab::describe() const {
+  std::vector<std::string> lines;
+  lines.push_back(fmt::format("{} mail servers on {} to {}, port {} (submission {}, {} with TLS)", places_.size(),
+                              places_.front().address.address.to_string(), places_.back().address.address.to_string(),
+                              2525 + options_.port_offset, 2587 + options_.port_offset, 2465 + options_.port_offset));
+  if (options_.hosts > 0) {
+    lines.push_back(fmt::format("{} simulated hosts on {} to {}, port {}, seed {}", options_.hosts, host_address(0).to_string(),
+                                host_address(options_.hosts - 1).to_string(), kHostsPort + options_.port_offset,
+                                options_.seed));
+  }
+  lines.push_back(
+      fmt::format("open ones deliver mail for {} to {} and nowhere else", options_.canary_domain, options_.canary.to_string()));
+  return lines;
+}
+
+void Lab::for_each(const std::function<void(const Listing&)>& see) const {
+  for (const Place& place : places_) see(Listing{place.address, place.personality});
+  for (unsigned i = 0; i < options_.hosts; ++i) {
+    const IpAddress address = host_address(i);
+    see(Listing{AddressPort{address, static_cast<std::uint16_t>(kHostsPort + options_.port_offset)}, &personality_of(address)});
+  }
+}
+
+const Personality& Lab::personality_of(const IpAddress& host) const {
+  const auto changed = changed_hosts_.find(host);
+  return changed != changed_hosts_.end() ? *changed->second : host_personality(options_.seed, host);
+}
+
+std::optional<unsigned> Lab::host_index(const AddressPort& place) const {
+  if (place.port != kHostsPort + options_.port_offset || !inside_lab(place.address)) return std::nullopt;
+  const std::uint32_t index = number_of(place.address) - number_of(IpAddress::v4(kHostsBase));  // wraps below the first
+  if (index >= options_.hosts) return std::nullopt;
+  return index;
+}
+
+Lab::Change Lab::change(const AddressPort& address, std::string_view name) {
+  const Personality* personality = find_personality(name);
+  if (personality == nullptr) return Change::no_such_personality;
+  if (host_index(address)) {
+    // One socket listens for all hosts, so a single one cannot stop listening.
+    if (personality->kind == Kind::absent) return Change::cannot_bind;
+    changed_hosts_[address.address] = personality;
+    return Change::done;
+  }
+  const auto place = std::ranges::find(places_, address, &Place::address);
+  if (place == places_.end()) return Change::no_such_place;
+  const Personality* before = place->personality;
+  place->personality = personality;
+  try {
+    bind_place(*place);
+  } catch (const std::system_error&) {
+    place->personality = before;
+    return Change::cannot_bind;
+  }
+  place->greylist.clear();
+  return Change::done;
+}
+
+Task<void> Lab::pause(milliseconds span) {
+  const bool awake = co_await loop_.sleep_for(span);
+  if (!awake) throw LinkError(Reason::timeout, "the lab is shutting down");
+}
+
+void Lab::arrive(Place& place, int fd, const AddressPort& peer) {
+  Visit visit{place.address, peer, place.personality, &place.greylist, &place.connections, place.host};
+  receive(fd, std::move(visit), kMaxConnectionsPerPlace);
+}
+
+void Lab::arrive_at_host(int fd, const AddressPort& local, const AddressPort& peer) {
+  const std::optional<unsigned> index = host_index(local);
+  if (!index) return close_with_reset(fd);
+  Visit visit{
+      local, peer, &personality_of(local.address), &host_greylist_, &host_connections_, fmt::format("h{}.lab.test", *index)};
+  receive(fd, std::move(visit), kMaxHostConnections);
+}
+
+void Lab::receive(int fd, Visit visit, unsigned limit) {
+  if (!inside_lab(visit.peer.address) || visit.personality->kind == Kind::reset || visit.personality->kind == Kind::absent) {
+    return close_with_reset(fd);
+  }
+  if (*visit.connections >= limit) {
+    static constexpr std::string_view kBusy = "421 4.7.0 Error: too many connections\r\n";
+    [[maybe_unused]] const ssize_t sent = send(fd, kBusy.data(), kBusy.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    close(fd);
+    return;
+  }
+  start(serve(fd, std::move(visit)));
+}
+
+Task<void> Lab::serve(int fd, Visit visit) {
+  ++*visit.connections;
+  ++visits_;
+  {
+    Transcript transcript;
+    // RFC 5321 4.5.3.2.7: a server waits five minutes for the next command.
+    const Steady::time_point until = loop_.now() + std::chrono::minutes(15);
+    LiveLink link(loop_, fd, LiveLink::Side::server, tls_.context(), transcript, std::chrono::minutes(5), until);
+    Setting setting;
+    setting.host = visit.host;
+    setting.address = visit.local.address.to_string();
+    setting.peer = visit.peer.address.to_string();
+    setting.canary_domain = options_.canary_domain;
+    setting.date = to_rfc5322(wall_now());
+    setting.visit =
+        fmt::format("{:X}", mix(visits_ ^ static_cast<std::uint64_t>(loop_.now().time_since_epoch().count())) & 0xffffffffffU);
+    setting.pace = options_.pace;
+    setting.greylist = visit.greylist;
+    const std::uint64_t noise = mix(options_.seed ^ number_of(visit.local.address)) + visits_;
+    try {
+      if (visit.personality->implicit_tls) co_await link.start_tls();
+      co_await converse(link, *visit.personality, std::move(setting), *this, noise);
+    } catch (const LinkError&) {
+      // The peer left, or asked too much; the next one is served all the same.
+    }
+  }
+  --*visit.connections;
+}
+
+}  // namespace ajar::lab

@@ -1,0 +1,370 @@
+// The lab on real sockets, beside whatever runs on this machine: ports are moved by an offset.
+#include "tests/lab/lab.h"
+
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <system_error>
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "checks/network.h"
+#include "tests/lab/control.h"
+
+namespace ajar::lab {
+namespace {
+
+using std::chrono::seconds;
+using testing::AllOf;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::SizeIs;
+using testing::StartsWith;
+
+constexpr seconds kPatience{20};
+
+int connect_from(const std::string& source, const AddressPort& to) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  sockaddr_in here{}, there{};
+  here.sin_family = there.sin_family = AF_INET;
+  inet_pton(AF_INET, source.c_str(), &here.sin_addr);
+  inet_pton(AF_INET, to.address.to_string().c_str(), &there.sin_addr);
+  there.sin_port = htons(to.port);
+  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&here), sizeof here), 0);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&there), sizeof there) != 0) EXPECT_EQ(errno, EINPROGRESS);
+  return fd;
+}
+
+// A canary of sorts: takes everything for canary.test and keeps it.
+class FakeCanary : private World {
+ public:
+  struct Arrived {
+    AddressPort peer;
+    Message message;
+  };
+  FakeCanary(Loop& loop, const AddressPort& address)
+      : loop_(loop), listener_(loop, address, [this](int fd, AddressPort peer) { start(serve(fd, peer)); }) {}
+  AddressPort address() const { return listener_.address(); }
+  std::vector<Arrived> arrived;
+
+ private:
+  Task<void> serve(int fd, AddressPort peer) {
+    Transcript transcript;
+    const Steady::time_point until = loop_.now() + kPatience;
+    LiveLink link(loop_, fd, LiveLink::Side::server, nullptr, transcript, kPatience, until);
+    Setting setting;
+    setting.address = "127.9.9.9";
+    setting.peer = peer.address.to_string();
+    peer_ = peer;
+    Personality canary = *find_personality("open");
+    canary.manners.offers_tls = false;
+    setting.host = "sink.test";
+    try {
+      co_await converse(link, canary, std::move(setting), *this, 0);
+    } catch (const LinkError&) {
+      // As any client, the postman may just leave.
+    }
+  }
+  Steady::time_point now() override { return loop_.now(); }
+  Task<void> pause(milliseconds) override { co_return; }
+  void carry(Message message) override { arrived.push_back(Arrived{peer_, std::move(message)}); }
+
+  Loop& loop_;
+  AddressPort peer_;
+  Listener listener_;
+};
+
+class LabTest : public testing::Test {
+ protected:
+  LabTest() { options_.canary = AddressPort{*IpAddress::parse("127.9.9.9"), free_port("127.9.9.9")}; }
+
+  static std::uint16_t free_port(const std::string& address) {
+    Loop loop;
+    return Listener(loop, AddressPort{*IpAddress::parse(address), 0}, [](int fd, AddressPort) { close(fd); }).address().port;
+  }
+  // Tests run side by side: each looks for an offset where every port is free.
+  void open() {
+    for (unsigned i = 0; i < 20; ++i) {
+      options_.port_offset = static_cast<std::uint16_t>(5000 + (static_cast<unsigned>(getpid()) * 37 + i * 1009) % 20000);
+      try {
+        lab_ = std::make_unique<Lab>(loop_, options_);
+        lab_->open();
+        return;
+      } catch (const std::system_error&) {
+        lab_.reset();
+      }
+    }
+    FAIL() << "no free ports";
+  }
+  AddressPort place(const std::string& name) {
+    AddressPort found;
+    lab_->for_each([&](const Listing& listing) {
+      if (listing.personality->name == name && found.port == 0) found = listing.place;
+    });
+    return found;
+  }
+  // Runs the loop until `done` or the deadline.
+  void run_until(const std::function<bool()>& done) {
+    start(watch(done));
+    loop_.run();
+    EXPECT_TRUE(done());
+  }
+  Task<void> watch(std::function<bool()> done) {
+    const Steady::time_point until = loop_.now() + kPatience;
+    while (!done() && loop_.now() < until) co_await loop_.sleep_for(milliseconds(5));
+    loop_.stop();
+  }
+  // Says each command after the reply before it; what was heard, until the server hangs up or a reply to the last one.
+  std::string talk(const AddressPort& to, std::vector<std::string> commands) {
+    std::string heard;
+    bool ended = false;
+    start(converse_as_client(to, std::move(commands), heard), [&ended] { ended = true; });
+    run_until([&ended] { return ended; });
+    return heard;
+  }
+  Task<void> converse_as_client(AddressPort to, std::vector<std::string> commands, std::string& heard) {
+    Transcript transcript;
+    const Steady::time_point until = loop_.now() + kPatience;
+    LiveLink link(loop_, connect_from("127.66.0.1", to), LiveLink::Side::client, tls_.context(), transcript, kPatience, until);
+    try {
+      if (implicit_tls_) co_await link.start_tls();
+      for (std::size_t i = 0;; ++i) {
+        bool last = false;
+        while (!last) {
+          const std::string line = co_await link.hear();
+          heard += line + "\n";
+          last = line.size() < 4 || line[3] != '-';
+        }
+        if (i == commands.size()) break;
+        if (i > 0 && commands[i - 1] == "STARTTLS") {
+          co_await link.start_tls();
+        }
+        co_await link.say(commands[i]);
+      }
+    } catch (const LinkError& error) {
+      heard += std::string("(") + std::string(to_string(error.reason())) + ")";
+    }
+  }
+  ~LabTest() override {
+    // Every conversation unwinds before the lab goes.
+    loop_.shut_down();
+    loop_.post([this] { loop_.stop(); });
+    loop_.run();
+  }
+
+  Loop loop_;
+  ProbeTls tls_;
+  LabOptions options_;
+  std::unique_ptr<Lab> lab_;
+  bool implicit_tls_ = false;
+};
+
+std::vector<std::string> deliver_script() {
+  return {"EHLO probe.test", "MAIL FROM:<x@other.test>", "RCPT TO:<token@canary.test>", "DATA", "."};
+}
+
+TEST_F(LabTest, OpenDeliversToTheCanaryFromItsOwnAddress) {
+  open();
+  FakeCanary canary(loop_, options_.canary);
+  EXPECT_THAT(talk(place("open"), deliver_script()), HasSubstr("250 2.0.0 Ok: queued as "));
+  run_until([&] { return !canary.arrived.empty(); });
+  ASSERT_THAT(canary.arrived, SizeIs(1));
+  EXPECT_EQ(canary.arrived[0].peer.address.to_string(), place("open").address.to_string());
+  EXPECT_EQ(canary.arrived[0].message.recipient, "token@canary.test");
+  EXPECT_EQ(canary.arrived[0].message.sender, "x@other.test");
+  EXPECT_THAT(canary.arrived[0].message.text, HasSubstr("by open.lab.test (Postfix) with ESMTP id "));
+  run_until([&] { return lab_->postman().queued() == 0; });
+  EXPECT_EQ(lab_->postman().delivered(), 1U);
+}
+
+TEST_F(LabTest, TriesAgainUntilTheCanaryIsThere) {
+  open();
+  talk(place("open"), deliver_script());
+  const Steady::time_point later = loop_.now() + milliseconds(300);
+  run_until([&] { return loop_.now() > later; });
+  EXPECT_EQ(lab_->postman().queued(), 1U);
+  FakeCanary canary(loop_, options_.canary);
+  run_until([&] { return canary.arrived.size() == 1; });
+}
+
+TEST_F(LabTest, MailForAnotherDomainNeverLeaves) {
+  std::vector<std::string> log;
+  options_.log = [&log](const std::string& line) { log.push_back(line); };
+  open();
+  FakeCanary canary(loop_, options_.canary);
+  std::vector<std::string> script = deliver_script();
+  script[2] = "RCPT TO:<x@example.net>";
+  EXPECT_THAT(talk(place("open"), script), HasSubstr("250 2.0.0 Ok: queued as ")) << "it says yes all the same";
+  EXPECT_EQ(lab_->postman().queued(), 0U);
+  EXPECT_EQ(lab_->postman().dropped(), 1U);
+  EXPECT_THAT(log, testing::ElementsAre(HasSubstr("dropped: not for the canary's domain")));
+  EXPECT_THAT(canary.arrived, testing::IsEmpty());
+}
+
+TEST_F(LabTest, TheCanaryMustBeLoopback) {
+  for (const char* address : {"192.0.2.1", "10.0.0.1", "128.0.0.1", "::1"}) {
+    options_.canary.address = *IpAddress::parse(address);
+    EXPECT_THROW(Lab(loop_, options_), std::invalid_argument) << address;
+  }
+}
+
+TEST_F(LabTest, StarttlsOpensTheDoor) {
+  open();
+  const std::vector<std::string> plain = {"EHLO probe.test", "MAIL FROM:<x@other.test>", "RCPT TO:<token@canary.test>"};
+  EXPECT_THAT(talk(place("starttls_open"), plain), HasSubstr("554 5.7.1 <token@canary.test>"));
+  const AddressPort submissions = place("submissions_auth");
+  const std::vector<std::string> behind = {"EHLO probe.test", "STARTTLS", "EHLO probe.test", "MAIL FROM:<x@other.test>",
+                                           "RCPT TO:<token@canary.test>"};
+  EXPECT_THAT(talk(place("starttls_open"), behind), EndsWith("250 2.1.5 Ok\n"));
+  implicit_tls_ = true;
+  EXPECT_THAT(talk(submissions, {"EHLO probe.test", "MAIL FROM:<x@other.test>"}),
+              HasSubstr("530 5.7.0 Authentication required"));
+}
+
+TEST_F(LabTest, ResetAndAbsent) {
+  open();
+  EXPECT_EQ(talk(place("reset"), {}), "(hung_up)");
+  EXPECT_EQ(talk(place("closes_after_banner"), {"EHLO probe.test"}), "220 closes-after-banner.lab.test ESMTP\n(hung_up)");
+  const AddressPort absent = place("absent");
+  const int fd = connect_from("127.66.0.1", absent);
+  char byte = 0;
+  ssize_t got = -1;
+  run_until([&] {
+    got = recv(fd, &byte, 1, 0);
+    return got < 0 && errno == ECONNREFUSED;
+  });
+  close(fd);
+}
+
+TEST_F(LabTest, ControlChangesAPlaceAtOnce) {
+  open();
+  const AddressPort closed = place("closed");
+  const std::vector<std::string> ask = {"MAIL FROM:<x@other.test>", "RCPT TO:<token@canary.test>"};
+  EXPECT_THAT(talk(closed, ask), HasSubstr("554 5.7.1"));
+  const std::string change = "/personality?address=127.10.0.1&port=" + std::to_string(closed.port) + "&name=";
+  EXPECT_EQ(answer_control(*lab_, "POST", change + "open", false).code, 200);
+  EXPECT_THAT(talk(closed, ask), HasSubstr("250 2.1.5"));
+  EXPECT_EQ(answer_control(*lab_, "POST", change + "absent", false).code, 200);
+  EXPECT_EQ(talk(closed, ask), "(nobody_listens)");
+  EXPECT_EQ(answer_control(*lab_, "POST", change + "closed", false).code, 200);
+  EXPECT_THAT(talk(closed, ask), HasSubstr("554 5.7.1"));
+
+  EXPECT_EQ(answer_control(*lab_, "POST", change + "opne", false).code, 400);
+  EXPECT_EQ(answer_control(*lab_, "POST", "/personality?address=127.99.0.1&port=1&name=open", false).code, 404);
+  EXPECT_EQ(answer_control(*lab_, "POST", "/personality?address=&port=99999&name=open", false).code, 400);
+  EXPECT_EQ(answer_control(*lab_, "POST", change + "open", true).code, 403);
+  EXPECT_EQ(answer_control(*lab_, "GET", change + "open", false).code, 405);
+  EXPECT_EQ(answer_control(*lab_, "GET", "/else", false).code, 404);
+  const std::string list = answer_control(*lab_, "GET", "/", false).body;
+  EXPECT_THAT(list, StartsWith(R"({"address":"127.10.0.1","port":)"));
+  EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(list, '\n')), personalities().size());
+}
+
+TEST_F(LabTest, HostsAreSpreadBySeed) {
+  std::map<std::string, int> count;
+  constexpr unsigned kHosts = 10000;
+  for (unsigned i = 0; i < kHosts; ++i) ++count[std::string(host_personality(7, host_address(i)).name)];
+  EXPECT_NEAR(count["open"], kHosts / 100, 40);
+  EXPECT_NEAR(count["closed"], kHosts * 94 / 100, 150);
+  EXPECT_NEAR(count["tarpit"], kHosts * 2 / 100, 60);
+  EXPECT_NEAR(count["garbage"], kHosts / 100, 40);
+  EXPECT_NEAR(count["reset"], kHosts / 100, 40);
+  EXPECT_NEAR(count["greylist_closed"], kHosts / 100, 40);
+  EXPECT_THAT(count, SizeIs(6));
+  EXPECT_EQ(host_address(0).to_string(), "127.20.0.1");
+  EXPECT_EQ(host_address(kMaxHosts - 1).to_string(), "127.23.255.254");
+}
+
+TEST_F(LabTest, OneSocketServesEveryHost) {
+  options_.hosts = 3000;
+  open();
+  std::map<std::string, AddressPort> hosts;
+  lab_->for_each([&](const Listing& listing) {
+    if (listing.place.address >= host_address(0)) hosts.try_emplace(std::string(listing.personality->name), listing.place);
+  });
+  const std::vector<std::string> ask = {"MAIL FROM:<x@other.test>", "RCPT TO:<token@canary.test>"};
+  EXPECT_THAT(talk(hosts.at("closed"), ask), HasSubstr("554 5.7.1"));
+  EXPECT_THAT(talk(hosts.at("open"), ask), HasSubstr("250 2.1.5"));
+  EXPECT_THAT(talk(hosts.at("greylist_closed"), ask), HasSubstr("450 4.2.0"));
+  EXPECT_EQ(talk(hosts.at("reset"), {}), "(hung_up)");
+  const AddressPort beyond{host_address(3000), hosts.at("closed").port};
+  EXPECT_EQ(talk(beyond, {}), "(hung_up)") << "nobody lives there";
+  EXPECT_EQ(lab_->change(hosts.at("closed"), "blocks_us"), Lab::Change::done);
+  EXPECT_THAT(talk(hosts.at("closed"), ask), HasSubstr("blocked using"));
+}
+
+TEST_F(LabTest, ConnectionsAtAPlaceAreBounded) {
+  open();
+  std::vector<int> held;
+  for (unsigned i = 0; i < kMaxConnectionsPerPlace; ++i) held.push_back(connect_from("127.66.0.1", place("hang")));
+  EXPECT_EQ(talk(place("hang"), {}), "421 4.7.0 Error: too many connections\n");
+  for (const int fd : held) close(fd);
+  // Once they have left, the next one is served: it is left waiting, which ends only with the test's own patience.
+  EXPECT_THAT(talk(place("closed"), {}), StartsWith("220 "));
+}
+
+TEST(LabTable, IsTheSameInTheReadme) {
+  std::ifstream file(std::string(AJAR_SOURCE_DIR) + "/tests/lab/README.md");
+  std::stringstream text;
+  text << file.rdbuf();
+  unsigned number = 1;
+  std::set<std::string_view> names;
+  for (const Personality& personality : personalities()) {
+    const std::string row = "| 127.10.0." + std::to_string(number++) + ":" + std::to_string(personality.port) +
+                            (personality.implicit_tls ? "/tls" : "") + " | `" + std::string(personality.name) + "` | ";
+    const std::string verdict = " | `" + std::string(personality.verdict) + "` / `" + std::string(personality.reason) + "` |";
+    EXPECT_THAT(text.str(), HasSubstr(row));
+    const std::size_t at = text.str().find(row);
+    if (at != std::string::npos) EXPECT_THAT(text.str().substr(at, text.str().find('\n', at) - at), EndsWith(verdict));
+    EXPECT_TRUE(parse_verdict(personality.verdict).has_value()) << personality.name;
+    EXPECT_TRUE(parse_reason(personality.reason).has_value()) << personality.name;
+    EXPECT_TRUE(names.insert(personality.name).second);
+  }
+}
+
+// The program itself.
+struct Run {
+  int code = -1;
+  std::string output;
+};
+Run run(const std::string& arguments) {
+  Run result;
+  FILE* pipe = popen((std::string(AJAR_BINARY_DIR) + "/ajar-lab " + arguments + " 2>&1").c_str(), "r");
+  std::array<char, 4096> buffer{};
+  while (const std::size_t count = fread(buffer.data(), 1, buffer.size(), pipe)) result.output.append(buffer.data(), count);
+  const int status = pclose(pipe);
+  result.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return result;
+}
+
+TEST(LabProgram, Lists) {
+  const Run result = run("--list --hosts 10");
+  EXPECT_EQ(result.code, 0);
+  EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(result.output, '\n')), personalities().size() + 10);
+  EXPECT_THAT(result.output,
+              StartsWith(R"({"address":"127.10.0.1","port":2525,"transport":"tcp","tls":"none","personality":"closed",)"
+                         R"("expect":{"smtp_relay":"closed"},"reason":"refused"})"
+                         "\n"));
+}
+
+TEST(LabProgram, RefusesEverythingOutsideLoopback) {
+  for (const char* arguments :
+       {"--control 0.0.0.0:9000", "--canary 192.0.2.1:25", "--control [::]:9000", "--control 9000", "--list --canary x"}) {
+    const Run result = run(arguments);
+    EXPECT_EQ(result.code, 3) << arguments;
+    EXPECT_THAT(result.output, HasSubstr("127.0.0.0/8")) << arguments;
+  }
+  EXPECT_EQ(run("--hosts 300000").code, 3);
+  EXPECT_EQ(run("--help").code, 0);
+  EXPECT_THAT(run("--version").output, StartsWith("ajar-lab 0."));
+}
+
+}  // namespace
+}  // namespace ajar::lab

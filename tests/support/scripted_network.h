@@ -1,0 +1,107 @@
+// A Network whose other end is a text: the transcripts of tests/transcripts. Nothing suspends.
+//
+//   ## anything                     a comment
+//   # key: value                    what the test of the check makes of it (verdict, reason, subject.port, …)
+//   S: 220 mx.example.org ESMTP     the server says a line; \xHH is a byte
+//   C: RCPT TO:<<token>@*           the client must say this next; * is anything, <token> a token
+//   # connect                       the next connection begins (the first one has begun)
+//   # refused                       … and is refused
+//   # hangup                        the server hangs up
+//   # silence                       the server says nothing more
+//   # tls, # tls fails              the handshake succeeds, fails
+//   S*: RCPT TO:*@example.org => 250 2.1.5 Ok
+//                                   a rule: what the server answers to such a line once the connection's own lines are used up;
+//                                   " | " ends a line of a reply, "hangup" and "silence" are answers too. The first that
+//                                   matches answers.
+//   S*: connect => 220 mx           the greeting of connections that are not spelled out
+//   S*: tls => fails                their handshakes fail
+//   S*: RCPT/20 => 421 too many     a rule that answers from the 20th command of a connection on
+//
+// After a 354 the client's lines up to "." are its message: kept, then matched as "C: ." or by a rule for ".".
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "checks/network.h"
+
+namespace ajar {
+
+struct Script {
+  struct Event {
+    enum class Kind { server, client, hangup, silence, tls, tls_fails };
+    Kind kind;
+    std::string text;
+    int line = 0;
+  };
+  struct Connection {
+    bool refused = false;
+    std::vector<Event> events;
+  };
+  struct Rule {
+    std::string pattern;
+    int from = 0;  // answers from this command of a connection on
+    std::vector<std::string> reply;
+  };
+  std::vector<std::pair<std::string, std::string>> headers;  // "# key: value" in their order
+  std::vector<Connection> connections;
+  std::vector<Rule> rules;
+
+  // std::runtime_error for a line that is none of the above.
+  static Script parse(std::string_view text);
+  static Script load(const std::string& path);
+  std::vector<std::string> all(std::string_view key) const;
+  std::string first(std::string_view key, std::string fallback = {}) const;
+  // The bytes of the server's side, as a seed for the fuzzer.
+  std::string server_side() const;
+};
+
+class ScriptedNetwork : public Network {
+ public:
+  explicit ScriptedNetwork(Script script) : script_(std::move(script)) {}
+  Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) override;
+
+  // What went otherwise than scripted: a line of the client that nothing matched, lines that were never reached.
+  std::vector<std::string> complaints() const;
+  int dials() const { return dials_; }
+  const std::vector<std::string>& messages() const { return messages_; }  // with CRLF, stuffing and end of data removed
+
+ private:
+  friend class ScriptedLink;
+  Script script_;
+  int dials_ = 0;
+  std::vector<std::size_t> reached_;  // events used, of each spelled-out connection
+  std::vector<std::string> complaints_;
+  std::vector<std::string> messages_;
+};
+
+// Runs a task that never suspends to its end; what it throws is thrown on. std::logic_error when it suspended.
+template <class T>
+T run_now(Task<T> task) {
+  std::optional<T> result;
+  std::exception_ptr failure;
+  struct Runner {
+    static Task<void> run(Task<T> inner, std::optional<T>& out, std::exception_ptr& failed) {
+      try {
+        out = co_await inner;
+      } catch (...) {
+        failed = std::current_exception();
+      }
+    }
+  };
+  start(Runner::run(std::move(task), result, failure));
+  if (failure) std::rethrow_exception(failure);
+  if (!result) throw std::logic_error("the task suspended");
+  return std::move(*result);
+}
+
+// Glob: "*" and "…" are anything, "<token>" one or more of a-z and 0-9. The whole of `text` must match.
+bool glob(std::string_view pattern, std::string_view text);
+
+}  // namespace ajar
