@@ -511,6 +511,7 @@ bool RelayProbe::is_control_success(const SmtpReply& reply) const {
 }
 
 Task<void> RelayProbe::ask_control(bool tls) {
+  settle_forged();
   if (!control_needed(tls)) co_return;
   next_control_ = 0;
   controls_refused_ = true;
@@ -676,6 +677,7 @@ void RelayProbe::settle_submission() {
   if (!(names_us ? auth_offered_ : all_refused)) return;
   for (Result& result : results_) {
     if (!result.asked.core && !result.names_us) continue;
+    result.names_us = false;
     result.asked.variant.verdict = Verdict::closed;
     result.asked.variant.reason = Reason::auth_required;
   }
