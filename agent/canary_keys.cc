@@ -123,6 +123,8 @@ void sync_folder(const std::string& file) {
 
 // False: somebody else made it in between, or it was there.
 bool make_secret(const std::string& file) {
+  std::error_code ignored;  // the attempt to make the file says what is wrong with the folder
+  if (const auto folder = std::filesystem::path(file).parent_path(); !folder.empty()) std::filesystem::create_directories(folder, ignored);
   const File out{::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)};
   if (out.fd < 0) {
     if (errno == EEXIST) return false;

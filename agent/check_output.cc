@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -18,6 +19,9 @@ std::string painted(Verdict verdict, const std::string& text, bool colour) {
   return colour ? kColours[static_cast<std::size_t>(verdict)] + text + "\033[0m" : text;
 }
 
+// Ways that said yes, of one result.
+constexpr std::size_t kShown = 4;
+
 using Row = std::array<std::string, 5>;
 
 Row row_of(const Record& record) {
@@ -29,14 +33,19 @@ Row row_of(const Record& record) {
 // What an operator must know beside the verdict: the ways that said yes, where the proof came from, what else was noticed.
 std::string details(const Record& record) {
   const Finding& finding = record.finding;
-  std::string text = fmt::format("    {}\n", escape(finding.because));
+  std::string text = fmt::format("    {}\n", escape(finding.because, 1000));
+  std::vector<const Variant*> yes;
   for (const Variant& variant : finding.variants) {
-    if (variant.verdict < Verdict::accepted) continue;
+    if (variant.verdict >= Verdict::accepted) yes.push_back(&variant);
+  }
+  std::stable_sort(yes.begin(), yes.end(), [](const Variant* a, const Variant* b) { return a->verdict > b->verdict; });
+  for (std::size_t i = 0; i < std::min(yes.size(), kShown); ++i) {
+    const Variant& variant = *yes[i];
     text += fmt::format("    {:<9} {}{}\n", to_string(variant.verdict), variant.name,
                         variant.code ? fmt::format(": {} {}", *variant.code, variant.reply.value_or("")) : "");
   }
+  if (yes.size() > kShown) text += fmt::format("    … and {} more ways; all of them with --json\n", yes.size() - kShown);
   for (const std::string& exit : finding.exit_addresses) text += fmt::format("    left from {}\n", escape(exit));
-  for (const std::string& observation : finding.observations) text += fmt::format("    noticed: {}\n", escape(observation));
   return text;
 }
 

@@ -68,6 +68,7 @@ class LiveLink : public Link {
   std::size_t write_now(std::string_view bytes) override;
   void read_now(std::string& into, std::size_t max) override;
   Task<void> handshake() override;
+  bool is_server() const override { return side_ == Side::server; }
 
  private:
   struct Free {

@@ -139,8 +139,9 @@ bool Link::unread() {
 }
 
 Task<void> Link::start_tls() {
+  // What follows our side's "go ahead" is the peer's ClientHello: a server looks only at what it had received before.
   const bool implicit = received_ == 0;
-  if (unread()) {
+  if (is_server() ? in_.size() > start_ : unread()) {
     transcript_.server(std::string_view(in_).substr(start_));
     if (implicit) throw LinkError(Reason::tls_failed, "it speaks without TLS");
     throw LinkError(Reason::protocol_error, "bytes before the TLS handshake");  // RFC 3207 4.2, CVE-2011-0411

@@ -94,6 +94,8 @@ class Link {
   virtual Task<void> handshake() = 0;
   // A new answer is awaited: its deadline begins.
   virtual void begin_wait() {}
+  // The side that waits for the other's ClientHello.
+  virtual bool is_server() const { return false; }
 
  private:
   friend class Say;
