@@ -1,6 +1,8 @@
 #include "checks/smtp_matrix.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include <fmt/args.h>
 #include <fmt/format.h>
@@ -55,16 +57,18 @@ std::string SmtpAsk::twin() const { return fmt::format("{}/{}{}", sender->name, 
 std::vector<SmtpAsk> plan_smtp_relay(const Subject& subject) {
   const Wanted wanted{subject, subject.must_ask};
   std::vector<SmtpAsk> asks;
+  std::vector<SmtpAsk> rest;
   for (const bool tls : {false, true}) {
     if (tls && subject.tls == TlsMode::implicit) continue;
     for (const SenderForm& sender : kSenders) {
       for (const RecipientForm& recipient : kRecipients) {
-        if (recipient.name == "plain" || sender.with_forms) add(asks, wanted, sender, recipient, tls);
+        const bool plain = recipient.name == "plain";
+        if (plain || sender.with_forms) add(plain && sender.core ? asks : rest, wanted, sender, recipient, tls);
       }
     }
   }
   // Core first, before a server tires of us; each part in clear text before STARTTLS.
-  std::stable_partition(asks.begin(), asks.end(), [](const SmtpAsk& ask) { return ask.core; });
+  std::move(rest.begin(), rest.end(), std::back_inserter(asks));
   return asks;
 }
 

@@ -158,8 +158,13 @@ std::string Script::server_side() const {
 class ScriptedLink : public Link {
  public:
   // `spelled_out`: its index in the script, or -1: rules only.
-  ScriptedLink(ScriptedNetwork& network, int spelled_out) : Link(network.transcript()), network_(network), index_(spelled_out) {
-    if (spelled_out < 0) answer("connect");
+  ScriptedLink(ScriptedNetwork& network, int spelled_out)
+      : Link(network.transcript()), network_(network), index_(spelled_out) {}
+
+  // TLS first where it is implicit; then the server speaks.
+  Task<void> begin(TlsMode tls) {
+    if (tls == TlsMode::implicit) co_await start_tls();
+    if (index_ < 0) answer("connect");
     advance();
   }
 
@@ -280,7 +285,7 @@ class ScriptedLink : public Link {
   bool silent_ = false;
 };
 
-Task<std::unique_ptr<Link>> ScriptedNetwork::dial(const IpAddress& address, std::uint16_t port, TlsMode) {
+Task<std::unique_ptr<Link>> ScriptedNetwork::dial(const IpAddress& address, std::uint16_t port, TlsMode tls) {
   const std::size_t index = static_cast<std::size_t>(dials_++);
   if (index >= script_.connections.size()) {
     const bool more =
@@ -289,15 +294,15 @@ Task<std::unique_ptr<Link>> ScriptedNetwork::dial(const IpAddress& address, std:
       complaints_.push_back("one connection more than scripted");
       throw LinkError(Reason::nobody_listens, "one connection more than scripted");
     }
-    transcript().note("connect " + join_host_port(address, port));
-    std::unique_ptr<Link> link = std::make_unique<ScriptedLink>(*this, -1);
-    co_return std::move(link);
+  } else {
+    reached_.resize(index + 1);
+    if (script_.connections[index].refused) throw LinkError(Reason::nobody_listens, "connection refused");
   }
-  reached_.resize(index + 1);
-  if (script_.connections[index].refused) throw LinkError(Reason::nobody_listens, "connection refused");
   transcript().note("connect " + join_host_port(address, port));
-  std::unique_ptr<Link> link = std::make_unique<ScriptedLink>(*this, static_cast<int>(index));
-  co_return std::move(link);
+  const int spelled_out = index < script_.connections.size() ? static_cast<int>(index) : -1;
+  std::unique_ptr<ScriptedLink> link = std::make_unique<ScriptedLink>(*this, spelled_out);
+  co_await link->begin(tls);
+  co_return std::unique_ptr<Link>(std::move(link));
 }
 
 std::vector<std::string> ScriptedNetwork::complaints() const {
