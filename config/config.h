@@ -1,5 +1,5 @@
-// What the operator writes, as plain structs, and the loader. Every error has file:line:column, what is wrong and what to write; all
-// are reported at once.
+// What the operator writes, as plain structs, and the loader. Every error has file:line:column, what is wrong and what to
+// write; all are reported at once.
 #pragma once
 
 #include <chrono>
@@ -81,9 +81,9 @@ struct TargetConfig {
   TargetPlace place;
   std::vector<std::string> mail_domains;
   std::vector<std::string> control_recipients;
-  std::vector<std::string> checks;                    // resolved: never empty unless written as []
-  std::map<std::string, std::vector<Port>> ports;     // by check: only what was written; others take the catalogue's
-  std::map<std::string, Duration> intervals;          // by check: only what was written
+  std::vector<std::string> checks;                 // resolved: never empty unless written as []
+  std::map<std::string, std::vector<Port>> ports;  // by check: only what was written; others take the catalogue's
+  std::map<std::string, Duration> intervals;       // by check: only what was written
   std::string owner;
   std::map<std::string, std::string> labels;
   bool paused = false;

@@ -82,12 +82,11 @@ TEST(Duration, Formats) {
 }
 
 TEST(Duration, WhatIsFormattedParsesBack) {
-  std::int64_t count = 100;
+  std::uint64_t state = 1;
   for (int i = 0; i < 500; ++i) {
-    const Duration duration(count);
-    EXPECT_EQ(parse_duration(format_duration(duration)), duration) << count;
-    count = (count * 1103515245 + 12345) & 0x3fffffffffff;
-    if (count < 100) count += 100;
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    const Duration duration(100 + static_cast<std::int64_t>(state >> (1 + static_cast<unsigned>(i) % 50)) / 2);
+    EXPECT_EQ(parse_duration(format_duration(duration)), duration) << duration.count();
   }
 }
 
