@@ -184,7 +184,10 @@ void Agent::publish_targets() {
   bool resolving = false;
   for (const TargetStatus& status : targets_.status()) {
     if (const TargetConfig* target = config_->find_target(status.name); target != nullptr) {
-      views.push_back({*target, status.addresses, status.note});
+      TargetView& view = views.emplace_back();
+      view.config = *target;
+      view.addresses = status.addresses;
+      view.note = status.note;
     }
     resolving = resolving || status.resolving;
   }

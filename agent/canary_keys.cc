@@ -211,6 +211,12 @@ CanaryKeys::CanaryKeys(std::string_view secret) {
   derive(secret, "ajar api v1", api_);
 }
 
+CanaryKeys CanaryKeys::random() {
+  std::array<unsigned char, kSecretLength> bytes{};
+  fill_random(bytes);
+  return CanaryKeys({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
 CanaryKeys CanaryKeys::load(const std::string& file) {
   if (::access(file.c_str(), F_OK) != 0 && errno == ENOENT) make_secret(file);
   std::string text = read_secret(file);

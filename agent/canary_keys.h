@@ -29,6 +29,8 @@ class CanaryKeys {
 
   // From a secret of at least kSecretLength bytes (std::invalid_argument).
   explicit CanaryKeys(std::string_view secret);
+  // From a fresh secret that nobody else has: for one run.
+  static CanaryKeys random();
   // From a file of one line of hexadecimal digits. A missing file is made: 32 random bytes, mode 0600, on disk before this
   // returns. SecretError: unreadable, readable by others, too short, not hexadecimal, or it cannot be made.
   static CanaryKeys load(const std::string& file);

@@ -306,7 +306,7 @@ class Check {
   Task<void> probe_all() {
     while (done_ < planned_ && !loop_.shutting_down()) {
       while (const auto visit = scheduler_.next(wall_now())) start(probe(*visit));
-      show_progress("asked {} of {}", done_, planned_);
+      show_progress("asked", done_, planned_);
       co_await loop_.sleep_for(milliseconds(20));
     }
     clear_progress();
@@ -368,19 +368,18 @@ class Check {
       }
       const auto missing = std::count_if(sent_.begin(), sent_.end(), [](const auto& sent) { return !sent.second.arrived; });
       if (missing == 0 || loop_.now() >= until || loop_.shutting_down()) break;
-      show_progress("waiting for {} of {} messages", missing, sent_.size());
+      show_progress("waiting for messages:", static_cast<std::size_t>(missing), sent_.size());
       const bool go_on = co_await loop_.sleep_for(milliseconds(agent_ ? 300 : 50));
       if (!go_on) break;
     }
     clear_progress();
   }
 
-  template <class... Values>
-  void show_progress(fmt::format_string<Values...> text, Values... values) {
+  void show_progress(const char* doing, std::size_t some, std::size_t all) {
     if (!progress_ || loop_.now() < next_progress_) return;
     next_progress_ = loop_.now() + milliseconds(500);
     shown_ = true;
-    fmt::print(stderr, "\r\033[K{}", fmt::format(text, values...));
+    fmt::print(stderr, "\r\033[K{} {} of {}", doing, some, all);
   }
   void clear_progress() {
     if (std::exchange(shown_, false)) fmt::print(stderr, "\r\033[K");

@@ -43,8 +43,8 @@ FileLock::FileLock(const std::string& path) {
     ::close(fd_);
     if (error != EWOULDBLOCK) throw LedgerError(fmt::format("{}: cannot be locked: {}", name, std::strerror(error)));
     pid[std::strcspn(pid, "\n")] = '\0';
-    throw LedgerError(fmt::format("{}: locked by another agent (pid {}); stop it or give this one another `state`", path,
-                                  read ? pid : "unknown"));
+    throw LedgerLocked(fmt::format("{}: locked by another agent (pid {}); stop it or give this one another `state`", path,
+                                   read ? pid : "unknown"));
   }
   // For the message above only: a full disk may refuse it.
   const std::string own = std::to_string(::getpid()) + "\n";
@@ -165,6 +165,11 @@ bool Statement::step() {
 
 std::string Statement::text(int column) const {
   const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
+  return bytes ? std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))) : std::string();
+}
+
+std::string Statement::blob(int column) const {
+  const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
   return bytes ? std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))) : std::string();
 }
 

@@ -73,7 +73,12 @@ class Database {
 // Renames `path` and what belongs to it to "PATH.corrupt-YYYYmmddTHHMMSS…"; returns the new name.
 std::string move_aside(const std::string& path, Time now);
 
-// A prepared statement. Text that is bound must live until run() returns.
+// Bytes to be bound as such.
+struct Blob {
+  std::string_view bytes;
+};
+
+// A prepared statement. What is bound must live until run() returns.
 class Statement {
  public:
   Statement(Database& database, const char* sql);
@@ -102,6 +107,7 @@ class Statement {
 
   std::int64_t integer(int column) const { return sqlite3_column_int64(statement_, column); }
   std::string text(int column) const;
+  std::string blob(int column) const;
   bool null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
   Time time(int column) const { return Time(std::chrono::milliseconds(integer(column))); }
   std::optional<Time> optional_time(int column) const { return null(column) ? std::nullopt : std::optional(time(column)); }
@@ -111,6 +117,9 @@ class Statement {
   void bind(int index, std::string_view value) {
     // A null pointer would bind NULL.
     check(sqlite3_bind_text64(statement_, index, value.data() ? value.data() : "", value.size(), SQLITE_STATIC, SQLITE_UTF8));
+  }
+  void bind(int index, Blob blob) {
+    check(sqlite3_bind_blob64(statement_, index, blob.bytes.data(), blob.bytes.size(), SQLITE_STATIC));
   }
   void bind(int index, Time value) { bind(index, static_cast<std::int64_t>(value.time_since_epoch().count())); }
   void bind(int index, const std::optional<Time>& value) {

@@ -290,6 +290,34 @@ std::string serialise(const Record& record) {
   return dump(json);
 }
 
+std::string serialise(const Message& message) {
+  const ResultKey& key = message.key;
+  return dump({{"kind", "message"},
+               {"token", message.token},
+               {"target", key.target},
+               {"address", key.address.to_string()},
+               {"port", key.port},
+               {"transport", to_string(key.transport)},
+               {"check", key.check},
+               {"probe_id", message.probe_id},
+               {"variant", message.variant},
+               {"variant_class", message.variant_class},
+               {"sent", to_rfc3339(message.sent)}});
+}
+
+Message parse_message(const std::string& text_of_message) {
+  const ordered_json json = parse(text_of_message);
+  if (text(json, "kind") != "message") bad("`kind` is not message");
+  Message message;
+  message.token = text(json, "token");
+  message.key = result_key(json);
+  message.probe_id = probe_id(json);
+  message.variant = text(json, "variant");
+  message.variant_class = text(json, "variant_class");
+  message.sent = instant(json, "sent");
+  return message;
+}
+
 Record parse_record(const std::string& text_of_record) {
   const ordered_json json = parse(text_of_record);
   if (text(json, "kind") != "result") bad("`kind` is not result");

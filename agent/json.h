@@ -16,7 +16,9 @@ nlohmann::ordered_json to_json(const Case& exposure, bool exempt);  // {"kind":"
 nlohmann::ordered_json to_json(const Arrival& arrival);
 // The same with everything that a stored record needs besides (probe_id, owner, retries); throws std::runtime_error on a bad shape.
 std::string serialise(const Record& record);
+std::string serialise(const Message& message);
 Record parse_record(const std::string& text);
+Message parse_message(const std::string& text);
 Arrival parse_arrival(const std::string& text);
 
 }  // namespace ajar

@@ -107,6 +107,10 @@ struct CaseCount {
 class LedgerError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+// Another agent has it.
+class LedgerLocked : public LedgerError {
+  using LedgerError::LedgerError;
+};
 
 class Ledger {
  public:

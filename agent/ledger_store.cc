@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <zlib.h>
 
 namespace ajar {
 namespace {
@@ -16,8 +17,8 @@ CREATE TABLE results(
   because TEXT NOT NULL, change_to TEXT NOT NULL, change_since INTEGER NOT NULL, last_level TEXT NOT NULL,
   last_reason TEXT NOT NULL, last_probe INTEGER NOT NULL, last_conclusive INTEGER, closed_since INTEGER, last_full_matrix INTEGER,
   case_id TEXT NOT NULL, must_ask TEXT NOT NULL, retries TEXT NOT NULL, retries_since INTEGER, due INTEGER NOT NULL);
-CREATE TABLE latest(id INTEGER PRIMARY KEY, record TEXT NOT NULL);
-CREATE TABLE not_closed(id INTEGER PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE latest(id INTEGER PRIMARY KEY, size INTEGER NOT NULL, record BLOB NOT NULL);
+CREATE TABLE not_closed(id INTEGER PRIMARY KEY, size INTEGER NOT NULL, record BLOB NOT NULL);
 CREATE TABLE cases(
   id TEXT PRIMARY KEY, target TEXT NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL, transport TEXT NOT NULL,
   "check" TEXT NOT NULL, owner TEXT NOT NULL, status TEXT NOT NULL, level TEXT NOT NULL, reason TEXT NOT NULL,
@@ -34,6 +35,8 @@ CREATE TABLE counts(
 CREATE TABLE cursors(canary TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE settings(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 )sql"}};
+
+constexpr std::int64_t kMaxEvidence = 4 * 1024 * 1024;
 
 // A row whose content makes no sense: another program's hand.
 struct BadRow {};
@@ -81,6 +84,27 @@ std::vector<Retry> unpack_retries(const std::string& text) {
     list.push_back({item[0], item[1], item[2]});
   }
   return list;
+}
+
+// Evidence is text that repeats itself: a fifth of it is written, and kept, this way.
+std::string deflated(const std::string& text) {
+  uLongf size = ::compressBound(text.size());
+  std::string bytes(size, '\0');
+  ::compress2(reinterpret_cast<Bytef*>(bytes.data()), &size, reinterpret_cast<const Bytef*>(text.data()), text.size(),
+              Z_BEST_SPEED);
+  bytes.resize(size);
+  return bytes;
+}
+
+// nullopt: not what deflated() wrote.
+std::optional<std::string> inflated(const std::string& bytes, std::int64_t size) {
+  if (size < 0 || size > kMaxEvidence) return std::nullopt;
+  std::string text(static_cast<std::size_t>(size), '\0');
+  uLongf length = text.size();
+  const int code =
+      ::uncompress(reinterpret_cast<Bytef*>(text.data()), &length, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
+  if (code != Z_OK || length != text.size()) return std::nullopt;
+  return text;
 }
 
 // The five columns of a key, from `column` on.
@@ -166,8 +190,8 @@ struct LedgerStore::Statements {
         put_case(database, "INSERT OR REPLACE INTO cases VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         put_token(database, "INSERT OR REPLACE INTO tokens VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         put_count(database, "INSERT OR REPLACE INTO counts VALUES(?,?,?,?,?,?)"),
-        put_latest(database, "INSERT OR REPLACE INTO latest VALUES(?,?)"),
-        put_not_closed(database, "INSERT OR REPLACE INTO not_closed VALUES(?,?)"),
+        put_latest(database, "INSERT OR REPLACE INTO latest VALUES(?,?,?)"),
+        put_not_closed(database, "INSERT OR REPLACE INTO not_closed VALUES(?,?,?)"),
         put_cursor(database, "INSERT OR REPLACE INTO cursors VALUES(?,?)"),
         put_setting(database, "INSERT OR REPLACE INTO settings VALUES(?,?)"),
         forget_result(database, "DELETE FROM results WHERE id=?"),
@@ -175,8 +199,8 @@ struct LedgerStore::Statements {
         forget_not_closed(database, "DELETE FROM not_closed WHERE id=?"),
         forget_case(database, "DELETE FROM cases WHERE id=?"),
         forget_token(database, "DELETE FROM tokens WHERE token=?"),
-        latest(database, "SELECT record FROM latest WHERE id=?"),
-        not_closed(database, "SELECT record FROM not_closed WHERE id=?") {}
+        latest(database, "SELECT size,record FROM latest WHERE id=?"),
+        not_closed(database, "SELECT size,record FROM not_closed WHERE id=?") {}
   Statement put_result, put_case, put_token, put_count, put_latest, put_not_closed, put_cursor, put_setting;
   Statement forget_result, forget_latest, forget_not_closed, forget_case, forget_token;
   Statement latest, not_closed;
@@ -356,7 +380,8 @@ void LedgerStore::put(const CaseCount& count) {
 
 void LedgerStore::put_evidence(std::int64_t result, Evidence which, const std::string& record) {
   Statement& statement = which == Evidence::latest ? statements_->put_latest : statements_->put_not_closed;
-  statement.run(result, record);
+  const std::string bytes = deflated(record);
+  statement.run(result, static_cast<std::int64_t>(record.size()), Blob{bytes});
 }
 
 void LedgerStore::put_cursor(const std::string& canary, std::int64_t id) { statements_->put_cursor.run(canary, id); }
@@ -379,9 +404,10 @@ std::optional<std::string> LedgerStore::evidence(std::int64_t result, Evidence w
     Statement& statement = which == Evidence::latest ? statements_->latest : statements_->not_closed;
     statement.start(result);
     if (!statement.step()) return std::nullopt;
-    std::string record = statement.text(0);
+    const std::int64_t size = statement.integer(0);
+    const std::string bytes = statement.blob(1);
     statement.finish();
-    return record;
+    return inflated(bytes, size);
   } catch (const DatabaseError&) {
     return std::nullopt;
   }

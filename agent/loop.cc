@@ -118,7 +118,7 @@ void Loop::Sleep::await_suspend(std::coroutine_handle<> awaiter) {
 
 Socket::Socket(Loop& loop, int fd) : loop_(loop), fd_(fd) {
   deadline_.socket = this;
-  event_assign(&event_, loop.base(), fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST, &Socket::on_event, this);
+  event_assign(&event_, loop.base(), fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, &Socket::on_event, this);
   if (event_add(&event_, nullptr) != 0) {
     close(fd_);
     throw std::system_error(errno, std::generic_category(), "cannot watch a socket");
@@ -155,7 +155,8 @@ void Socket::Wait::await_suspend(std::coroutine_handle<> awaiter) {
 
 void Socket::on_event(int, short what, void* self) {
   auto& socket = *static_cast<Socket*>(self);
-  if ((what & EV_READ) != 0) socket.can_read_ = true;
+  if ((what & EV_CLOSED) != 0) socket.ended_ = true;
+  if ((what & (EV_READ | EV_CLOSED)) != 0) socket.can_read_ = true;
   if ((what & EV_WRITE) != 0) socket.can_write_ = true;
   if ((socket.wants_read_ && socket.can_read_) || (socket.wants_write_ && socket.can_write_)) socket.wake();
 }

@@ -106,7 +106,9 @@ class Socket {
   class Wait;
   Wait readable();
   Wait writable();
-  void drained_read() { can_read_ = false; }    // recv said EAGAIN
+  // recv said EAGAIN, or gave less than was asked for. Once the peer has ended its side there is always something to read (the end at
+  // least), and no further edge would tell.
+  void drained_read() { can_read_ = ended_; }
   void drained_write() { can_write_ = false; }  // send said EAGAIN
   bool stopping() const { return loop_.shutting_down(); }
 
@@ -128,6 +130,7 @@ class Socket {
   std::coroutine_handle<> waiter_;
   bool wants_read_ = false, wants_write_ = false;
   bool can_read_ = false, can_write_ = false, timed_out_ = false;
+  bool ended_ = false;  // the peer's FIN is here
 };
 
 class Socket::Wait {

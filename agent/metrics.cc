@@ -443,6 +443,7 @@ void Metrics::endpoints(std::size_t count, std::map<std::string, std::size_t> re
 }
 
 void Metrics::arrival(CanaryKind kind, ArrivalResult result) {
+  if (std::find(std::begin(kArrivalResults), std::end(kArrivalResults), result) == std::end(kArrivalResults)) return;
   state_->arrivals.Add({{"kind", std::string(to_string(kind))}, {"result", std::string(to_string(result))}}).Increment();
   state_->changed();
 }

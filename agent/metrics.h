@@ -37,9 +37,9 @@ class Metrics {
   void schedule_lag(double seconds);  // how late the latest probe began
   // How many endpoints there are now, and how many results by check they should have: what coverage is measured against.
   void endpoints(std::size_t count, std::map<std::string, std::size_t> results_by_check);
-  void arrival(CanaryKind kind, ArrivalResult result);
-  void canary_up(CanaryKind kind, bool up);  // the latest self-test
-  void reload(bool ok);                      // a reload was tried
+  void arrival(CanaryKind kind, ArrivalResult result);  // what is none of the contract's four results is not counted
+  void canary_up(CanaryKind kind, bool up);             // the latest self-test
+  void reload(bool ok);                                 // a reload was tried
 
   // -- what is known, for pages --
   std::map<CanaryKind, bool> canary() const;  // kinds whose self-test has run

@@ -48,7 +48,11 @@ font:13.5px/1.5 ui-monospace,"DejaVu Sans Mono",monospace;margin:.4rem 0}
 pre .c{color:var(--link)}pre .n{color:var(--dim)}
 button{font:inherit;padding:.25rem .8rem;border:1px solid var(--dim);border-radius:.3rem;background:var(--soft);color:var(--fg);
 cursor:pointer}
-@media (max-width:36rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.4rem}}
+table.tight{width:auto}table.tight td,table.tight th{padding-right:1.4rem}
+@media (max-width:40rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.4rem}
+thead{display:none}table,tbody,tr,td{display:block}table.tight{width:100%}tr{border-bottom:1px solid var(--line);padding:.5rem 0}
+td,td.n,td.wide{border:0;padding:.1rem 0;text-align:left;min-width:0;overflow-wrap:anywhere}td:empty{display:none}
+td::before{content:attr(data-h);color:var(--dim);display:inline-block;min-width:7rem;margin-right:.5rem}}
 )css";
 
 constexpr Verdict kWorstFirst[] = {Verdict::open, Verdict::accepted, Verdict::unclear, Verdict::unreachable, Verdict::closed};
@@ -110,21 +114,26 @@ std::string fact(std::string_view name, std::string_view escaped) {
   return fmt::format("<dt>{}</dt><dd>{}</dd>", name, escaped);
 }
 
-// A table whose cells are HTML already; a heading or cell that begins with '>' is a number, with '|' a wide text.
-std::string table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows) {
-  const auto cell = [](const char* tag, std::string_view text) {
-    const char* kind = "";
-    if (text.starts_with('>')) kind = " class=n";
-    if (text.starts_with('|')) kind = " class=wide";
-    if (*kind != '\0') text.remove_prefix(1);
-    return fmt::format("<{0}{1}>{2}</{0}>", tag, kind, text);
+// A table whose cells are HTML already; a heading or cell that begins with '>' is a number, with '|' a wide text. On a narrow
+// screen each row becomes a block whose cells say their heading.
+std::string table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows, bool tight = false) {
+  const auto split = [](std::string_view text) -> std::pair<std::string_view, std::string_view> {
+    if (text.starts_with('>')) return {" class=n", text.substr(1)};
+    if (text.starts_with('|')) return {" class=wide", text.substr(1)};
+    return {"", text};
   };
-  std::string out = "<div class=scroll><table><thead><tr>";
-  for (const std::string& name : head) out += cell("th", name);
+  std::string out = fmt::format("<div class=scroll><table{}><thead><tr>", tight ? " class=tight" : "");
+  for (const std::string& name : head) {
+    const auto [kind, text] = split(name);
+    out += fmt::format("<th{}>{}</th>", kind, text);
+  }
   out += "</tr></thead><tbody>";
   for (const auto& row : rows) {
     out += "<tr>";
-    for (const std::string& text : row) out += cell("td", text);
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const auto [kind, text] = split(row[i]);
+      out += fmt::format("<td{} data-h=\"{}\">{}</td>", kind, split(head[i]).second, text);
+    }
     out += "</tr>\n";
   }
   return out + "</tbody></table></div>";
@@ -135,7 +144,7 @@ std::string banners(const Frame& frame) {
   const auto say = [&](std::string_view bold, std::string_view text) {
     out += fmt::format("<div class=banner role=alert><b>{}</b> {}</div>", html(bold), html(text));
   };
-  if (frame.paused) say("Paused.", "No probe is started; what is shown ages. curl -X POST …/-/resume goes on.");
+  if (frame.paused) say("Paused.", "No probe is started, and what is shown grows old. POST /-/resume goes on.");
   if (!frame.ready) say("Starting.", "Not everything is loaded yet.");
   if (!frame.failure.empty())
     say("The state cannot be written:", frame.failure + ". Probing and serving go on; a restart would lose what is new.");
@@ -172,10 +181,10 @@ std::string exposure_table(const std::vector<ExposureView>& exposures, Time now)
     if (view.exempt) state += " <span class=tag>exempt</span>";
     rows.push_back({state, target_link(exposure.key.target), html(exposure.key.check), html(endpoint_text(exposure.key)),
                     html(exposure.owner), html(to_string(exposure.reason)), when(exposure.first_seen, now),
-                    exposure.closed ? when(exposure.closed, now) : when(exposure.last_confirmed, now),
+                    exposure.closed ? "ended " + when(exposure.closed, now) : when(exposure.last_confirmed, now),
                     case_link(exposure.id, "case")});
   }
-  return table({"State", "Target", "Check", "Endpoint", "Owner", "Reason", "Since", "Last confirmed or ended", ""}, rows);
+  return table({"State", "Target", "Check", "Endpoint", "Owner", "Reason", "Since", "Last yes", ""}, rows);
 }
 
 // "2 open and 1 accepted": the sentence that the page begins with.
@@ -192,7 +201,7 @@ std::string headline(const std::vector<ExposureView>& open) {
   if (proven > 0) text = fmt::format("{} proven open", proven);
   if (yes > 0) text += fmt::format("{}{} said yes without proof", text.empty() ? "" : ", ", yes);
   if (text.empty()) text = "Nothing is known to be open";
-  if (exempt > 0) text += fmt::format(" ({} exempt)", exempt);
+  if (exempt > 0) text += fmt::format(", {} exempt", exempt);
   return text;
 }
 
@@ -246,8 +255,11 @@ std::vector<std::string> result_row(const ResultView& view, Time now) {
   const ResultState& state = view.state;
   std::string level = badge(state.level);
   if (view.exempt) level += " <span class=tag>exempt</span>";
-  if (state.change_to)
-    level += fmt::format("<br><span class=dim>one probe said {}; to be confirmed</span>", to_string(*state.change_to));
+  std::string why = fmt::format("|{} — {}", html(to_string(state.reason)), html(state.because));
+  if (state.change_to) {
+    why += fmt::format("<br><span class=dim>One later probe said {}; a second one must confirm it.</span>",
+                       to_string(*state.change_to));
+  }
   std::string last = when(state.last_probe, now);
   if (state.last_level != state.level || state.last_reason != state.reason) {
     last += fmt::format("<br>{} {}", badge(state.last_level), html(to_string(state.last_reason)));
@@ -258,9 +270,9 @@ std::vector<std::string> result_row(const ResultView& view, Time now) {
   return {level,
           html(state.key.check),
           html(endpoint_text(state.key)),
-          fmt::format("|{} — {}", html(to_string(state.reason)), html(state.because)),
+          why,
           last,
-          when(state.due, now),
+          state.due != Time{} && state.due < now ? fmt::format("overdue: {}", when(state.due, now)) : when(state.due, now),
           (state.case_id ? case_link(*state.case_id, "case") + " · " : "") + evidence_link};
 }
 
@@ -268,13 +280,11 @@ std::string target_facts(const TargetView& target) {
   const TargetConfig& config = target.config;
   std::string out = "<dl>";
   out += fact(config.place.mx_of.empty() ? "Place" : "MX of", html(place_text(config.place)));
-  std::vector<std::string> addresses;
-  for (const IpAddress& address : target.addresses) {
-    if (addresses.size() == 64) {
-      addresses.push_back(fmt::format("and {} more", target.addresses.size() - addresses.size()));
-      break;
-    }
-    addresses.push_back(address.to_string());
+  std::vector<std::string> addresses = target.addresses;
+  constexpr std::size_t kMost = 64;
+  if (addresses.size() > kMost) {
+    addresses.resize(kMost);
+    addresses.push_back(fmt::format("and {} more", target.addresses.size() - kMost));
   }
   out += fact("Addresses", addresses.empty() ? "<span class=dim>none known</span>" : html(join(addresses, ", ")));
   if (!config.owner.empty()) out += fact("Owner", html(config.owner));
@@ -319,7 +329,7 @@ std::string counts_table(const Overview& overview) {
                                     covered->second.covered, covered->second.all));
     rows.push_back(std::move(row));
   }
-  return table({"Check", ">open", ">accepted", ">unclear", ">unreachable", ">closed", ">Known"}, rows);
+  return table({"Check", ">open", ">accepted", ">unclear", ">unreachable", ">closed", ">Known"}, rows, true);
 }
 
 std::string canary_text(const Frame& frame, bool configured) {

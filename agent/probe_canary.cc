@@ -5,12 +5,12 @@
 namespace ajar {
 
 ProbeCanary::ProbeCanary(const CanaryKeys& keys, const CanaryConfig& config, std::string agent_name, const CanaryStatus& status,
-                         Ledger& ledger, ResultKey key, std::string probe_id, WallClock now)
+                         const MessageBook& book, ResultKey key, std::string probe_id, WallClock now)
     : keys_(keys),
       config_(config),
       mail_domain_(canary_mail_domain(config, agent_name)),
       status_(status),
-      ledger_(ledger),
+      book_(book),
       key_(std::move(key)),
       probe_id_(std::move(probe_id)),
       now_(std::move(now)) {}
@@ -30,7 +30,7 @@ std::string ProbeCanary::mint(const std::string& variant) {
   const std::string token = keys_.mint(now_(), config_.token_retention);
   tokens_.push_back(token);
   // A tunnel or a fetch may come through late; a mail token is known from ask_to_send() on, and not before.
-  if (!key_.check.starts_with("smtp") && key_.check != "backscatter") ledger_.remember(message(token, variant, variant));
+  if (!key_.check.starts_with("smtp") && key_.check != "backscatter") book_.remember(message(token, variant, variant));
   return token;
 }
 
@@ -41,7 +41,7 @@ bool ProbeCanary::proves(const std::string& token, std::string_view bytes) const
 Permit ProbeCanary::ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) {
   if (config_.mail_domain.empty()) return Permit::no_mail_domain;
   if (!up(CanaryKind::smtp)) return Permit::canary_down;
-  return ledger_.ask_to_send(message(token, variant, variant_class));
+  return book_.ask_to_send(message(token, variant, variant_class));
 }
 
 std::string ProbeCanary::redact(const std::string& line) const {

@@ -1,6 +1,7 @@
 // The Canary of one probe: mints its tokens, knows their proofs, and asks the ledger before a message is sent.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,11 +13,17 @@
 
 namespace ajar {
 
+// Who says whether a message may be sent, and remembers tokens: the ledger, or the running agent that has it.
+struct MessageBook {
+  std::function<Permit(const Message&)> ask_to_send;  // `granted` has been recorded durably
+  std::function<void(const Message&)> remember;
+};
+
 // Loop thread. The referents must outlive it.
 class ProbeCanary : public Canary {
  public:
   ProbeCanary(const CanaryKeys& keys, const CanaryConfig& config, std::string agent_name, const CanaryStatus& status,
-              Ledger& ledger, ResultKey key, std::string probe_id, WallClock now = wall_now);
+              const MessageBook& book, ResultKey key, std::string probe_id, WallClock now = wall_now);
 
   std::string mail_domain() const override { return mail_domain_; }
   std::string host() const override { return config_.host; }
@@ -38,7 +45,7 @@ class ProbeCanary : public Canary {
   const CanaryConfig config_;
   const std::string mail_domain_;
   const CanaryStatus& status_;
-  Ledger& ledger_;
+  const MessageBook& book_;
   const ResultKey key_;
   const std::string probe_id_;
   const WallClock now_;

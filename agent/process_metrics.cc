@@ -64,7 +64,7 @@ std::optional<double> open_descriptors() {
 std::optional<double> limit(int resource) {
   rlimit found{};
   if (getrlimit(static_cast<__rlimit_resource>(resource), &found) != 0) return std::nullopt;
-  return found.rlim_cur == RLIM_INFINITY ? -1.0 : static_cast<double>(found.rlim_cur);
+  return static_cast<double>(found.rlim_cur);  // no limit: 2^64-1, as other client libraries say it
 }
 
 void write(Exposition& out, std::string_view name, MetricType type, std::string_view help, std::optional<double> value) {

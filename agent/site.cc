@@ -235,7 +235,9 @@ SiteReply Site::internal(const SiteRequest& request) const {
                    .auth = request.auth,
                    .body = request.body};
   ApiReply answered = state_.internal_api(asked);
-  return reply(answered.status, std::move(answered.body), answered.content_type);
+  SiteReply made = reply(answered.status, std::move(answered.body), answered.content_type);
+  if (!answered.auth.empty()) made.headers.emplace_back("Ajar-Auth", answered.auth);
+  return made;
 }
 
 SiteReply Site::get(const SiteRequest& request) {
@@ -511,12 +513,10 @@ SiteReply Site::api_targets(const SiteRequest& request) const {
   DataArray data;
   for (const TargetView& view : state_.targets()) {
     const TargetConfig& config = view.config;
-    std::vector<std::string> addresses;
-    for (const IpAddress& address : view.addresses) addresses.push_back(address.to_string());
     const auto level = worst.find(config.name);
-    Json object = {{"kind", "target"},       {"name", config.name},   {"host", place_text(config.place)},
-                   {"addresses", addresses}, {"owner", config.owner}, {"labels", Json::object()},
-                   {"checks", config.checks}};
+    Json object = {
+        {"kind", "target"},      {"name", config.name},      {"host", place_text(config.place)}, {"addresses", view.addresses},
+        {"owner", config.owner}, {"labels", Json::object()}, {"checks", config.checks}};
     for (const auto& [key, value] : config.labels) object["labels"][key] = value;
     object["level"] = level == worst.end() ? Json(nullptr) : Json(static_cast<int>(level->second));
     object["paused"] = config.paused;

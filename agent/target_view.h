@@ -10,8 +10,8 @@ namespace ajar {
 
 struct TargetView {
   TargetConfig config;
-  std::vector<IpAddress> addresses;  // as resolved now, in the order probed
-  std::string note;                  // "does not resolve; keeps its last addresses"; empty when all is well
+  std::vector<std::string> addresses;  // that are probed now; a network is one entry, "203.0.113.0/26"
+  std::string note;                    // "does not resolve; keeps its last addresses"; empty when all is well
 };
 
 // How a target's place is written: the host name, address, network, or the domain whose MX it is.

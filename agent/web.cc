@@ -136,33 +136,45 @@ SiteRequest request_of(const httplib::Request& request) {
   return made;
 }
 
-void send(httplib::Response& response, const SiteReply& reply) {
+// `last`: the connection ends after it. The library has no other way to say so than a body whose sending "fails" when all is
+// sent.
+void send(httplib::Response& response, const SiteReply& reply, bool last = false) {
   response.status = reply.status;
   for (const auto& [name, value] : reply.headers) response.set_header(name, value);
   if (reply.gzip) response.set_header("Content-Encoding", "gzip");
+  if (last) response.set_header("Connection", "close");
   if (reply.body->empty()) {
     response.set_content("", reply.type);
     return;
   }
   // With a length and a provider the library does not compress on its own (it would take brotli at its slowest).
   response.set_content_provider(reply.body->size(), reply.type,
-                                [body = reply.body](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
-                                  return sink.write(body->data() + offset, length);
+                                [body = reply.body, last](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
+                                  return sink.write(body->data() + offset, length) && !last;
                                 });
 }
 
+// Refuses a request of which something may be unread: that must not be taken for the next request.
 void refuse(httplib::Response& response, int status, std::string text) {
   SiteReply reply;
   reply.status = status;
   reply.body = std::make_shared<const std::string>(std::move(text));
-  // What is left of the request must not be taken for the next one.
-  reply.headers.emplace_back("Connection", "close");
-  send(response, reply);
+  send(response, reply, true);
 }
 
 bool has_body(const httplib::Request& request) {
   const std::string length = request.get_header_value("Content-Length");
   return (!length.empty() && length != "0") || request.has_header("Transfer-Encoding");
+}
+
+// Whether it is certain where the request ends (RFC 9112 6.3): a proxy before us must not see another end than we do.
+bool is_framed(const httplib::Request& request) {
+  const std::size_t lengths = request.get_header_value_count("Content-Length");
+  const std::size_t encodings = request.get_header_value_count("Transfer-Encoding");
+  if (lengths + encodings > 1) return false;
+  if (encodings == 1) return request.get_header_value("Transfer-Encoding") == "chunked";
+  const std::string length = lengths == 1 ? request.get_header_value("Content-Length") : "0";
+  return !length.empty() && length.size() < 19 && length.find_first_not_of("0123456789") == std::string::npos;
 }
 
 }  // namespace
@@ -193,24 +205,27 @@ struct Web::Impl {
 
 httplib::Server::HandlerResponse Web::Impl::before(const httplib::Request& request, httplib::Response& response) {
   using Done = httplib::Server::HandlerResponse;
-  // Ranges may be ignored (RFC 9110 14.2); answering many of them in one multipart is work for nothing. The object is not
-  // const.
-  const_cast<httplib::Request&>(request).ranges.clear();
-  if (request.path.size() > kMaxPath) {
-    refuse(response, 414, "the path is too long\n");
+  auto& own = const_cast<httplib::Request&>(request);  // the object is not const
+  // Ranges may be ignored (RFC 9110 14.2); answering many of them in one multipart is work for nothing.
+  own.ranges.clear();
+  const bool framed = is_framed(request);
+  const bool stray = request.method != "POST" && has_body(request);
+  // The connection is ended by sending a body, which HEAD would not do.
+  if ((!framed || stray) && request.method == "HEAD") own.method = "GET";
+  if (!framed || stray) {
+    refuse(response, 400, framed ? "a body is not expected\n" : "the end of the request is not certain\n");
     return Done::Handled;
   }
-  if (request.method != "POST" && has_body(request)) {
-    refuse(response, 400, "a body is not expected\n");
+  if (request.path.size() > kMaxPath) {
+    refuse(response, 414, "the path is too long\n");
     return Done::Handled;
   }
   bool go_on = false;
   while_open(response, [&] {
     const SiteRequest asked = request_of(request);
     std::optional<SiteReply> refused = site.refuse(asked);
-    if (refused && request.method == "POST") refused->headers.emplace_back("Connection", "close");
     go_on = !refused && request.method == "POST";
-    if (!go_on) send(response, refused ? *refused : site.answer(asked));
+    if (!go_on) send(response, refused ? *refused : site.answer(asked), refused && request.method == "POST");
   });
   return go_on ? Done::Unhandled : Done::Handled;
 }

@@ -32,6 +32,7 @@ struct ApiReply {
   int status = 200;
   std::string body;
   std::string content_type = "application/json";
+  std::string auth = {};  // its Ajar-Auth header, where it is authenticated
 };
 
 // What POST /probe came to.

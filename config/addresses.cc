@@ -94,8 +94,14 @@ AddressPort read_address_port(std::string_view text) {
 }  // namespace
 
 IpAddress read_target_address(std::string_view text) {
-  if (const auto network = Cidr::parse(text); network && text.find('/') != std::string_view::npos) {
-    throw Wrong(fmt::format("is a network: write network = \"{}\" instead of address", text));
+  const std::size_t slash = text.find('/');
+  if (slash != std::string_view::npos && IpAddress::parse(text.substr(0, slash))) {
+    const auto network = Cidr::parse(text);
+    if (network) throw Wrong(fmt::format("is a network: write network = \"{}\" instead of address", text));
+    throw Wrong(fmt::format("is not a single address: write \"{}\"", text.substr(0, slash)));
+  }
+  if (is_host_name(text) && text.find_first_not_of("0123456789.") != std::string_view::npos) {
+    throw Wrong(fmt::format("is a name: write host = \"{}\" instead of address", text));
   }
   const IpAddress address = read_address(text);
   if (address.is_unspecified() || address.is_multicast())

@@ -34,16 +34,16 @@ std::string this_host() {
 
 // True when every network of the scope could be read.
 bool read_scope_list(Section& top, std::vector<Cidr>& scope) {
-  constexpr std::string_view kRemedy =
-      "write the networks of your own servers, like scope = [\"203.0.113.0/24\"]; probes connect to nothing else";
+  constexpr std::string_view kRemedy = "with the networks of your own servers; probes connect to nothing else";
   if (!top.has("scope")) {
     top.find("scope");
-    top.errors().add({1, 1}, fmt::format("`scope` is missing: {}, at the top of the file", kRemedy));
+    top.errors().add({1, 1},
+                     fmt::format("`scope` is missing: write scope = [\"203.0.113.0/24\"] at the top of the file, {}", kRemedy));
     return false;
   }
   const bool right = top.list("scope", scope, read_scope);
   if (right && scope.empty()) {
-    top.wrong(top.place("scope"), "scope", fmt::format("is empty: {}", kRemedy));
+    top.wrong(top.place("scope"), "scope", fmt::format("is empty: write scope = [\"203.0.113.0/24\"] {}", kRemedy));
     return false;
   }
   return right;

@@ -1,5 +1,6 @@
 #include "config/syntax.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -59,7 +60,8 @@ std::string_view as_boolean(std::string_view word) {
 
 // What to write, by a part of toml++'s description.
 std::string_view remedy(std::string_view description) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kRemedies = {{
+  constexpr std::string_view kQuotes = "text, durations and addresses stand in quotes, like \"1h\"";
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 15> kRemedies = {{
       {"cannot redefine", "it is there twice: keep one, with all its keys below it"},
       {"utf-8", "save the file as UTF-8"},
       {"escape sequence", "write \\\\ for a backslash, or put the text in single quotes"},
@@ -67,6 +69,10 @@ std::string_view remedy(std::string_view description) {
       {"parsing array", "put commas between the elements and a ] at the end"},
       {"parsing inline table", "write { key = value, key = value } on one line"},
       {"parsing table header", "write [name] or [[name]] on a line of its own"},
+      {"parsing value", kQuotes},
+      {"parsing boolean", kQuotes},
+      {"integer", kQuotes},
+      {"floating-point", kQuotes},
       {"parsing date", "write a date of the calendar, like 2027-01-31"},
       {"expected '='", "write key = value"},
       {"expected value", "write a value after the =, or remove the line"},
@@ -78,18 +84,26 @@ std::string_view remedy(std::string_view description) {
   return "write key = value, with text in quotes; the notation is described at https://toml.io";
 }
 
+// Whether toml++ stumbled over a word that stands where a value should.
+bool about_bare_word(std::string_view description) {
+  constexpr std::array<std::string_view, 6> kValues = {"parsing value",  "boolean", "integer",
+                                                       "floating-point", "time",    "whitespace"};
+  return description.find("redefine") == std::string_view::npos && std::any_of(kValues.begin(), kValues.end(), [&](auto part) {
+           return description.find(part) != std::string_view::npos;
+         });
+}
+
 // Reports `error`. True when `text` was repaired and can be tried again.
 bool report(const toml::parse_error& error, std::string& text, Errors& errors) {
   const Place place{error.source().begin.line, error.source().begin.column};
-  const std::string_view description = error.description();
+  constexpr std::string_view kOpening = "Error while parsing ";
+  std::string_view description = error.description();
   const auto [begin, end] = line_bounds(text, place.line);
   const auto bare = unquoted_value(std::string_view(text).substr(begin, end - begin));
-  const bool about_value = description.find("cannot redefine") == std::string_view::npos &&
-                           description.find("parsing date") == std::string_view::npos &&
-                           description.find("utf-8") == std::string_view::npos &&
-                           description.find("expected '='") == std::string_view::npos;
-  if (!bare || !about_value) {
-    errors.add(place, fmt::format("not valid TOML ({}): {}", printable(description), remedy(description)));
+  if (!bare || !about_bare_word(description)) {
+    const std::string_view what = remedy(description);
+    if (description.starts_with(kOpening)) description.remove_prefix(kOpening.size());
+    errors.add(place, fmt::format("not valid TOML ({}): {}", printable(description), what));
     return false;
   }
   const std::string_view boolean = as_boolean(bare->value);

@@ -37,7 +37,7 @@ std::string read_check(std::string_view text) { return read_one_of(text, check_n
 void read_place(Section& section, const std::vector<Cidr>* scope, TargetPlace& place) {
   IpAddress address;
   Cidr network(IpAddress(), 32);
-  section.text("host", place.host, read_host);
+  section.text("host", place.host, read_target_host);
   if (section.text("address", address, read_target_address)) place.address = address;
   if (section.text("network", network, read_target_network)) place.network = network;
   section.text("mx_of", place.mx_of, read_host);
@@ -225,11 +225,11 @@ void read_target(Section& section, const std::vector<Cidr>* scope, const Config&
 }
 
 void read_exemption(Section& section, const Config& config, ExemptionConfig& exemption) {
-  section.require("target", "the name of a target");
-  section.require("check", "the name of a check");
-  section.require("until", "the last day of the exemption, like until = 2027-01-31");
-  section.require("who", "who allowed it, like who = \"sre@example.net\"");
-  section.require("why", "the reason, for those who find it later");
+  section.require("target", "target = \"mx1\", the name of a target");
+  section.require("check", "check = \"smtp_relay\", the name of a check");
+  section.require("until", "until = 2027-01-31, its last day");
+  section.require("who", "who = \"sre@example.net\", who allowed it");
+  section.require("why", "why = \"…\", the reason for those who find it later");
   if (section.text("target", exemption.target, read_words) && !config.find_target(exemption.target)) {
     std::vector<std::string> names;
     for (const TargetConfig& target : config.targets) names.push_back(target.name);

@@ -11,11 +11,8 @@ namespace {
 
 bool is_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
-bool visible_ascii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
-}
+}  // namespace
 
-// A DNS name as mail and TLS use it (RFC 1123 2.1; the underscore is tolerated, as resolvers do).
 bool is_host_name(std::string_view name) {
   if (name.empty() || name.size() > 253) return false;
   std::size_t label = 0;
@@ -31,6 +28,12 @@ bool is_host_name(std::string_view name) {
     if (++label > 63) return false;
   }
   return label > 0 && name.back() != '-';
+}
+
+namespace {
+
+bool visible_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
 }
 
 // "[203.0.113.7]", "[IPv6:2001:db8::7]" (RFC 5321 4.1.3).
@@ -51,7 +54,8 @@ bool is_address_literal(std::string_view text) {
     throw Wrong(fmt::format("is a mail address: write the name alone: \"{}\"", text.substr(at + 1)));
   }
   if (const std::size_t colon = text.rfind(':'); colon != std::string_view::npos && is_host_name(text.substr(0, colon))) {
-    throw Wrong(fmt::format("has a port: write \"{}\" here; ports go into ports.CHECK = [25]", text.substr(0, colon)));
+    throw Wrong(fmt::format("has a port: write \"{}\" alone; the ports of a target stand in ports.smtp_relay = [25]",
+                            text.substr(0, colon)));
   }
   if (std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
     throw Wrong("is not an ASCII name: write its ASCII form, which begins with xn--");
@@ -139,6 +143,11 @@ std::string read_host(std::string_view text) {
   if (IpAddress::parse(name)) throw Wrong("is an address, not a name: write a name like \"mx1.example.org\"");
   if (!is_host_name(name)) refuse_host(name);
   return std::string(name);
+}
+
+std::string read_target_host(std::string_view text) {
+  if (IpAddress::parse(text)) throw Wrong(fmt::format("is an address: write address = \"{}\" instead of host", text));
+  return read_host(text);
 }
 
 std::string read_optional_host(std::string_view text) { return text.empty() ? std::string() : read_host(text); }

@@ -20,12 +20,16 @@ std::string printable(std::string_view text);
 // The same in backticks.
 std::string quote(std::string_view text);
 
+// A DNS name as mail and TLS use it (RFC 1123 2.1; the underscore is tolerated, as resolvers do).
+bool is_host_name(std::string_view name);
+
 // Every reader throws Wrong. `text` never contains control characters (Section has refused them).
 std::string read_words(std::string_view text);          // free text, may be empty
 std::string read_vantage(std::string_view text);        // free text, not empty
 std::string read_path(std::string_view text);           // not empty
 std::string read_ehlo_name(std::string_view text);      // a host name or an address literal "[203.0.113.7]"; empty: not set
 std::string read_host(std::string_view text);           // a DNS name, not an address; a final dot is dropped
+std::string read_target_host(std::string_view text);    // the same; says where an address goes
 std::string read_optional_host(std::string_view text);  // the same, or empty: not set
 std::string read_mailbox(std::string_view text);        // "local@domain" (RFC 5321 4.1.2), without angle brackets
 std::string read_contact(std::string_view text);        // "mailto:…" or "https://…"; empty: not set

@@ -267,7 +267,8 @@ TEST_F(CanarySmtp, ConversationIsBounded) {
 }
 
 TEST_F(CanarySmtp, SilenceIsSaid) {
-  EXPECT_THAT(talk({"EHLO a\r\n"}, MemoryLink::End::falls_silent), HasSubstr("421 4.4.2 canary.example.net closing the connection"));
+  EXPECT_THAT(talk({"EHLO a\r\n"}, MemoryLink::End::falls_silent),
+              HasSubstr("421 4.4.2 canary.example.net closing the connection"));
 }
 
 TEST_F(CanarySmtp, FactsAreEscapedAndBounded) {

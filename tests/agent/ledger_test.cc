@@ -610,7 +610,7 @@ TEST(LedgerRestart, SeesWhatItSawBefore) {
   }
 }
 
-constexpr int kSteps = 1500;
+constexpr int kSteps = 700;
 
 // The child of the next test: goes on with the history from `step` and says each step that is committed.
 [[noreturn]] void live_history(const std::string& path, int step, int out) {
@@ -645,7 +645,7 @@ TEST(LedgerRestart, KilledAtAnyMomentLosesNothingThatWasShown) {
     if (child == 0) live_history(path, next, pipe_ends[1]);
     ::close(pipe_ends[1]);
     int said = next - 1, step = 0;
-    const int until = next + static_cast<int>(random() % 60);
+    const int until = next + static_cast<int>(random() % 30);
     while (said < until && ::read(pipe_ends[0], &step, sizeof step) == sizeof step) said = step;
     for (auto spin = random() % 1'000'000; spin > 0; --spin) asm volatile("");
     ASSERT_EQ(::kill(child, SIGKILL), 0);

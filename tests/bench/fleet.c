@@ -110,7 +110,8 @@ int main(int argc, char** argv) {
     perror("fleet: cannot keep to the loopback device");
     return 1;
   }
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_ANY)};
+  struct sockaddr_in address = {
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_ANY)};
   if (bind(listener, (struct sockaddr*)&address, sizeof address) != 0 || listen(listener, 65535) != 0) {
     perror("fleet");
     return 1;

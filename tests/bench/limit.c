@@ -1,6 +1,6 @@
-/* The physical limit that the benchmark compares ajar with: a plain C client on epoll, without timeouts, verdicts or transcripts, that
- * holds the dialog of one probe with each of HOSTS addresses, line by line: it sends the next line of FILE when the reply to the last
- * one is whole. A line QUIT ends a connection; lines after it start the next one to the same host.
+/* The physical limit that the benchmark compares ajar with: a plain C client on epoll, without timeouts, verdicts or
+ * transcripts, that holds the dialog of one probe with each of HOSTS addresses, line by line: it sends the next line of FILE
+ * when the reply to the last one is whole. A line QUIT ends a connection; lines after it start the next one to the same host.
  *
  *     limit FILE HOSTS IN_FLIGHT PORT     FILE as `smtp_bench --print-dialog` prints it
  *
@@ -27,11 +27,11 @@ static int quits[kMaxLines];
 static int line_count;
 
 struct dialog {
-  int next;                 /* the line to send at the next whole reply */
-  int quit;                 /* QUIT was sent on this connection */
+  int next; /* the line to send at the next whole reply */
+  int quit; /* QUIT was sent on this connection */
   uint32_t host;
-  int column;               /* in the current reply line */
-  char fourth;              /* its fourth character: ' ' ends a reply */
+  int column;  /* in the current reply line */
+  char fourth; /* its fourth character: ' ' ends a reply */
 };
 static struct dialog dialogs[kMaxFd];
 static int loop, port, failed;
@@ -65,7 +65,8 @@ static void dial(uint32_t host, int line) {
   }
   int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(0x7f0a0000U + host)};
+  struct sockaddr_in to = {
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(0x7f0a0000U + host)};
   if (connect(fd, (struct sockaddr*)&to, sizeof to) != 0 && errno != EINPROGRESS) {
     perror("connect");
     exit(1);
@@ -140,7 +141,8 @@ int main(int argc, char** argv) {
   clock_gettime(CLOCK_MONOTONIC, &end);
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
-  double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+  double cpu =
+      (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
   double wall = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
   printf("limit hosts %u cpu_us_per_host %.1f wall_s %.3f replies %lu\n", hosts, cpu / hosts, wall, replies);
   if (failed) fprintf(stderr, "limit: %d dialogs broke off\n", failed);

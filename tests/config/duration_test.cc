@@ -31,9 +31,41 @@ TEST(Duration, Parses) {
 }
 
 TEST(Duration, Refuses) {
-  for (const char* text : {"", " ", "0", "5", "5 m", " 5m", "5m ", "m", "h5", "-5m", "+5m", "1.5h", "5M", "5min", "5sec", "1w", "1y", "1h1h", "30m1h", "1s1m",
-                           "1ms1s", "0s", "0ms", "99ms", "0h0m", "1h30", "1hm", "9223372036854775808ms", "99999999999999999999s",
-                           "106751991168d", "106751991167d24h", "5µs", "5m\n", "0x5m", "1e3s"}) {
+  for (const char* text : {"",
+                           " ",
+                           "0",
+                           "5",
+                           "5 m",
+                           " 5m",
+                           "5m ",
+                           "m",
+                           "h5",
+                           "-5m",
+                           "+5m",
+                           "1.5h",
+                           "5M",
+                           "5min",
+                           "5sec",
+                           "1w",
+                           "1y",
+                           "1h1h",
+                           "30m1h",
+                           "1s1m",
+                           "1ms1s",
+                           "0s",
+                           "0ms",
+                           "99ms",
+                           "0h0m",
+                           "1h30",
+                           "1hm",
+                           "9223372036854775808ms",
+                           "99999999999999999999s",
+                           "106751991168d",
+                           "106751991167d24h",
+                           "5µs",
+                           "5m\n",
+                           "0x5m",
+                           "1e3s"}) {
     EXPECT_EQ(parse_duration(text), std::nullopt) << text;
   }
   EXPECT_EQ(parse_duration(std::string_view("5m\0", 3)), std::nullopt);
@@ -41,8 +73,8 @@ TEST(Duration, Refuses) {
 
 TEST(Duration, Formats) {
   const std::pair<Duration, const char*> cases[] = {
-      {milliseconds(100), "100ms"}, {seconds(1), "1s"},     {seconds(60), "1m"},
-      {minutes(90), "1h30m"},       {hours(24), "1d"},      {hours(168), "7d"},
+      {milliseconds(100), "100ms"},    {seconds(1), "1s"},      {seconds(60), "1m"},
+      {minutes(90), "1h30m"},          {hours(24), "1d"},       {hours(168), "7d"},
       {milliseconds(1500), "1s500ms"}, {milliseconds(0), "0s"}, {minutes(-5), "-5m"},
   };
   for (const auto& [duration, expected] : cases) EXPECT_EQ(format_duration(duration), expected);

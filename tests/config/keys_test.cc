@@ -78,7 +78,8 @@ connections_per_second = 501
 per_address = 2
 threads = 4
 state = "/var/lib/ajar/ajar.db"
-)").agent;
+)")
+                                .agent;
   EXPECT_EQ(agent.name, "probe.example.net");
   EXPECT_EQ(agent.contact, "mailto:sre@example.net");
   EXPECT_EQ(agent.vantage, "outside");
@@ -132,7 +133,8 @@ remote = "https://canary.example.net:8443"
 delivery_timeout = "16m"
 token_retention = "6d"
 message_interval = "25h"
-)").canary;
+)")
+                                  .canary;
   EXPECT_THAT(canary.listen_tcp, ElementsAre(at("0.0.0.0:8025"), at("0.0.0.0:443")));
   EXPECT_THAT(canary.listen_udp, ElementsAre(at("0.0.0.0:8025")));
   EXPECT_THAT(canary.listen_tls, ElementsAre(at("0.0.0.0:443")));
@@ -238,8 +240,9 @@ network = "2001:db8:5::/112"
 }
 
 TEST(Keys, ANetworkMayLieInSeveralPiecesOfTheScope) {
-  const Config config = parse("scope = [\"203.0.113.0/25\", \"203.0.113.128/26\", \"203.0.113.192/26\"]\n"
-                              "[[target]]\nname = \"all\"\nnetwork = \"203.0.113.0/24\"\n");
+  const Config config = parse(
+      "scope = [\"203.0.113.0/25\", \"203.0.113.128/26\", \"203.0.113.192/26\"]\n"
+      "[[target]]\nname = \"all\"\nnetwork = \"203.0.113.0/24\"\n");
   EXPECT_EQ(config.targets.size(), 1U);
 }
 
@@ -287,8 +290,8 @@ why = "a lab"
 }
 
 TEST(Keys, ContactTakesTwoKindsOfUri) {
-  for (const std::string contact : {"mailto:sre@example.net", "mailto:sre@example.net?subject=ajar", "https://example.net/probes",
-                                    "https://[2001:db8::7]:8443/"}) {
+  for (const std::string contact : {"mailto:sre@example.net", "mailto:sre@example.net?subject=ajar",
+                                    "https://example.net/probes", "https://[2001:db8::7]:8443/"}) {
     EXPECT_EQ(parse(kScope + "[agent]\ncontact = \"" + contact + "\"\n").agent.contact, contact);
   }
 }

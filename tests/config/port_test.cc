@@ -7,14 +7,16 @@ namespace {
 
 TEST(Port, Parses) {
   const std::pair<const char*, Port> cases[] = {
-      {"25", {25, Transport::tcp, false}},       {"465/tls", {465, Transport::tcp, true}}, {"3478/udp", {3478, Transport::udp, false}},
-      {"3478/tcp", {3478, Transport::tcp, false}}, {"1", {1, Transport::tcp, false}},        {"65535", {65535, Transport::tcp, false}},
+      {"25", {25, Transport::tcp, false}},         {"465/tls", {465, Transport::tcp, true}},
+      {"3478/udp", {3478, Transport::udp, false}}, {"3478/tcp", {3478, Transport::tcp, false}},
+      {"1", {1, Transport::tcp, false}},           {"65535", {65535, Transport::tcp, false}},
   };
   for (const auto& [text, expected] : cases) EXPECT_EQ(parse_port(text), expected) << text;
 }
 
 TEST(Port, Refuses) {
-  for (const char* text : {"", "0", "025", "-1", "+25", "65536", "25 ", " 25", "25/", "25/TLS", "25/sctp", "25/tls/udp", "/tls", "x", "25x", "2 5"}) {
+  for (const char* text : {"", "0", "025", "-1", "+25", "65536", "25 ", " 25", "25/", "25/TLS", "25/sctp", "25/tls/udp", "/tls",
+                           "x", "25x", "2 5"}) {
     EXPECT_EQ(parse_port(text), std::nullopt) << text;
   }
 }

@@ -5,8 +5,20 @@
 namespace ajar {
 namespace {
 
-const std::vector<std::string> kWords = {"scope", "agent", "interval", "retry_interval", "full_matrix_interval", "listen_tcp", "listen_tls",
-                                         "warn",  "info",  "smtp_relay", "socks4",       "socks5",               "why",        "who"};
+const std::vector<std::string> kWords = {"scope",
+                                         "agent",
+                                         "interval",
+                                         "retry_interval",
+                                         "full_matrix_interval",
+                                         "listen_tcp",
+                                         "listen_tls",
+                                         "warn",
+                                         "info",
+                                         "smtp_relay",
+                                         "socks4",
+                                         "socks5",
+                                         "why",
+                                         "who"};
 
 TEST(DidYouMean, FindsTypingErrors) {
   const std::pair<const char*, const char*> cases[] = {

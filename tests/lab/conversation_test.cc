@@ -65,7 +65,9 @@ struct Visit {
 };
 
 Task<void> hold(Link& link, const Personality& personality, World& world, std::uint64_t seed, std::optional<Reason>& left) {
+  Greylist greylist;
   Setting setting;
+  setting.greylist = &greylist;
   setting.host = "mx.lab.test";
   setting.address = "127.10.0.1";
   setting.peer = "127.66.0.1";

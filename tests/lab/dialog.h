@@ -22,7 +22,7 @@ enum class Relays : std::uint8_t {
   everybody,     // mynetworks = 0.0.0.0/0
   local_sender,  // check_sender_access own.domain OK
   percent_hack,  // a final destination that rewrites u%other@own and does not look again
-  after_tls,     // permit_tls_all_clientcerts, or a second policy behind STARTTLS
+  after_tls,     // a second policy behind STARTTLS
 };
 
 // What becomes of a message that was taken.

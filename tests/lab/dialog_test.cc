@@ -100,10 +100,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Core{"starttls_open", "554", "554", "554", "250"},
                     Core{"wants_tls_first", "530 5.7.0 Must issue a STARTTLS command first", "530", "530", "530"},
                     Core{"percent_hack_open", "554", "554", "554", "250"}, Core{"xclient_offered", "554", "554", "554", "250"}),
-    [](const auto& info) { return info.param.personality; });
+    [](const auto& core) { return core.param.personality; });
 
 TEST(Personalities, EverySmtpOneIsAskedInTheTableAboveOrFallsSilent) {
-  const std::vector<std::string> silent = {"hang_after_ehlo"};
   for (const Personality& personality : personalities()) {
     if (personality.kind != Kind::smtp) continue;
     Client client{std::string(personality.name)};
@@ -146,7 +145,7 @@ TEST(Forms, OpenRewritesEachAndDeliversToTheCanary) {
 }
 
 TEST(Forms, ClosedRefusesEach) {
-  for (const std::string& personality : {"closed", "xclient_offered", "starttls_open"}) {
+  for (const char* personality : {"closed", "xclient_offered", "starttls_open"}) {
     for (const std::string& form : kForms) {
       Client client(personality);
       EXPECT_THAT(client.ask(kExternal, form), StartsWith("554 5.7.1")) << form;
@@ -323,7 +322,7 @@ TEST(Message, CarriesAReceivedHeaderAndNoDotStuffing) {
   client.say("RCPT TO:<two@canary.test> NOTIFY=NEVER");
   client.say("RCPT TO:<abuse@mx.lab.test>");
   client.say("DATA");
-  for (const std::string& line : {"Subject: x", "", "..dot", "end"}) EXPECT_THAT(client.say(line), IsEmpty());
+  for (const char* line : {"Subject: x", "", "..dot", "end"}) EXPECT_THAT(client.say(line), IsEmpty());
   EXPECT_THAT(client.say("."), StartsWith("250 2.0.0 Ok: queued as A1"));
   ASSERT_THAT(client.messages, SizeIs(2)) << "the local recipient needs no carrying";
   const Message& message = client.messages[0];

@@ -8,12 +8,10 @@
 
 #include <fmt/format.h>
 #include <netinet/in.h>
-#include <openssl/ec.h>
-#include <openssl/evp.h>
-#include <openssl/x509.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/self_signed.h"
 #include "agent/time.h"
 
 namespace ajar::lab {
@@ -55,13 +53,6 @@ void close_with_reset(int fd) {
 AddressPort from_socket_address(const sockaddr_in& address) {
   return AddressPort{address_of(ntohl(address.sin_addr.s_addr)), ntohs(address.sin_port)};
 }
-
-struct KeyFree {
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-};
-struct CertificateFree {
-  void operator()(X509* certificate) const { X509_free(certificate); }
-};
 
 }  // namespace
 
@@ -116,27 +107,6 @@ class Lab::HostsListener {
   event event_{};
 };
 
-LabTls::LabTls() : context_(SSL_CTX_new(TLS_server_method())) {
-  const std::unique_ptr<EVP_PKEY, KeyFree> key(EVP_EC_gen("P-256"));
-  const std::unique_ptr<X509, CertificateFree> certificate(X509_new());
-  if (!context_ || !key || !certificate) throw std::runtime_error("cannot make a TLS key");
-  X509_set_version(certificate.get(), X509_VERSION_3);
-  ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -86400);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 365L * 86400);
-  X509_NAME* name = X509_get_subject_name(certificate.get());
-  static constexpr unsigned char kName[] = "lab.test";
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, kName, -1, -1, 0);
-  X509_set_issuer_name(certificate.get(), name);
-  X509_set_pubkey(certificate.get(), key.get());
-  if (X509_sign(certificate.get(), key.get(), EVP_sha256()) == 0 ||
-      SSL_CTX_use_certificate(context_.get(), certificate.get()) != 1 ||
-      SSL_CTX_use_PrivateKey(context_.get(), key.get()) != 1) {
-    throw std::runtime_error("cannot make a self-signed certificate");
-  }
-  SSL_CTX_set_mode(context_.get(), SSL_MODE_RELEASE_BUFFERS);
-}
-
 IpAddress host_address(unsigned index) { return address_of(number_of(IpAddress::v4(kHostsBase)) + index); }
 
 const Personality& host_personality(std::uint64_t seed, const IpAddress& address) {
@@ -160,6 +130,7 @@ std::string Listing::to_json() const {
 Lab::Lab(Loop& loop, LabOptions options)
     : loop_(loop),
       options_(std::move(options)),
+      tls_(self_signed_context("lab.test")),
       postman_(loop, Postman::Route{options_.canary, options_.canary_domain, options_.delivery_delay}, options_.log) {
   if (options_.hosts > kMaxHosts) throw std::invalid_argument(fmt::format("at most {} hosts", kMaxHosts));
   std::uint8_t number = 1;
@@ -286,7 +257,7 @@ Task<void> Lab::serve(int fd, Visit visit) {
     Transcript transcript;
     // RFC 5321 4.5.3.2.7: a server waits five minutes for the next command.
     const Steady::time_point until = loop_.now() + std::chrono::minutes(15);
-    LiveLink link(loop_, fd, LiveLink::Side::server, tls_.context(), transcript, std::chrono::minutes(5), until);
+    LiveLink link(loop_, fd, LiveLink::Side::server, tls_.get(), transcript, std::chrono::minutes(5), until);
     Setting setting;
     setting.host = visit.host;
     setting.address = visit.local.address.to_string();

@@ -47,19 +47,6 @@ struct Listing {
   std::string to_json() const;
 };
 
-// TLS of the simulated servers: a self-signed certificate, made in memory at start.
-class LabTls {
- public:
-  LabTls();  // std::runtime_error
-  SSL_CTX* context() const { return context_.get(); }
-
- private:
-  struct Free {
-    void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
-  };
-  std::unique_ptr<SSL_CTX, Free> context_;
-};
-
 class Lab : private World {
  public:
   // std::invalid_argument for addresses outside 127.0.0.0/8 or too many hosts. Binds nothing yet.
@@ -112,7 +99,7 @@ class Lab : private World {
 
   Loop& loop_;
   LabOptions options_;
-  LabTls tls_;
+  std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> tls_;  // self-signed, made in memory
   Postman postman_;
   std::deque<Place> places_;  // stable addresses
   std::unique_ptr<HostsListener> hosts_listener_;

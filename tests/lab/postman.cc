@@ -100,6 +100,7 @@ Task<Postman::Outcome> Postman::attempt(const Message& message) {
     if (fd < 0) co_return outcome;
     const Steady::time_point until = loop_.now() + std::chrono::seconds(60);
     LiveLink link(loop_, fd, LiveLink::Side::client, nullptr, transcript, std::chrono::seconds(10), until);
+    co_await link.connected(until);
     outcome = co_await hand_over(link, message);
   } catch (const LinkError&) {
     // Not there yet, or gone in the middle: tried again. After the last reply was heard there is nothing left to fail.

@@ -20,7 +20,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-mkdir -p state
+mkdir -p state/lab
 setpriv --pdeathsig TERM "$build/ajar-lab" & children+=($!)
 setpriv --pdeathsig TERM "$build/ajar" run --config config/lab.toml & children+=($!)
 

@@ -1,0 +1,147 @@
+// Declared targets to endpoints: DNS, mail exchangers, networks; inside the scope; each result owned by one target.
+//
+// Kinds
+//   address   itself.
+//   network   every address of it, counted, never listed in memory; of a network larger than kMaxNetwork the first kMaxNetwork.
+//   host      every A and AAAA address, resolved again when the TTL is over (30 s … 1 h).
+//   mx_of     the mail exchangers of the domain, then as hosts. No MX: the domain itself (RFC 5321 5.1). Null MX (RFC 7505):
+//   the
+//             domain takes no mail; said, nothing to probe.
+//
+// A name that stops resolving (no answer, no such name, no records at all) keeps its last addresses and its note says so. A
+// successful answer without an address retires that address. An answer for one family says nothing of the other.
+//
+// Scope: an address outside it is never an endpoint, wherever it came from; it is reported once per change.
+//
+// Overlap: of the targets that ask the same question of the same address and port, the most specific owns the result: address,
+// host and mx_of before networks, a longer prefix before a shorter one, then the order of the configuration. So there is one
+// probe and one case.
+//
+// Nothing here probes or waits: events go to the scheduler and the ledger, look-ups to Dns. Loop thread only.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/record.h"
+#include "agent/resolver.h"
+#include "agent/scope.h"
+#include "agent/time.h"
+#include "checks/catalogue.h"
+#include "config/config.h"
+
+namespace ajar {
+
+// An address and port of a target, and what is asked there: only what this target owns.
+struct Endpoint {
+  std::string target;
+  std::string host;  // the name that resolved to `address`; empty for address and network
+  IpAddress address;
+  Port port;
+  std::vector<std::string> checks;
+};
+
+// A result that exists from now on, or whose interval or pause changed.
+struct Planned {
+  ResultKey key;
+  Duration interval{};
+  bool paused = false;  // of its target: keep the result, do not probe
+};
+
+// A result of an earlier run, from the ledger.
+struct KnownResult {
+  ResultKey key;
+  std::string host;
+};
+
+// A target as pages, JSON and ajar_target_info show it.
+struct TargetStatus {
+  std::string name;
+  std::string host;                    // as configured: host or mx_of; empty for address and network
+  std::vector<std::string> addresses;  // that are probed; a network is one entry, "203.0.113.0/26"
+  std::uint64_t endpoints = 0;         // address, port and transport, each once
+  std::vector<std::string> refused;    // addresses outside scope, at most kMaxRefused
+  std::string note;                    // what an operator should know ("mx1.example.org does not resolve: …"); mostly empty
+  bool resolving = false;              // a name whose first answer is still awaited
+};
+
+// What happens. Called from apply(), seed() and when a look-up ends. Handlers may
+// ask Targets but must not call apply(), seed() or refresh().
+struct TargetEvents {
+  std::function<void(const Planned&)> planned;
+  std::function<void(const ResultKey&)> retired;  // left the configuration, DNS, the scope, or another target owns it now
+  // An address outside scope that was not refused before. `host` is empty for address and network.
+  std::function<void(const std::string& target, const std::string& host, const IpAddress& address)> refused;
+  std::function<void(const std::string& target, const std::string& note)> noted;  // the note changed; empty: it is over
+};
+
+class Targets {
+ public:
+  static constexpr std::uint64_t kMaxNetwork = 1U << 20;                // addresses of one network
+  static constexpr std::size_t kMaxExchangers = 16;                     // hosts of one domain
+  static constexpr std::size_t kMaxRefused = 64;                        // addresses shown of one target
+  static constexpr std::size_t kMaxLookUps = 32;                        // targets that are being resolved at a time
+  static constexpr std::chrono::seconds kShortest{30}, kLongest{3600};  // between two resolutions
+  static constexpr std::chrono::seconds kAfterFailure{60};
+
+  // `dns` outlives this object.
+  Targets(Dns& dns, WallClock now, TargetEvents events);
+  ~Targets();
+  Targets(const Targets&) = delete;
+  Targets& operator=(const Targets&) = delete;
+
+  // Takes a configuration, the first or a later one. Retires and plans only what differs; a target whose name and place are the
+  // same keeps its addresses. Names are resolved by refresh().
+  void apply(const Config& config);
+  // Once, after the first apply() and before the first refresh(): results of an earlier run are the last known addresses of
+  // host and mx_of targets, so that probing goes on while the DNS is down. Results that nobody asks for any more are retired.
+  void seed(const std::vector<KnownResult>& known);
+  // Starts the resolutions that are due, kMaxLookUps at a time; they end by themselves.
+  void refresh();
+  // When refresh() should be called again. nullopt: nothing to resolve, or resolutions that are under way come first.
+  std::optional<Time> next_refresh() const;
+
+  const Scope& scope() const;
+  // The endpoint of a result that exists; nullopt otherwise. Its configuration is config().find_target(key.target).
+  std::optional<Endpoint> endpoint(const ResultKey& key) const;
+  const Config& config() const;              // the one applied last
+  std::vector<TargetStatus> status() const;  // in the order of the configuration
+  // Whose address this is: the targets that hold it, the owner of most questions first; for `ajar check ADDRESS` and listings.
+  std::vector<std::string> targets_at(const IpAddress& address) const;
+  // Every result that exists, for the whole configuration; stops when `visit` returns false.
+  void each(const std::function<bool(const Planned&)>& visit) const;
+
+ private:
+  struct Declared;
+  struct Name;
+  struct Resolution;
+  class Model;
+  class OtherSide;
+  using Addresses = std::map<IpAddress, std::string>;  // and the host that each came from
+
+  Task<void> work(std::shared_ptr<const bool> alive);
+  Task<Resolution> ask(std::shared_ptr<const bool> alive, TargetPlace place);
+  static void read_exchangers(const std::string& domain, const DnsAnswer& mx, Resolution& found);
+  static std::string read_addresses(const std::string& host, const DnsAnswer& a, const DnsAnswer& aaaa, Name& name);
+  void take(const std::string& name, const TargetPlace& place, const Resolution& found);
+  void update(Declared& target);
+  void report(Declared& target, const Addresses& refused_before);
+  std::uint64_t count_endpoints(const Declared& target) const;
+
+  Dns& dns_;
+  WallClock now_;
+  TargetEvents events_;
+  std::shared_ptr<bool> alive_;
+  std::unique_ptr<Model> model_;
+  std::size_t resolving_ = 0;
+};
+
+}  // namespace ajar

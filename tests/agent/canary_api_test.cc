@@ -1,0 +1,206 @@
+#include "agent/canary_api.h"
+
+#include <atomic>
+#include <map>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+#include <nlohmann/json.hpp>
+
+#include "agent/canary_remote.h"
+
+namespace ajar {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+class FixedStatus : public CanaryStatus {
+ public:
+  CanaryHealth health(CanaryKind kind) const override {
+    if (kind == CanaryKind::tcp) return {true, true, ""};
+    if (kind == CanaryKind::smtp) return {true, false, "nobody listens"};
+    return {};
+  }
+  std::vector<AddressPort> advertised(CanaryKind kind) const override {
+    if (kind == CanaryKind::tcp) return {*AddressPort::parse("198.51.100.7:8025")};
+    return {};
+  }
+};
+
+class CanaryApiTest : public ::testing::Test {
+ protected:
+  void arrive(const std::string& token) {
+    Arrival arrival;
+    arrival.token = token;
+    arrival.proof = true;
+    log_.add(arrival);
+  }
+  ApiAnswer get(const std::string& path) { return api_.answer("GET", path, authorise(keys_, "GET", path, "", now_), ""); }
+
+  Time now_{1'800'000'000s};
+  WallClock clock_ = [this] { return now_; };
+  CanaryKeys keys_{std::string(32, 'k')};
+  FixedStatus status_;
+  ArrivalLog log_{"", clock_, 120h};
+  CanaryApi api_{keys_, status_, log_, clock_};
+};
+
+TEST_F(CanaryApiTest, AuthorisesForAMinute) {
+  const std::string header = authorise(keys_, "GET", "/a?b=1", "", now_);
+  EXPECT_THAT(header, ::testing::StartsWith("1800000000:"));
+  EXPECT_TRUE(authorised(keys_, "GET", "/a?b=1", header, "", now_));
+  EXPECT_TRUE(authorised(keys_, "GET", "/a?b=1", header, "", now_ + 60s));
+  EXPECT_TRUE(authorised(keys_, "GET", "/a?b=1", header, "", now_ - 60s));
+  EXPECT_FALSE(authorised(keys_, "GET", "/a?b=1", header, "", now_ + 61s));
+  EXPECT_FALSE(authorised(keys_, "GET", "/a?b=1", header, "", now_ - 61s));
+  EXPECT_FALSE(authorised(keys_, "POST", "/a?b=1", header, "", now_));
+  EXPECT_FALSE(authorised(keys_, "GET", "/a?b=2", header, "", now_));
+  EXPECT_FALSE(authorised(keys_, "GET", "/a?b=1", header, "x", now_));
+  EXPECT_FALSE(authorised(CanaryKeys(std::string(32, 'o')), "GET", "/a?b=1", header, "", now_));
+  for (const std::string bad : {"", ":", "1800000000", "1800000000:", "-1800000000:0", "x:0"}) {
+    EXPECT_FALSE(authorised(keys_, "GET", "/a?b=1", bad, "", now_)) << bad;
+  }
+  EXPECT_FALSE(authorised(keys_, "GET", "/a?b=1", "1800000001" + header.substr(10), "", now_));
+}
+
+TEST_F(CanaryApiTest, GivesArrivalsAfterACursor) {
+  arrive("one");
+  arrive("two");
+  const auto first = nlohmann::json::parse(get("/api/v1/arrivals?since=0&wait=0").body);
+  ASSERT_EQ(first.at("data").size(), 2U);
+  EXPECT_EQ(first.at("data")[1].at("token"), "two");
+  EXPECT_EQ(first.at("cursor"), log_.last_id());
+  const auto none = nlohmann::json::parse(get("/api/v1/arrivals?wait=0&since=" + std::to_string(log_.last_id())).body);
+  EXPECT_TRUE(none.at("data").empty());
+  EXPECT_EQ(none.at("cursor"), log_.last_id());
+}
+
+TEST_F(CanaryApiTest, SaysWhatIsUp) {
+  const auto json = nlohmann::json::parse(get("/api/v1/canary").body);
+  EXPECT_EQ(json.at("up").dump(), R"({"smtp":false,"tcp":true})");
+  EXPECT_EQ(json.at("trouble").at("smtp"), "nobody listens");
+  EXPECT_EQ(json.at("advertised").at("tcp")[0], "198.51.100.7:8025");
+}
+
+TEST_F(CanaryApiTest, RefusesTheRest) {
+  arrive("secret-token");
+  const ApiAnswer refused = api_.answer("GET", "/api/v1/arrivals?since=0", "", "");
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_THAT(refused.body, ::testing::Not(HasSubstr("secret-token")));
+  EXPECT_EQ(get("/api/v1/arrivals").status, 400);
+  EXPECT_EQ(get("/api/v1/arrivals?since=-1").status, 400);
+  EXPECT_EQ(get("/api/v1/arrivals?since=99999999999999999999").status, 400);
+  EXPECT_EQ(get("/api/v1/other").status, 404);
+  EXPECT_EQ(api_.answer("POST", "/api/v1/canary", authorise(keys_, "POST", "/api/v1/canary", "", now_), "").status, 405);
+}
+
+// An `ajar canary` on loopback, as its agent sees it.
+class RemoteCanaryTest : public CanaryApiTest {
+ protected:
+  RemoteCanaryTest() {
+    server_.Get("/api/v1/.*", [this](const httplib::Request& request, httplib::Response& response) {
+      const std::string auth = request.get_header_value(kApiAuthHeader);
+      ApiAnswer answer = api_.answer(request.method, request.target, auth, request.body);
+      if (forging_) answer.body.insert(answer.body.size() - 1, " ");
+      response.status = answer.status;
+      response.set_header(kApiAuthHeader, answer.auth);
+      response.set_content(answer.body, "application/json");
+    });
+    port_ = server_.bind_to_any_port("127.0.0.1");
+    thread_ = std::thread([this] { server_.listen_after_bind(); });
+  }
+  ~RemoteCanaryTest() override {
+    server_.stop();
+    thread_.join();
+  }
+  RemoteCanaryOptions options() {
+    RemoteCanaryOptions options;
+    options.url = "http://127.0.0.1:" + std::to_string(port_);
+    options.now = clock_;
+    options.poll_interval = 10ms;
+    options.arrived = [this](const std::vector<Arrival>& arrivals, std::int64_t cursor) {
+      arrived_.insert(arrived_.end(), arrivals.begin(), arrivals.end());
+      cursor_ = cursor;
+    };
+    return options;
+  }
+  // Runs the loop until `done`, for 20 s at most.
+  bool run_until(const std::function<bool()>& done) {
+    bool reached = false;
+    start(wait_for(done, reached), [this] { loop_.stop(); });
+    loop_.run();
+    return reached;
+  }
+  Task<void> wait_for(const std::function<bool()>& done, bool& reached) {
+    const auto until = Steady::now() + 20s;
+    while (Steady::now() < until) {
+      reached = done();
+      if (reached) co_return;
+      co_await loop_.sleep_for(5ms);
+    }
+  }
+
+  Loop loop_;
+  httplib::Server server_;
+  int port_ = 0;
+  std::thread thread_;
+  std::atomic<bool> forging_ = false;
+  std::vector<Arrival> arrived_;
+  std::int64_t cursor_ = 0;
+};
+
+TEST_F(RemoteCanaryTest, BringsStateAndArrivals) {
+  arrive("before");
+  RemoteCanary remote(loop_, keys_, options());
+  EXPECT_TRUE(run_until([&] { return arrived_.size() == 1; }));
+  EXPECT_EQ(cursor_, log_.last_id());
+  EXPECT_TRUE(remote.health(CanaryKind::tcp).up);
+  EXPECT_FALSE(remote.health(CanaryKind::smtp).up);
+  EXPECT_TRUE(remote.health(CanaryKind::smtp).measured);
+  EXPECT_EQ(remote.health(CanaryKind::smtp).trouble, "nobody listens");
+  EXPECT_FALSE(remote.health(CanaryKind::udp).measured);
+  EXPECT_EQ(remote.advertised(CanaryKind::tcp), std::vector<AddressPort>{*AddressPort::parse("198.51.100.7:8025")});
+  arrive("after");
+  EXPECT_TRUE(run_until([&] { return arrived_.size() == 2; }));
+  EXPECT_EQ(arrived_[1].token, "after");
+}
+
+TEST_F(RemoteCanaryTest, FetchesPageAfterPage) {
+  for (std::size_t i = 0; i < 2 * kApiMostArrivals + 1; ++i) arrive("t" + std::to_string(i));
+  RemoteCanary remote(loop_, keys_, options());
+  EXPECT_TRUE(run_until([&] { return arrived_.size() == 2 * kApiMostArrivals + 1; }));
+  EXPECT_EQ(cursor_, log_.last_id());
+}
+
+TEST_F(RemoteCanaryTest, IsDownAfterABoundedTime) {
+  RemoteCanaryOptions mine = options();
+  mine.down_after = 50ms;
+  mine.url = "http://127.0.0.1:1";
+  RemoteCanary remote(loop_, keys_, mine);
+  EXPECT_TRUE(run_until([&] { return remote.health(CanaryKind::tcp).measured; }));
+  EXPECT_FALSE(remote.health(CanaryKind::tcp).up);
+  EXPECT_TRUE(run_until([&] { return remote.health(CanaryKind::tcp).trouble.find("no answer") != std::string::npos; }));
+}
+
+TEST_F(RemoteCanaryTest, BelievesNoForgedAnswer) {
+  forging_ = true;
+  arrive("forged");
+  RemoteCanaryOptions mine = options();
+  mine.down_after = 50ms;
+  RemoteCanary remote(loop_, keys_, mine);
+  EXPECT_TRUE(run_until([&] { return remote.health(CanaryKind::tcp).trouble.find("not authentic") != std::string::npos; }));
+  EXPECT_TRUE(arrived_.empty());
+}
+
+TEST_F(RemoteCanaryTest, SaysWhenTheSecretsDiffer) {
+  RemoteCanaryOptions mine = options();
+  mine.down_after = 50ms;
+  RemoteCanary remote(loop_, CanaryKeys(std::string(32, 'o')), mine);
+  EXPECT_TRUE(run_until([&] { return remote.health(CanaryKind::tcp).trouble.find("it refuses us") != std::string::npos; }));
+}
+
+}  // namespace
+}  // namespace ajar

@@ -1,0 +1,244 @@
+#include "agent/metrics.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include <gmock/gmock.h>
+
+#include "tests/support/made_up_agent.h"
+
+namespace ajar {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ContainsRegex;
+using testing::HasSubstr;
+using testing::Not;
+using Format = Exposition::Format;
+
+std::string page(MadeUpAgent& agent, Format format = Format::text) {
+  std::string text;
+  Exposition out(format, [&](std::string_view chunk) { text += chunk; });
+  agent.metrics.write(out, {agent.ledger, *agent.config, agent.targets, agent.now});
+  out.finish();
+  return text;
+}
+
+// The lines of one family.
+std::vector<std::string> series(const std::string& text, const std::string& name) {
+  std::vector<std::string> found;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(name + "{") || line.starts_with(name + " ")) found.push_back(line);
+  }
+  return found;
+}
+
+// What differs from machine to machine is taken out.
+std::string without_machine(const std::string& text) {
+  static const std::regex process("\n(process_[a-z_]+) [^\n]*");
+  static const std::regex build("ajar_build_info\\{[^\n]*\\}");
+  return std::regex_replace(std::regex_replace(text, process, "\n$1 <of this process>"), build,
+                            "ajar_build_info{version=\"<v>\",revision=\"<r>\",compiler=\"<c>\"}");
+}
+
+TEST(Metrics, Golden) {
+  MadeUpAgent agent;
+  agent.fill();
+  const std::string text = without_machine(page(agent));
+  const std::string file = std::string(AJAR_SOURCE_DIR) + "/tests/golden/metrics.txt";
+  if (std::getenv("AJAR_UPDATE_GOLDEN") != nullptr) std::ofstream(file) << text;
+  std::ifstream in(file);
+  const std::string golden((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  EXPECT_EQ(text, golden) << "AJAR_UPDATE_GOLDEN=1 writes " << file << " anew: look at the difference before committing it";
+}
+
+TEST(Metrics, EveryFamilyIsThereFromTheStart) {
+  MadeUpAgent agent;
+  const std::string text = page(agent);
+  for (const char* name : {"ajar_build_info",
+                           "ajar_agent_info",
+                           "ajar_target_info",
+                           "ajar_exposure_level",
+                           "ajar_exposure_first_seen_timestamp_seconds",
+                           "ajar_exposure_exempt",
+                           "ajar_last_probe_level",
+                           "ajar_last_probe_timestamp_seconds",
+                           "ajar_last_conclusive_timestamp_seconds",
+                           "ajar_result_due_timestamp_seconds",
+                           "ajar_target_exposure_level",
+                           "ajar_target_last_conclusive_timestamp_seconds",
+                           "ajar_results",
+                           "ajar_coverage_ratio",
+                           "ajar_probes_total",
+                           "ajar_probe_failures_total",
+                           "ajar_probe_duration_seconds",
+                           "ajar_probes_in_flight",
+                           "ajar_schedule_lag_seconds",
+                           "ajar_endpoints",
+                           "ajar_exposures_opened_total",
+                           "ajar_exposures_reopened_total",
+                           "ajar_exposures_closed_total",
+                           "ajar_exposure_duration_seconds",
+                           "ajar_exemption_expiry_timestamp_seconds",
+                           "ajar_canary_up",
+                           "ajar_canary_arrivals_total",
+                           "ajar_config_last_reload_successful",
+                           "ajar_config_last_reload_success_timestamp_seconds",
+                           "ajar_paused",
+                           "ajar_metrics_detail",
+                           "process_cpu_seconds_total",
+                           "process_resident_memory_bytes",
+                           "process_open_fds"}) {
+    EXPECT_THAT(text, HasSubstr(std::string("# HELP ") + name + " "));
+    EXPECT_THAT(text, HasSubstr(std::string("# TYPE ") + name + " "));
+  }
+  EXPECT_THAT(series(text, "ajar_canary_arrivals_total"), testing::SizeIs(16));
+  EXPECT_THAT(text, HasSubstr("ajar_canary_arrivals_total{kind=\"smtp\",result=\"proved\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("\najar_config_last_reload_successful 1\n"));
+  EXPECT_THAT(series(text, "ajar_canary_up"), testing::IsEmpty());
+  EXPECT_THAT(series(text, "ajar_coverage_ratio"), testing::IsEmpty());
+}
+
+TEST(Metrics, CountersOfConfiguredChecksAndOwnersStartAtZero) {
+  MadeUpAgent agent;
+  agent.add(agent.target("mx1", "mx1.example.org", "mail-team"), {});
+  const std::string text = page(agent);
+  EXPECT_THAT(text, HasSubstr("ajar_probes_total{check=\"smtp_relay\",verdict=\"open\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("ajar_probe_failures_total{check=\"smtp_relay\",reason=\"out_of_scope\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("ajar_exposures_opened_total{check=\"smtp_relay\",owner=\"mail-team\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("ajar_exposures_closed_total{check=\"smtp_relay\",owner=\"mail-team\",how=\"retired\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("ajar_exposure_duration_seconds_count{check=\"smtp_relay\",owner=\"mail-team\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("ajar_probe_duration_seconds_count{check=\"smtp_relay\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("ajar_results{check=\"smtp_relay\",verdict=\"closed\"} 0\n"));
+  // Nothing is claimed of a result that was never probed.
+  EXPECT_THAT(series(text, "ajar_exposure_level"), testing::IsEmpty());
+  EXPECT_THAT(series(text, "ajar_target_exposure_level"), testing::IsEmpty());
+}
+
+TEST(Metrics, WhereNobodyListensThereIsNoSeriesUnlessACaseIsOpen) {
+  MadeUpAgent agent;
+  agent.fill();
+  const std::string text = page(agent);
+  EXPECT_THAT(text, Not(HasSubstr("port=\"587\"")));
+  EXPECT_THAT(text, HasSubstr("ajar_results{check=\"smtp_relay\",verdict=\"closed\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("ajar_results{check=\"smtp_relay\",verdict=\"unreachable\"} 1\n"));
+
+  agent.probe(agent.record("mx1", "203.0.113.5", 25, Verdict::closed, Reason::nobody_listens, 1min));
+  const std::vector<std::string> levels = series(page(agent), "ajar_exposure_level");
+  EXPECT_THAT(levels, testing::Contains(testing::AllOf(HasSubstr("target=\"mx1\""), testing::EndsWith("} 4"))));
+}
+
+TEST(Metrics, CoverageCountsWhatIsConclusiveOrFilteredAndFresh) {
+  MadeUpAgent agent;
+  agent.fill();
+  // Of 8 results: mx1, mx2 (two of three are fresh), office and the filtered one; the unclear one, the old one and one unseen
+  // are not.
+  EXPECT_THAT(page(agent), HasSubstr("ajar_coverage_ratio{check=\"smtp_relay\"} 0.625\n"));
+  agent.now += 91min;
+  EXPECT_THAT(page(agent), HasSubstr("ajar_coverage_ratio{check=\"smtp_relay\"} 0.5\n"));
+}
+
+TEST(Metrics, ExemptUntilTheEndOfTheLastDay) {
+  MadeUpAgent agent;
+  agent.fill();
+  EXPECT_THAT(series(page(agent), "ajar_exposure_exempt"), testing::SizeIs(1));
+  const std::optional<Time> end = exempt_until(*agent.config, "office", "smtp_relay");
+  ASSERT_TRUE(end);
+  EXPECT_EQ(to_rfc3339(*end), "2026-02-01T00:00:00.000Z");
+  EXPECT_TRUE(is_exempt(*agent.config, "office", "smtp_relay", *end - 1ms));
+  EXPECT_FALSE(is_exempt(*agent.config, "office", "smtp_relay", *end));
+  EXPECT_FALSE(is_exempt(*agent.config, "mx1", "smtp_relay", agent.now));
+}
+
+TEST(Metrics, DetailOfTargetsShowsOnlyWhatIsNotClosed) {
+  MadeUpAgent agent;
+  agent.fill();
+  agent.config->metrics.detail = "targets";
+  const std::string text = page(agent);
+  EXPECT_THAT(series(text, "ajar_exposure_level"), testing::SizeIs(3));
+  EXPECT_THAT(series(text, "ajar_target_exposure_level"), testing::SizeIs(4));
+  EXPECT_THAT(text, HasSubstr("ajar_metrics_detail{detail=\"targets\"} 1\n"));
+}
+
+TEST(Metrics, FailuresAndExemplars) {
+  MadeUpAgent agent;
+  agent.metrics.probe_done("smtp_relay", Verdict::unreachable, Reason::timeout, 5, "00000000000000b1");
+  agent.metrics.probe_done("smtp_relay", Verdict::closed, Reason::refused, 1000, "00000000000000b2");
+  agent.metrics.scope_refused("smtp_relay");
+  agent.metrics.in_flight(+1);
+  const std::string text = page(agent, Format::openmetrics);
+  EXPECT_THAT(text, HasSubstr("ajar_probe_failures_total{check=\"smtp_relay\",reason=\"timeout\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("ajar_probe_failures_total{check=\"smtp_relay\",reason=\"out_of_scope\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("le=\"5.0\"} 1 # {probe_id=\"00000000000000b1\"} 5 1767323045.678\n"));
+  EXPECT_THAT(text, HasSubstr("le=\"+Inf\"} 2 # {probe_id=\"00000000000000b2\"} 1000 1767323045.678\n"));
+  EXPECT_THAT(text, HasSubstr("\najar_probes_in_flight 1\n"));
+  EXPECT_THAT(text, testing::EndsWith("# EOF\n"));
+  EXPECT_THAT(page(agent), Not(HasSubstr(" # {")));
+}
+
+TEST(Metrics, HostileNamesKeepThePageWhole) {
+  MadeUpAgent agent;
+  const std::string name = "x\"} 1\nfake_metric 2\\\xFF";
+  TargetConfig target = agent.target(name, "h", "o\"w\nner");
+  target.labels = {{"a-b", "1"}, {"a.b", "2"}, {"c", "\n\"\\"}};
+  agent.add(std::move(target), {});
+  agent.probe(agent.record(name, "203.0.113.5", 25, Verdict::open, Reason::message_delivered, 1min));
+  const std::string text = page(agent);
+  EXPECT_THAT(text, Not(HasSubstr("\nfake_metric")));
+  // Two keys that become one label name would make the page invalid.
+  EXPECT_THAT(series(text, "ajar_target_info"), testing::ElementsAre(Not(HasSubstr("label_a_b=\"2\""))));
+}
+
+TEST(Metrics, SeriesAreUnique) {
+  MadeUpAgent agent;
+  agent.fill();
+  std::istringstream lines(page(agent));
+  std::set<std::string> seen;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("#")) continue;
+    EXPECT_TRUE(seen.insert(line.substr(0, line.rfind(' '))).second) << line;
+  }
+  EXPECT_GT(seen.size(), 100U);
+}
+
+TEST(Metrics, ManyThreads) {
+  MadeUpAgent agent;
+  agent.fill();
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&agent, i] {
+      for (int n = 0; n < 100; ++n) {
+        agent.metrics.in_flight(+1);
+        agent.metrics.probe_done("check" + std::to_string(n % 3), Verdict::unclear, Reason::timeout, n * 0.01, "0");
+        agent.metrics.in_flight(-1);
+        if (i == 0 && n % 25 == 0) {
+          EXPECT_FALSE(page(agent).empty());
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const std::string text = page(agent);
+  EXPECT_THAT(text, HasSubstr("\najar_probes_in_flight 0\n"));
+  EXPECT_THAT(text, HasSubstr("ajar_probe_duration_seconds_count{check=\"check0\"} 136\n"));
+}
+
+// Both forms as the real linter sees them; skipped where Debian's `prometheus` package is not installed.
+TEST(Metrics, PromtoolIsContent) {
+  if (std::system("command -v promtool >/dev/null 2>&1") != 0) GTEST_SKIP() << "promtool is not installed";
+  MadeUpAgent agent;
+  agent.fill();
+  const std::string file = testing::TempDir() + "ajar_promtool_" + std::to_string(getpid()) + ".txt";
+  std::ofstream(file) << page(agent);
+  EXPECT_EQ(std::system(("promtool check metrics < '" + file + "'").c_str()), 0);
+  std::remove(file.c_str());
+}
+
+}  // namespace
+}  // namespace ajar

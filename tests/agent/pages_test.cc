@@ -1,0 +1,214 @@
+#include "agent/pages.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include <gmock/gmock.h>
+
+#include "agent/site.h"
+#include "config/config.h"
+#include "tests/support/made_up_agent.h"
+
+namespace ajar {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+using testing::Not;
+
+// The page at `path`, as a browser without compression gets it.
+std::string get(Site& site, const std::string& path, std::multimap<std::string, std::string> params = {}) {
+  SiteRequest request;
+  request.method = "GET";
+  request.path = path;
+  request.target = path;
+  request.params = std::move(params);
+  const SiteReply reply = site.answer(request);
+  EXPECT_EQ(reply.status, 200) << path;
+  EXPECT_EQ(reply.type, "text/html; charset=utf-8");
+  // AJAR_WRITE_PAGES=FOLDER keeps the pages, to be looked at in a browser.
+  if (const char* folder = std::getenv("AJAR_WRITE_PAGES")) {
+    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    std::string name = std::string(test->name()) + path;
+    for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+    std::ofstream(std::string(folder) + "/" + name + ".html") << *reply.body;
+  }
+  return *reply.body;
+}
+
+// Every tag that must be closed is closed, in order; nothing but our own tags is there.
+void expect_well_formed(const std::string& text) {
+  std::vector<std::string> open;
+  for (std::size_t at = text.find('<'); at != std::string::npos; at = text.find('<', at + 1)) {
+    const std::size_t end = text.find('>', at);
+    ASSERT_NE(end, std::string::npos);
+    std::string tag = text.substr(at + 1, end - at - 1);
+    tag = tag.substr(0, tag.find_first_of(" \n"));
+    if (tag == "!DOCTYPE" || tag == "meta" || tag == "br") continue;
+    EXPECT_NE(tag, "script");
+    EXPECT_NE(tag, "img");
+    if (tag.starts_with('/')) {
+      ASSERT_FALSE(open.empty()) << tag;
+      EXPECT_EQ(open.back(), tag.substr(1));
+      open.pop_back();
+    } else {
+      open.push_back(tag);
+    }
+  }
+  EXPECT_THAT(open, testing::IsEmpty());
+}
+
+TEST(Pages, TheOverviewBeginsWithWhatIsOpen) {
+  MadeUpAgent agent;
+  agent.fill();
+  Site site(agent.web_state());
+  const std::string text = get(site, "/");
+  expect_well_formed(text);
+  EXPECT_THAT(text, HasSubstr("<h1>1 proven open, 1 exempt</h1>"));
+  EXPECT_THAT(text, HasSubstr("<a href=\"/targets/mx1\">mx1</a>"));
+  EXPECT_THAT(text, HasSubstr("203.0.113.5:25/tcp"));
+  EXPECT_THAT(text, HasSubstr("2026-01-02 02:59:05 UTC"));
+  EXPECT_THAT(text, HasSubstr("5 min ago"));
+  EXPECT_THAT(text, HasSubstr("62.5 % (5 of 8)"));
+  EXPECT_LT(text.find("/targets/mx1\""), text.find("/targets/office\"")) << "what is exempt comes last";
+}
+
+TEST(Pages, WithNothingOpenItSaysNoMoreThanIsKnown) {
+  MadeUpAgent agent;
+  agent.add(agent.target("mx1", "mx1.example.org", "mail-team"), {});
+  Site site(agent.web_state());
+  const std::string text = get(site, "/");
+  expect_well_formed(text);
+  EXPECT_THAT(text, HasSubstr("<h1>Nothing is known to be open</h1>"));
+  EXPECT_THAT(text, HasSubstr("nothing measured yet"));
+  EXPECT_THAT(get(site, "/targets"), HasSubstr("not probed yet"));
+  expect_well_formed(get(site, "/targets/mx1"));
+}
+
+TEST(Pages, TroubleIsSaidOnEveryPage) {
+  MadeUpAgent agent;
+  agent.fill();
+  agent.metrics.canary_up(CanaryKind::smtp, false);
+  agent.ledger.set_paused(true);
+  agent.ledger.flush();
+  Site site(agent.web_state());
+  for (const char* path : {"/", "/targets", "/exposures", "/targets/mx1", "/config"}) {
+    const std::string text = get(site, path);
+    EXPECT_THAT(text, HasSubstr("Paused.")) << path;
+    EXPECT_THAT(text, HasSubstr("The smtp canary does not answer")) << path;
+  }
+}
+
+TEST(Pages, ATargetShowsItsEvidence) {
+  MadeUpAgent agent;
+  agent.fill();
+  Record open = agent.record("mx1", "203.0.113.5", 25, Verdict::open, Reason::message_delivered, 5min);
+  open.started = agent.now - 4min;
+  open.probe_id = "00000000000000e1";
+  open.finding.because = "a message from a stranger to a stranger came back through it";
+  open.finding.variants = {{"external/plain", Verdict::closed, Reason::refused, 554, "5.7.1 Relay access denied"},
+                           {"null/plain", Verdict::closed, Reason::refused, 554, "5.7.1 Relay access denied"},
+                           {"forged_local/plain", Verdict::open, Reason::message_delivered, 250, "2.1.5 Ok"},
+                           {"external/percent", Verdict::unclear, Reason::greylisted, std::nullopt, std::nullopt}};
+  open.finding.observations = {"AUTH offered in clear text", "XCLIENT is offered"};
+  open.finding.exit_addresses = {"203.0.113.77"};
+  open.transcript = {"# connected to 203.0.113.5:25",
+                     "S: 220 mx1.example.org ESMTP Postfix",
+                     "C: EHLO probe.example.net",
+                     "S: 250-mx1.example.org",
+                     "S: 250-PIPELINING",
+                     "S: 250 8BITMIME",
+                     "C: MAIL FROM:<postmaster@mx1.example.org>",
+                     "C: RCPT TO:<<token>@canary.example.net>",
+                     "S: 250 2.1.0 Ok",
+                     "S: 250 2.1.5 Ok " + std::string(300, 'x'),
+                     "C: DATA",
+                     "S: 354 End data with <CR><LF>.<CR><LF>"};
+  agent.probe(open);
+  agent.probe(agent.record("mx1", "203.0.113.5", 25, Verdict::closed, Reason::refused, 1min));
+  Site site(agent.web_state());
+  const std::string text = get(site, "/targets/mx1");
+  expect_well_formed(text);
+  EXPECT_THAT(text, HasSubstr("<span class=\"badge open\">open</span>"));
+  EXPECT_THAT(text, HasSubstr("Latest probe</h3>"));
+  EXPECT_THAT(text, HasSubstr("One later probe said closed; a second one must confirm it."));
+  EXPECT_THAT(text, HasSubstr("forged_local/plain"));
+  EXPECT_THAT(text, HasSubstr("RCPT TO:&lt;&lt;token&gt;@canary.example.net&gt;"));
+  EXPECT_THAT(text, HasSubstr("203.0.113.77"));
+  EXPECT_THAT(text, HasSubstr("zrh"));
+  const std::string filtered = get(site, "/targets/mx2", {{"address", "203.0.113.6"}, {"port", "587"}});
+  EXPECT_THAT(filtered, HasSubstr("nobody_listens"));
+  EXPECT_THAT(filtered, Not(HasSubstr("2001:db8::6]:25")));
+}
+
+TEST(Pages, AnExposure) {
+  MadeUpAgent agent;
+  agent.fill();
+  Site site(agent.web_state());
+  const std::vector<Case> cases = agent.ledger.cases();
+  ASSERT_THAT(cases, testing::SizeIs(2));
+  for (const Case& exposure : cases) {
+    const std::string text = get(site, "/exposures/" + exposure.id);
+    expect_well_formed(text);
+    EXPECT_THAT(text, HasSubstr("smtp_relay on " + exposure.key.target));
+    EXPECT_THAT(text, HasSubstr("S: 220 mx1.example.org ESMTP"));
+  }
+  const std::string all = get(site, "/exposures");
+  expect_well_formed(all);
+  EXPECT_THAT(all, HasSubstr(">exempt<"));
+  EXPECT_THAT(get(site, "/exposures", {{"state", "closed"}}), HasSubstr("None."));
+}
+
+TEST(Pages, WhatAPeerOrAnOwnerWroteStaysText) {
+  MadeUpAgent agent;
+  const std::string evil = "\"><script>alert('1')</script>&\xFF\x01";
+  TargetConfig target = agent.target(evil, evil, evil);
+  target.labels = {{evil, evil}};
+  agent.add(std::move(target), {evil}, evil);
+  Record record = agent.record(evil, "203.0.113.5", 25, Verdict::open, Reason::message_delivered, 1min);
+  record.finding.because = evil;
+  record.finding.variants = {{evil, Verdict::open, Reason::message_delivered, 250, evil}};
+  record.finding.observations = {evil};
+  record.finding.exit_addresses = {evil};
+  record.transcript = {"S: " + evil, "C: " + evil, evil};
+  record.source_address = evil;
+  agent.probe(record);
+  Site site(agent.web_state());
+  std::vector<std::string> paths = {"/", "/targets", "/targets/" + evil, "/exposures", "/config"};
+  for (const Case& exposure : agent.ledger.cases()) paths.push_back("/exposures/" + exposure.id);
+  for (const std::string& path : paths) {
+    const std::string text = get(site, path);
+    EXPECT_THAT(text, Not(HasSubstr("<script"))) << path;
+    EXPECT_THAT(text, Not(HasSubstr("\xFF"))) << path;
+    expect_well_formed(text);
+  }
+}
+
+TEST(Pages, TheConfigurationCanBeLoadedAgainAndKeepsItsSecrets) {
+  MadeUpAgent agent;
+  agent.fill();
+  agent.config->canary.remote = "https://ajar:hunter2@canary.example.net/";
+  agent.config->canary.secret_file = "/etc/ajar/canary.secret";
+  Site site(agent.web_state());
+  const std::string text = get(site, "/config");
+  expect_well_formed(text);
+  EXPECT_THAT(text, HasSubstr("network = &quot;203.0.113.64/26&quot;"));
+  EXPECT_THAT(text, HasSubstr("until = 2026-01-31"));
+  EXPECT_THAT(text, Not(HasSubstr("hunter2")));
+  EXPECT_THAT(text, Not(HasSubstr("canary.secret")));
+}
+
+TEST(Pages, Words) {
+  EXPECT_EQ(html("<a href='x'>&\"\n\\"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\n\\");
+  EXPECT_EQ(url_encode("a b/c?d=\xC3\xBC"), "a%20b%2Fc%3Fd%3D%C3%BC");
+  const Time now{10000h};
+  EXPECT_EQ(relative(now, now), "now");
+  EXPECT_EQ(relative(now - 5s, now), "5 s ago");
+  EXPECT_EQ(relative(now + 5min, now), "in 5 min");
+  EXPECT_EQ(relative(now - 26h, now), "26 h ago");
+  EXPECT_EQ(relative(now - 24h * 9, now), "9 d ago");
+}
+
+}  // namespace
+}  // namespace ajar

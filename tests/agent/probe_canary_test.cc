@@ -1,0 +1,86 @@
+#include "agent/probe_canary.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ajar {
+namespace {
+
+using namespace std::chrono_literals;
+
+class SettableStatus : public CanaryStatus {
+ public:
+  CanaryHealth health(CanaryKind kind) const override { return {true, kind == CanaryKind::smtp && smtp_up, ""}; }
+  std::vector<AddressPort> advertised(CanaryKind) const override { return {*AddressPort::parse("198.51.100.7:25")}; }
+  bool smtp_up = true;
+};
+
+class ProbeCanaryTest : public ::testing::Test {
+ protected:
+  ProbeCanaryTest() {
+    config_.mail_domain = "canary.example.net";
+    config_.host = "host.example.net";
+  }
+  ProbeCanary canary(const std::string& check = "smtp_relay") {
+    return {keys_,
+            config_,
+            "probe.example.net",
+            status_,
+            ledger_,
+            {"mx1", *IpAddress::parse("203.0.113.5"), 25, Transport::tcp, check},
+            "0123456789abcdef",
+            clock_};
+  }
+  Time now_{1'800'000'000s};
+  WallClock clock_ = [this] { return now_; };
+  CanaryKeys keys_{std::string(32, 'k')};
+  CanaryConfig config_;
+  SettableStatus status_;
+  Ledger ledger_{{.path = ":memory:", .now = clock_}};
+};
+
+TEST_F(ProbeCanaryTest, NamesAndTokens) {
+  ProbeCanary mine = canary();
+  EXPECT_EQ(mine.mail_domain(), "canary.example.net");
+  EXPECT_EQ(mine.host(), "host.example.net");
+  EXPECT_TRUE(mine.up(CanaryKind::smtp));
+  EXPECT_FALSE(mine.up(CanaryKind::tcp));
+  const std::string token = mine.mint("external/plain");
+  EXPECT_EQ(keys_.check(token, now_ + 119h), TokenState::valid);
+  EXPECT_EQ(mine.tokens(), std::vector<std::string>{token});
+  EXPECT_TRUE(mine.proves(token, "HTTP/1.1 200 OK\r\n\r\nPROOF " + keys_.proof(token) + "\n"));
+  EXPECT_FALSE(mine.proves(token, "TOKEN " + token));
+  EXPECT_FALSE(mine.proves(token, "PROOF " + keys_.proof(mine.mint("other"))));
+  EXPECT_FALSE(mine.proves("", "PROOF " + keys_.proof("")));
+  config_.mail_domain = "";
+  EXPECT_EQ(canary().mail_domain(), "host.example.net");
+  config_.host = "";
+  EXPECT_EQ(canary().mail_domain(), "probe.example.net");
+}
+
+TEST_F(ProbeCanaryTest, AsksBeforeAMessageIsSent) {
+  ProbeCanary mine = canary();
+  const std::string token = mine.mint("external/plain");
+  status_.smtp_up = false;
+  EXPECT_EQ(mine.ask_to_send(token, "external/plain", "external"), Permit::canary_down);
+  status_.smtp_up = true;
+  EXPECT_EQ(mine.ask_to_send(token, "external/plain", "external"), Permit::granted);
+  EXPECT_EQ(mine.ask_to_send(mine.mint("external/percent"), "external/percent", "external"), Permit::pending);
+  config_.mail_domain = "";
+  EXPECT_EQ(canary().ask_to_send(token, "external/plain", "external"), Permit::no_mail_domain);
+}
+
+TEST_F(ProbeCanaryTest, NoTokenIsShown) {
+  ProbeCanary mine = canary();
+  const std::string token = mine.mint("a");
+  const std::string earlier = canary().mint("a");  // of another probe: a retry
+  std::string upper = token;
+  for (char& c : upper) c = static_cast<char>(std::toupper(c));
+  EXPECT_EQ(mine.redact("C: RCPT TO:<" + token + "@x> and <probe-" + earlier + "@x>"),
+            "C: RCPT TO:<<token>@x> and <probe-<token>@x>");
+  EXPECT_EQ(mine.redact("S: 550 " + upper + "x" + token), "S: 550 <token>x<token>");
+  EXPECT_EQ(mine.redact("S: 250 abcdefghijklmnopqrstuvwxyz234567"), "S: 250 abcdefghijklmnopqrstuvwxyz234567");
+}
+
+}  // namespace
+}  // namespace ajar

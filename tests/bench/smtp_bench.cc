@@ -1,0 +1,166 @@
+// ajar's own engine (LiveNetwork on the loop, the smtp_relay check) against the fleet of closed servers, with a canary that
+// costs nothing. What `limit` does in plain C; tests/bench/run.sh compares the two.
+//
+//   smtp_bench core|full dialog PORT               prints the lines that one probe says, for `limit` to repeat
+//   smtp_bench core|full run HOSTS IN_FLIGHT PORT  prints: ajar hosts H cpu_us_per_host C wall_s W closed N
+//   smtp_bench core|full hold PROBES PORT          keeps so many probes in the middle of their dialog (fleet … hold), and
+//   prints:
+//                                                  ajar probes P bytes_per_probe B
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "agent/live_network.h"
+#include "agent/loop.h"
+#include "agent/scope.h"
+#include "checks/canary.h"
+#include "checks/smtp_relay.h"
+
+namespace ajar {
+namespace {
+
+class CheapCanary : public Canary {
+ public:
+  std::string mail_domain() const override { return "canary.test"; }
+  std::string host() const override { return "canary.test"; }
+  std::vector<AddressPort> advertised(CanaryKind) const override { return {}; }
+  bool up(CanaryKind) const override { return true; }
+  std::string mint(const std::string&) override { return fmt::format("{:a>32}", fmt::format("{:x}", ++minted_)); }
+  bool proves(const std::string&, std::string_view) const override { return false; }
+  Permit ask_to_send(const std::string&, const std::string&, const std::string&) override { return Permit::canary_down; }
+
+ private:
+  std::uint64_t minted_ = 0;
+};
+
+std::size_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::size_t total = 0, resident = 0;
+  statm >> total >> resident;
+  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+double cpu_microseconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto of = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
+  };
+  return of(usage.ru_utime) + of(usage.ru_stime);
+}
+
+class Bench {
+ public:
+  Bench(bool full, std::uint16_t port) : full_(full), port_(port) {}
+
+  int print_dialog() {
+    start(probe(0, true), [this] { loop_.stop(); });
+    loop_.run();
+    return closed_ == 1 ? 0 : 1;
+  }
+
+  int run(unsigned hosts, unsigned in_flight) {
+    hosts_ = hosts;
+    const auto begin = Steady::now();
+    for (unsigned i = 0; i < std::min(hosts, in_flight); ++i) next();
+    loop_.run();
+    const double wall = std::chrono::duration<double>(Steady::now() - begin).count();
+    fmt::print("ajar hosts {} cpu_us_per_host {:.1f} wall_s {:.3f} closed {}\n", hosts, cpu_microseconds() / hosts, wall,
+               closed_);
+    return closed_ == hosts ? 0 : 1;
+  }
+
+  int hold(unsigned probes) {
+    const std::size_t before = resident_bytes();
+    for (unsigned i = 0; i < probes; ++i) start(probe(i, false));
+    start(measure(probes, before));
+    loop_.run();
+    return measured_ ? 0 : 1;
+  }
+
+ private:
+  void next() {
+    if (started_ == hosts_) return;
+    start(probe(started_++, false), [this] {
+      if (++ended_ == hosts_) {
+        loop_.stop();
+      } else {
+        next();
+      }
+    });
+  }
+
+  Task<void> probe(unsigned host, bool print) {
+    Subject subject;
+    subject.target = "fleet";
+    subject.address = IpAddress::v4({127, static_cast<std::uint8_t>(10 + (host >> 16)), static_cast<std::uint8_t>(host >> 8),
+                                     static_cast<std::uint8_t>(host)});
+    subject.port = port_;
+    subject.mail_domains = {"fleet.test"};
+    subject.our_name = "probe.canary.test";
+    subject.contact = "mailto:postmaster@canary.test";
+    subject.full_matrix = full_;
+    NetworkOptions options;
+    options.connect_timeout = std::chrono::seconds(30);
+    LiveNetwork network(loop_, scope_, gate_, tls_, std::move(options));
+    const Finding finding = co_await smtp_relay(network, canary_, subject);
+    if (finding.verdict == Verdict::closed) {
+      ++closed_;
+    } else {
+      fmt::print(stderr, "{}: {} {}: {}\n", subject.address.to_string(), to_string(finding.verdict), to_string(finding.reason),
+                 finding.because);
+    }
+    if (!print) co_return;
+    for (const std::string& line : network.transcript().lines()) {
+      if (line.starts_with("C: ")) fmt::print("{}\n", line.substr(3));
+    }
+  }
+
+  // Every probe waits for an answer that does not come, once the process has had nothing to do for a while.
+  Task<void> measure(unsigned probes, std::size_t before) {
+    double busy = -1;
+    for (double now = cpu_microseconds(); now - busy > 20'000; now = cpu_microseconds()) {
+      busy = now;
+      co_await loop_.sleep_for(std::chrono::seconds(1));
+    }
+    const std::size_t after = resident_bytes();
+    fmt::print("ajar probes {} bytes_per_probe {}\n", probes, (after - before) / probes);
+    std::fflush(stdout);
+    measured_ = true;
+    std::_Exit(0);  // the probes are still in the middle of their dialogs
+  }
+
+  bool full_;
+  std::uint16_t port_;
+  Loop loop_;
+  Scope scope_{{*Cidr::parse("127.0.0.0/8")}};
+  ConnectGate gate_{loop_, 0};
+  ProbeTls tls_;
+  CheapCanary canary_;
+  unsigned hosts_ = 0, started_ = 0, ended_ = 0, closed_ = 0;
+  bool measured_ = false;
+};
+
+}  // namespace
+}  // namespace ajar
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  const auto number = [&](std::size_t i) { return static_cast<unsigned>(std::strtoul(words[i].c_str(), nullptr, 10)); };
+  if (words.size() < 3 || (words[0] != "core" && words[0] != "full")) {
+    fmt::print(stderr, "usage: smtp_bench core|full dialog PORT | run HOSTS IN_FLIGHT PORT | hold PROBES PORT\n");
+    return 2;
+  }
+  ajar::Bench bench(words[0] == "full", static_cast<std::uint16_t>(number(words.size() - 1)));
+  if (words[1] == "dialog" && words.size() == 3) return bench.print_dialog();
+  if (words[1] == "run" && words.size() == 5) return bench.run(number(2), number(3));
+  if (words[1] == "hold" && words.size() == 4) return bench.hold(number(2));
+  fmt::print(stderr, "smtp_bench: unknown words\n");
+  return 2;
+}

@@ -1,0 +1,30 @@
+// A real Postfix on loopback, with a queue and a configuration of its own, from the templates in tests/e2e/postfix/.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "checks/ip_address.h"
+#include "tests/e2e/process.h"
+
+namespace ajar {
+
+class Postfix {
+ public:
+  // Starts it as tests/e2e/postfix/MODE.cf says, on 127.x.y.z, and waits until it takes connections. Mail for canary.test goes
+  // to `canary`; nothing else leaves. std::runtime_error, with its log, when it does not come up.
+  Postfix(const std::string& mode, const AddressPort& listen, const AddressPort& canary);
+  // Ends it and removes its folder.
+  ~Postfix();
+
+  // Postfix's master must be started by root. Why it cannot be started here; empty when it can.
+  static std::string missing();
+  std::string log() const { return read_file(folder_.file("maillog")); }
+
+ private:
+  TemporaryFolder folder_;
+  std::optional<Process> master_;
+};
+
+}  // namespace ajar

@@ -1,0 +1,37 @@
+// An agent's knowledge made up for tests of pages, metrics and the API: a fixed clock, a configuration, a ledger in memory.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/ledger.h"
+#include "agent/metrics.h"
+#include "agent/target_view.h"
+#include "agent/web.h"
+
+namespace ajar {
+
+struct MadeUpAgent {
+  MadeUpAgent();
+
+  // Applies a probe that began `ago` before now, and lets readers see it.
+  Change probe(const Record& record);
+  // A record with everything that a page shows; the caller changes what matters.
+  Record record(const std::string& target, const std::string& address, std::uint16_t port, Verdict verdict, Reason reason,
+                std::chrono::milliseconds ago) const;
+  // mx1 open, mx2 closed, office accepted and exempt, lab unclear, nobody_listens and filtered; counters of some probes.
+  void fill();
+  TargetConfig target(const std::string& name, const std::string& host, const std::string& owner) const;
+  void add(TargetConfig target, std::vector<std::string> addresses, std::string note = {});
+  WebState web_state();
+
+  Time now;
+  std::shared_ptr<Config> config = std::make_shared<Config>();
+  std::vector<TargetView> targets;
+  Ledger ledger;
+  Metrics metrics;
+};
+
+}  // namespace ajar
