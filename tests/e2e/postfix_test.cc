@@ -1,0 +1,180 @@
+// What `ajar check` says about a real Postfix in the modes that detection is about. Postfix trusts 127.0.0.1, so the probe
+// comes from 127.66.0.1, a stranger.
+#include "tests/e2e/postfix.h"
+
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/e2e/process.h"
+
+namespace ajar {
+namespace {
+
+using nlohmann::json;
+using testing::AnyOf;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr const char* kServer = "127.77.0.1";
+constexpr const char* kCanary = "127.9.9.9";
+
+struct Answer {
+  int code = -1;
+  json result;  // the one line of JSON; null when there was none
+  std::string everything;
+};
+
+class RealPostfix : public testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string missing = Postfix::missing();
+    if (!missing.empty()) GTEST_SKIP() << missing;
+  }
+
+  // Asks a Postfix in that mode, and ends it.
+  Answer ask(const std::string& mode, const std::string& wait = "20s") {
+    const AddressPort server{*IpAddress::parse(kServer), free_port(kServer)};
+    const AddressPort canary{*IpAddress::parse(kCanary), free_port(kCanary)};
+    const Postfix postfix(mode, server, canary);
+    const TemporaryFolder folder;
+    write_file(folder.file("ajar.toml"), R"(scope = ["127.0.0.0/8"]
+[agent]
+name = "probe.canary.test"
+contact = "mailto:postmaster@canary.test"
+source_addresses = ["127.66.0.1"]
+reply_timeout = "8s"
+probe_timeout = "90s"
+[canary]
+listen_smtp = [")" + canary.to_string() + R"("]
+advertise_smtp = [")" + canary.to_string() + R"("]
+mail_domain = "canary.test"
+delivery_timeout = "5m"
+[[target]]
+name = "mx"
+address = ")" + server.address.to_string() + R"("
+mail_domains = ["target.test"]
+checks = ["smtp_relay"]
+ports.smtp_relay = [)" + std::to_string(server.port) +
+                                             "]\n");
+    Process check(
+        {std::string(AJAR_BINARY_DIR) + "/ajar", "check", "--config", folder.file("ajar.toml"), "--json", "--wait", wait, "mx"},
+        folder.path());
+    Answer answer;
+    answer.code = check.wait(std::chrono::seconds(180)).value_or(-1);
+    answer.everything = "exit " + std::to_string(answer.code) + "\n" + check.out() + check.err() + postfix.log();
+    answer.result = json::parse(check.out(), nullptr, false);  // one line, or it is discarded
+    return answer;
+  }
+};
+
+// The verdict and the reason of a result; words that say so when there is none.
+std::string said(const Answer& answer) {
+  if (!answer.result.is_object()) return "no result";
+  return answer.result.value("verdict", "?") + "/" + answer.result.value("reason", "?");
+}
+
+std::string variant(const Answer& answer, const std::string& name) {
+  for (const json& one : answer.result.at("variants")) {
+    if (one.value("name", "") == name) return one.value("verdict", "?");
+  }
+  return "not asked";
+}
+
+TEST_F(RealPostfix, OpenToTheWorldDeliversTheProof) {
+  const Answer answer = ask("open");
+  ASSERT_EQ(said(answer), "open/message_delivered") << answer.everything;
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_EQ(answer.result.at("level"), 4);
+  EXPECT_EQ(variant(answer, "external/plain"), "open") << answer.everything;
+  // It delivers from another address than the one we asked.
+  EXPECT_THAT(answer.result.at("exit_addresses").get<std::vector<std::string>>(), ElementsAre("127.0.0.1"));
+  EXPECT_EQ(answer.result.at("source_address"), "127.66.0.1");
+  EXPECT_EQ(answer.result.at("address"), kServer);
+  EXPECT_THAT(answer.result.at("transcript").get<std::vector<std::string>>(), Contains(HasSubstr("<token>")));
+}
+
+TEST_F(RealPostfix, ClosedAsDebianShipsItSays454) {
+  const Answer answer = ask("closed");
+  ASSERT_EQ(said(answer), "closed/refused") << answer.everything;
+  EXPECT_EQ(answer.code, 0);
+  EXPECT_EQ(variant(answer, "external/plain"), "closed");
+  EXPECT_EQ(variant(answer, "forged_local/plain"), "closed");
+  EXPECT_THAT(answer.result.at("exit_addresses"), IsEmpty());
+}
+
+TEST_F(RealPostfix, ClosedWith554) {
+  const Answer answer = ask("closed-reject");
+  ASSERT_EQ(said(answer), "closed/refused") << answer.everything;
+  EXPECT_EQ(answer.code, 0);
+}
+
+TEST_F(RealPostfix, OpenToAForgedLocalSender) {
+  const Answer answer = ask("open-sender");
+  ASSERT_EQ(said(answer), "open/message_delivered") << answer.everything;
+  EXPECT_EQ(answer.code, 2);
+  EXPECT_EQ(variant(answer, "forged_local/plain"), "open");
+  EXPECT_EQ(variant(answer, "external/plain"), "closed");
+}
+
+TEST_F(RealPostfix, OpenByTheOrderOfItsRules) {
+  const Answer answer = ask("open-order");
+  ASSERT_EQ(said(answer), "open/message_delivered") << answer.everything;
+  EXPECT_EQ(answer.code, 2);
+}
+
+// "250 Ok: queued" and then nothing: only the proof tells these two from an open relay.
+TEST_F(RealPostfix, DiscardingIsAcceptedNeverOpen) {
+  const Answer answer = ask("discard", "5s");
+  ASSERT_THAT(said(answer), AnyOf("accepted/token_pending", "accepted/no_proof")) << answer.everything;
+  EXPECT_EQ(answer.code, 2);
+}
+
+TEST_F(RealPostfix, CatchAllIsAcceptedNeverOpen) {
+  const Answer answer = ask("catchall", "5s");
+  ASSERT_THAT(said(answer), AnyOf("accepted/token_pending", "accepted/no_proof")) << answer.everything;
+  EXPECT_EQ(answer.code, 2);
+}
+
+// Open underneath: 450 proves nothing.
+TEST_F(RealPostfix, GreylistIsUnclearNeverClosed) {
+  const Answer answer = ask("greylist", "2s");
+  ASSERT_EQ(said(answer), "unclear/greylisted") << answer.everything;
+  EXPECT_EQ(answer.code, 1);
+}
+
+TEST_F(RealPostfix, RefusingAfterDataIsClosed) {
+  const Answer answer = ask("postdata-reject", "5s");
+  ASSERT_EQ(said(answer), "closed/refused") << answer.everything;
+  EXPECT_EQ(answer.code, 0);
+}
+
+TEST_F(RealPostfix, SubmissionIsClosed) {
+  const Answer answer = ask("submission", "2s");
+  ASSERT_THAT(said(answer), AnyOf("closed/refused", "closed/auth_required")) << answer.everything;
+  EXPECT_EQ(answer.code, 0);
+  EXPECT_EQ(answer.result.at("tls"), "starttls") << answer.everything;
+}
+
+TEST_F(RealPostfix, SubmissionThatWantsTlsFirstIsAskedBehindIt) {
+  const Answer answer = ask("submission-encrypt", "2s");
+  ASSERT_THAT(said(answer), AnyOf("closed/refused", "closed/auth_required")) << answer.everything;
+  EXPECT_EQ(answer.code, 0);
+  EXPECT_EQ(answer.result.at("tls"), "starttls") << answer.everything;
+}
+
+// smtpd dies at once: the listener takes connections, and nobody greets.
+TEST_F(RealPostfix, BrokenIsNeverClosed) {
+  const Answer answer = ask("broken-permit", "2s");
+  ASSERT_TRUE(answer.result.is_object()) << answer.everything;
+  EXPECT_THAT(answer.result.value("verdict", "?"), AnyOf("unclear", "unreachable")) << answer.everything;
+  EXPECT_EQ(answer.code, 1);
+}
+
+}  // namespace
+}  // namespace ajar
