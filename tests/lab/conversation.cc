@@ -77,11 +77,12 @@ std::string random_bytes(std::mt19937_64& random, std::size_t count) {
   return bytes;
 }
 
-// Noise at once, and noise for everything heard; eight times, then it hangs up.
+// Noise at once, and noise for everything heard; eight times, then it hangs up. Each burst ends in CRLF, so that it is an
+// answer: a line without an end is silence to a client that waits for it.
 Task<void> babble(Link& link, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   for (int i = 0; i < 8; ++i) {
-    std::string noise = random_bytes(random, 64 + random() % 512);
+    std::string noise = random_bytes(random, 64 + random() % 512) + "\r\n";
     co_await link.say_bytes(std::move(noise));
     const std::string heard = co_await link.hear_some();
     if (heard.empty()) co_return;

@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #include "checks/network.h"
+#include "checks/smtp_relay.h"
 #include "tests/lab/control.h"
+#include "tests/support/fixed_canary.h"
 
 namespace ajar::lab {
 namespace {
@@ -43,8 +45,8 @@ int connect_from(const std::string& source, const AddressPort& to) {
   return fd;
 }
 
-// A canary of sorts: takes everything for canary.test and keeps it.
-class FakeCanary : private World {
+// A canary of sorts: takes everything and keeps it.
+class FakeCanary {
  public:
   struct Arrived {
     AddressPort peer;
@@ -52,33 +54,41 @@ class FakeCanary : private World {
   };
   FakeCanary(Loop& loop, const AddressPort& address)
       : loop_(loop), listener_(loop, address, [this](int fd, AddressPort peer) { start(serve(fd, peer)); }) {}
-  AddressPort address() const { return listener_.address(); }
   std::vector<Arrived> arrived;
 
  private:
+  // The world of one connection: mail "carried on" has arrived.
+  class Inbox : public World {
+   public:
+    Inbox(FakeCanary& canary, AddressPort peer) : canary_(canary), peer_(peer) {}
+    Steady::time_point now() override { return canary_.loop_.now(); }
+    Task<void> pause(milliseconds) override { co_return; }
+    void carry(Message message) override { canary_.arrived.push_back(Arrived{peer_, std::move(message)}); }
+
+   private:
+    FakeCanary& canary_;
+    AddressPort peer_;
+  };
+
   Task<void> serve(int fd, AddressPort peer) {
     Transcript transcript;
+    Inbox inbox(*this, peer);
     const Steady::time_point until = loop_.now() + kPatience;
     LiveLink link(loop_, fd, LiveLink::Side::server, nullptr, transcript, kPatience, until);
     Setting setting;
+    setting.host = "sink.test";
     setting.address = "127.9.9.9";
     setting.peer = peer.address.to_string();
-    peer_ = peer;
     Personality canary = *find_personality("open");
     canary.manners.offers_tls = false;
-    setting.host = "sink.test";
     try {
-      co_await converse(link, canary, std::move(setting), *this, 0);
+      co_await converse(link, canary, std::move(setting), inbox, 0);
     } catch (const LinkError&) {
       // As any client, the postman may just leave.
     }
   }
-  Steady::time_point now() override { return loop_.now(); }
-  Task<void> pause(milliseconds) override { co_return; }
-  void carry(Message message) override { arrived.push_back(Arrived{peer_, std::move(message)}); }
 
   Loop& loop_;
-  AddressPort peer_;
   Listener listener_;
 };
 
@@ -306,6 +316,86 @@ TEST_F(LabTest, ConnectionsAtAPlaceAreBounded) {
   for (const int fd : held) close(fd);
   // Once they have left, the next one is served: it is left waiting, which ends only with the test's own patience.
   EXPECT_THAT(talk(place("closed"), {}), StartsWith("220 "));
+}
+
+// The check itself, with the full matrix, against every place of the lab: what the table promises is what it says.
+struct Asked {
+  const Personality* personality = nullptr;
+  AddressPort place;
+  Finding finding;
+  bool ended = false;
+};
+
+class EveryPersonality : public LabTest {
+ protected:
+  Task<void> ask(Asked& asked) {
+    NetworkOptions network;
+    network.source_addresses = {*IpAddress::parse("127.66.0.1")};
+    network.reply_timeout = milliseconds(1500);
+    network.probe_timeout = seconds(60);
+    Subject subject;
+    subject.target = asked.personality->name;
+    subject.address = asked.place.address;
+    subject.port = asked.place.port;
+    subject.tls = asked.personality->implicit_tls ? TlsMode::implicit : TlsMode::none;
+    subject.our_name = "probe.test";
+    subject.contact = "mailto:postmaster@probe.test";
+    subject.date = "Fri, 02 Jan 2026 03:04:05 +0000";
+    subject.full_matrix = true;
+    // Put off at most twice: each time the greylist wants one more visit.
+    for (int visit = 0; visit < 3; ++visit) {
+      LiveNetwork live(loop_, scope_, gate_, tls_, network);
+      try {
+        asked.finding = co_await smtp_relay(live, canary_, subject);
+      } catch (const LinkError& error) {
+        asked.finding.verdict = of_silence(error.reason());
+        asked.finding.reason = error.reason();
+      }
+      if (asked.finding.retries.empty()) break;
+      subject.retries = asked.finding.retries;
+      co_await loop_.sleep_for(milliseconds(50));
+    }
+    asked.ended = true;
+  }
+  static Verdict of_silence(Reason reason) {
+    if (reason == Reason::nobody_listens) return Verdict::closed;
+    return reason == Reason::timeout || reason == Reason::no_route ? Verdict::unreachable : Verdict::unclear;
+  }
+
+  Scope scope_{{*Cidr::parse("127.0.0.0/8")}};
+  ConnectGate gate_{loop_, 0};
+  FixedCanary canary_;
+};
+
+TEST_F(EveryPersonality, GetsTheVerdictOfTheTable) {
+  options_.pace.greylist_delay = milliseconds(10);
+  options_.pace.error_delay = milliseconds(10);
+  options_.pace.tarpit_delay = milliseconds(5);
+  options_.pace.byte_interval = milliseconds(100);
+  options_.pace.banner_interval = milliseconds(2);
+  open();
+  canary_.domain = options_.canary_domain;
+  FakeCanary sink(loop_, options_.canary);
+  std::deque<Asked> all;
+  lab_->for_each([&all](const Listing& listing) { all.push_back(Asked{listing.personality, listing.place, {}, false}); });
+  for (Asked& asked : all) start(ask(asked));
+  run_until([&] { return std::ranges::all_of(all, &Asked::ended) && lab_->postman().queued() == 0; });
+  for (const Asked& asked : all) {
+    const Finding& finding = asked.finding;
+    const std::string said = std::string(to_string(finding.verdict)) + "/" + std::string(to_string(finding.reason));
+    const std::string expected = std::string(asked.personality->verdict) + "/" + std::string(asked.personality->reason);
+    const auto arrived = std::ranges::count(sink.arrived, asked.place.address, [](const auto& a) { return a.peer.address; });
+    if (asked.personality->verdict == "open") {
+      EXPECT_EQ(finding.verdict, Verdict::accepted) << asked.personality->name << " " << said << ": " << finding.because;
+      EXPECT_GE(arrived, 1) << asked.personality->name;
+    } else if (asked.personality->verdict == "accepted") {
+      EXPECT_EQ(finding.verdict, Verdict::accepted) << asked.personality->name << " " << said << ": " << finding.because;
+      EXPECT_EQ(arrived, 0) << asked.personality->name;
+    } else {
+      EXPECT_EQ(said, expected) << asked.personality->name << ": " << finding.because;
+      EXPECT_EQ(arrived, 0) << asked.personality->name;
+    }
+  }
 }
 
 TEST(LabTable, IsTheSameInTheReadme) {

@@ -93,6 +93,8 @@ void print_list(const Lab& lab) {
 void run(Flags& flags) {
   if (!flags.quiet) flags.options.log = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   flags.options.canary = parse_place(flags.canary, "--canary");
+  std::optional<AddressPort> control_place;
+  if (!flags.control.empty()) control_place = parse_place(flags.control, "--control");
   ajar::Loop loop;
   Lab lab(loop, flags.options);
   if (flags.list) return print_list(lab);
@@ -100,9 +102,8 @@ void run(Flags& flags) {
   allow_many_descriptors();
   lab.open();
   std::optional<ajar::Listener> control;
-  if (!flags.control.empty()) {
-    const AddressPort place = parse_place(flags.control, "--control");
-    control.emplace(loop, place, [&loop, &lab](int fd, const AddressPort&) { ajar::start(serve_one(loop, lab, fd)); });
+  if (control_place) {
+    control.emplace(loop, *control_place, [&loop, &lab](int fd, const AddressPort&) { ajar::start(serve_one(loop, lab, fd)); });
   }
   const auto end = [&loop] {
     loop.shut_down();
