@@ -383,7 +383,7 @@ Task<DnsAnswer> Resolver::look_up_from(std::shared_ptr<State> state, std::string
     const std::vector<IpAddress> itself(1, *literal);
     co_return known(itself, type, name, "the address literal");
   }
-  if (!is_host_name(name)) {
+  if (!is_dns_name(name)) {
     co_return failure(DnsState::no_such_name,
                       fmt::format("\"{}\" is no host name: letters, digits and hyphens, in xn-- form", name.substr(0, 64)));
   }
@@ -426,7 +426,7 @@ Task<DnsAnswer> Resolver::look_up_from(std::shared_ptr<State> state, std::string
       co_return answer;
     }
     asked = records->canonical;
-    if (!is_host_name(asked)) break;
+    if (!is_dns_name(asked)) break;
   }
   co_return failure(DnsState::failed, fmt::format("the aliases of {} lead nowhere", name));
 }

@@ -101,8 +101,9 @@ Task<SmtpSession::Opening> SmtpSession::open() {
   refusals_ = odd_ = 0;
   after_starttls_ = false;
   ++connections_;
-  link_ = co_await network_.dial(subject_.address, subject_.port,
-                                 subject_.tls == TlsMode::implicit ? TlsMode::implicit : TlsMode::none);
+  TlsMode first = TlsMode::none;
+  if (subject_.tls == TlsMode::implicit) first = TlsMode::implicit;
+  link_ = co_await network_.dial(subject_.address, subject_.port, first);
 
   // RFC 5321 3.1: the server speaks first, 220 or 554.
   SmtpReplyReader reader;

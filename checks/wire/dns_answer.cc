@@ -178,7 +178,7 @@ void keep(const Section& section, DnsType type, DnsRecords& records, bool& any) 
       ++exchangers;
       if (held.exchanger.host.empty()) {
         ++root;
-      } else if (!is_host_name(held.exchanger.host) || records.exchangers.size() >= kMaxDnsRecords) {
+      } else if (!is_dns_name(held.exchanger.host) || records.exchangers.size() >= kMaxDnsRecords) {
         records.dropped = true;
       } else {
         records.exchangers.push_back(held.exchanger);
@@ -218,7 +218,7 @@ std::string_view to_string(DnsType type) {
   return "?";
 }
 
-bool is_host_name(std::string_view name) {
+bool is_dns_name(std::string_view name) {
   if (name.empty() || name.size() > 253) return false;
   std::size_t label = 0;
   for (const char c : name) {

@@ -18,7 +18,7 @@ std::string_view to_string(DnsType type);                          // "A", "MX",
 
 struct MailExchanger {
   std::uint16_t preference = 0;  // lower is asked first
-  std::string host;              // lower case, without the final dot; always a host name (is_host_name)
+  std::string host;              // lower case, without the final dot; always a host name (is_dns_name)
   friend auto operator<=>(const MailExchanger&, const MailExchanger&) = default;
 };
 
@@ -42,6 +42,6 @@ std::optional<DnsRecords> parse_dns_answer(std::string_view message, std::string
 
 // Letters, digits, hyphens and underscores in labels of 1…63, at most 253 in all (RFC 1123 2.1, and what is met): what may
 // become a question, a label or a line of a page without escaping.
-bool is_host_name(std::string_view name);
+bool is_dns_name(std::string_view name);
 
 }  // namespace ajar

@@ -64,11 +64,12 @@ class ResolverTest : public testing::Test {
   // Runs the loop until the look-up has answered.
   DnsAnswer look_up(const std::string& name, DnsType type) {
     DnsAnswer answer;
-    bool done = false;
+    bool done = false, running = false;
     start(keep(*resolver_, name, type, answer), [&] {
       done = true;
-      loop_.stop();
+      if (running) loop_.stop();  // a stop() before run() would end that at once
     });
+    running = true;
     if (!done) loop_.run();
     EXPECT_TRUE(done);
     return answer;

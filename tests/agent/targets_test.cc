@@ -101,8 +101,7 @@ class TargetsTest : public testing::Test {
       refused_.push_back(fmt::format("{} {} {}", target, host, address.to_string()));
     };
     events.noted = [this](const std::string& target, const std::string& note) { notes_[target].push_back(note); };
-    targets_ = std::make_unique<Targets>(
-        dns_, [this] { return now_; }, events);
+    targets_ = std::make_unique<Targets>(dns_, [this] { return now_; }, events);
   }
 
   static std::string text(const ResultKey& key) {
@@ -590,8 +589,7 @@ TEST_F(TargetsTest, ANameThatPointsOutsideIsNeverHandedOut) {
   events.retired = [&](const ResultKey& key) { scheduler.remove(key); };
   events.refused = [&](const std::string&, const std::string&, const IpAddress&) {};
   events.noted = [&](const std::string&, const std::string&) {};
-  targets_ = std::make_unique<Targets>(
-      dns_, [this] { return now_; }, events);
+  targets_ = std::make_unique<Targets>(dns_, [this] { return now_; }, events);
   host("mx1", "mx1.example.org");
   host("mx2", "mx2.example.org");
   dns_.addresses("mx2.example.org", {"203.0.113.2"}, {});

@@ -136,11 +136,11 @@ TEST(DnsAnswer, LongNamesAndManyRecordsAreBounded) {
 
 TEST(DnsAnswer, HostNames) {
   for (const char* good : {"a", "mx1.example.org", "_smtp._tcp.example", "xn--mller-kva.example"})
-    EXPECT_TRUE(is_host_name(good)) << good;
+    EXPECT_TRUE(is_dns_name(good)) << good;
   for (const char* bad : {"", ".", "a..b", "a.", ".a", "a b", "a\\046b", "m\xC3\xBC", "<b>"})
-    EXPECT_FALSE(is_host_name(bad)) << bad;
-  EXPECT_TRUE(is_host_name(std::string(63, 'a')));
-  EXPECT_FALSE(is_host_name(std::string(64, 'a')));
+    EXPECT_FALSE(is_dns_name(bad)) << bad;
+  EXPECT_TRUE(is_dns_name(std::string(63, 'a')));
+  EXPECT_FALSE(is_dns_name(std::string(64, 'a')));
 }
 
 }  // namespace

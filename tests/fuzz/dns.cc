@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (type == ajar::DnsType::a && !address.is_v4()) std::abort();
   }
   for (const ajar::MailExchanger& exchanger : records->exchangers) {
-    if (!ajar::is_host_name(exchanger.host)) std::abort();
+    if (!ajar::is_dns_name(exchanger.host)) std::abort();
   }
   return 0;
 }

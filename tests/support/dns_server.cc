@@ -21,7 +21,8 @@ namespace {
 std::string u16(unsigned value) { return {static_cast<char>(value >> 8), static_cast<char>(value & 255)}; }
 std::string u32(std::uint32_t value) { return u16(value >> 16) + u16(value & 0xFFFF); }
 std::string bytes_of(const std::string& address) {
-  const auto bytes = IpAddress::parse(address).value().bytes();
+  const IpAddress parsed = IpAddress::parse(address).value();
+  const auto bytes = parsed.bytes();
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 unsigned read_u16(const std::string& bytes, std::size_t at) {

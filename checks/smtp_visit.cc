@@ -1,0 +1,145 @@
+#include "checks/smtp_visit.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace ajar {
+namespace {
+
+constexpr int kMaxDead = 3;  // it does not want to talk
+
+}  // namespace
+
+bool speakable(const std::string& mailbox) {
+  const auto fits = [](char c) { return static_cast<unsigned char>(c) > ' ' && c != '\x7f' && c != '<' && c != '>'; };
+  return !mailbox.empty() && std::all_of(mailbox.begin(), mailbox.end(), fits);
+}
+
+SmtpVisit::SmtpVisit(Network& network, const Subject& subject, std::string canary_domain)
+    : subject_(subject),
+      canary_domain_(std::move(canary_domain)),
+      transcript_(network.transcript()),
+      session_(network, subject) {}
+
+Task<std::optional<SmtpVisit::Dismissal>> SmtpVisit::meet() {
+  for (int attempt = 1;; ++attempt) {
+    std::optional<LinkError> failure;
+    SmtpSession::Opening opening = SmtpSession::Opening::refused;
+    try {
+      opening = co_await session_.open();
+    } catch (const LinkError& error) {
+      failure = error;
+    }
+    if (failure) {
+      session_.drop();
+      const Reason reason = failure->reason();
+      if (attempt == 1 && reason == Reason::hung_up) continue;  // once is chance
+      if (attempt == 1 && !session_.said_anything()) throw LinkError(*failure);
+      const bool tells = session_.said_anything() && reason != Reason::nobody_listens;
+      co_return Dismissal{Verdict::unclear, tells ? reason : Reason::hung_up, std::string(failure->what()) + "."};
+    }
+    if (subject_.tls == TlsMode::implicit) tls_ = TlsMode::implicit;
+    if (opening == SmtpSession::Opening::other_protocol) {
+      session_.drop();
+      co_return Dismissal{Verdict::closed, Reason::other_protocol,
+                          "It speaks another protocol: " + escape(session_.other_protocol_line(), 80) + "."};
+    }
+    introduce();
+    if (opening == SmtpSession::Opening::ready) break;
+    Dismissal dismissal = turned_away();
+    co_await session_.quit();
+    co_return std::move(dismissal);
+  }
+  observe();
+  co_return std::nullopt;
+}
+
+// 554 "no SMTP service here", 421 "busy", 550 "your address is listed": it refuses everything, which proves nothing.
+SmtpVisit::Dismissal SmtpVisit::turned_away() const {
+  const SmtpReply& reply = session_.last();
+  Reason reason = reply.kind() == 4 ? Reason::greylisted : Reason::control_failed;
+  if (blocks_us(reply, SmtpStage::hello)) reason = Reason::source_blocked;
+  return {Verdict::unclear, reason,
+          fmt::format("It turned us away before any mail: {} {}.", reply.code, escape(reply.text(), 120))};
+}
+
+// The local domain, and the names that replies may echo.
+void SmtpVisit::introduce() {
+  const std::string greeted = spoken_name(session_.greeting());
+  domain_ = !subject_.mail_domains.empty() ? subject_.mail_domains.front() : subject_.host;
+  if (!speakable(domain_)) domain_ = greeted;
+  if (domain_.empty()) domain_ = subject_.address.literal();
+  spoken_.our_name = subject_.our_name;
+  spoken_.server = subject_.address;
+  spoken_.names = {canary_domain_, domain_, subject_.host, greeted};
+  spoken_.names.insert(spoken_.names.end(), subject_.mail_domains.begin(), subject_.mail_domains.end());
+}
+
+bool SmtpVisit::blocks_us(const SmtpReply& reply, SmtpStage stage) const {
+  const SmtpAnswer answer = read(reply, stage);
+  return answer == SmtpAnswer::blocked || answer == SmtpAnswer::names_us;
+}
+
+void SmtpVisit::observe() {
+  const SmtpCapabilities& offers = session_.offers();
+  const auto note = [&](bool condition, const char* fact) {
+    auto& facts = observations_;
+    if (condition && std::find(facts.begin(), facts.end(), fact) == facts.end()) facts.emplace_back(fact);
+  };
+  note(offers.auth && !session_.tls(), "AUTH offered in clear text");
+  note(offers.xclient, "XCLIENT offered to a stranger");
+  note(offers.xforward, "XFORWARD offered to a stranger");
+  auth_offered_ = auth_offered_ || offers.auth;
+  if (!session_.tls()) starttls_offered_ = starttls_offered_ || offers.starttls;
+}
+
+std::vector<std::string> SmtpVisit::observations() const {
+  std::vector<std::string> facts = observations_;
+  if (starttls_failed()) facts.emplace_back("STARTTLS offered, but TLS could not be had");
+  return facts;
+}
+
+Task<void> SmtpVisit::connect() {
+  if (session_.connections() >= SmtpSession::kMaxConnections) {
+    given_up_ = Reason::hung_up;
+    throw LinkError(Reason::hung_up, "too many connections needed");
+  }
+  left_open_ = false;
+  const SmtpSession::Opening opening = co_await session_.open();
+  if (opening == SmtpSession::Opening::ready) {
+    observe();
+    co_return;
+  }
+  if (opening == SmtpSession::Opening::other_protocol) throw LinkError(Reason::protocol_error, "another protocol than before");
+  const bool blocked = blocks_us(session_.last(), SmtpStage::hello);
+  co_await session_.quit();
+  throw LinkError(blocked ? Reason::source_blocked : Reason::hung_up, "turned away from a later connection");
+}
+
+Task<bool> SmtpVisit::prepare(bool tls) {
+  if (session_.connected() && (session_.worn_out() || (session_.after_starttls() && !tls))) co_await session_.quit();
+  if (session_.connected() && left_open_) co_await session_.reset();
+  left_open_ = false;
+  if (!session_.connected()) co_await connect();
+  while (tls && !session_.after_starttls()) {
+    if (starttls_failed() || !session_.offers().starttls) co_return false;
+    const SmtpSession::Upgrade upgrade = co_await session_.start_tls();
+    if (upgrade == SmtpSession::Upgrade::done) {
+      tls_ = TlsMode::starttls;
+      observe();
+      break;
+    }
+    ++tls_failures_;
+    co_await connect();
+  }
+  co_return true;
+}
+
+void SmtpVisit::broken_off(Reason reason) {
+  session_.drop();
+  dead_ += reason == Reason::timeout ? 2 : 1;
+  if (dead_ >= kMaxDead && !given_up_) given_up_ = reason;
+}
+
+}  // namespace ajar
