@@ -121,7 +121,9 @@ TargetEvents Agent::target_events() {
 }
 
 MessageBook Agent::message_book() {
-  return {[this](const Message& message) { return ledger_.ask_to_send(message); }, [this](const Message& message) { ledger_.remember(message); }};
+  return {[this](const Message& message) { return ledger_.ask_to_send(message); },
+          [this](const Message& message) { ledger_.remember(message); },
+          [this](const std::string& token) { ledger_.not_sent(token); }};
 }
 
 void Agent::run() {
@@ -437,14 +439,8 @@ ApiReply Agent::internal_api(const ApiRequest& request) {
   }
   try {
     const std::optional<std::string> body =
-        request.path == "/api/v1/messages" ? on_loop([this, message = parse_message(request.body)] {
-          const Permit permit = world_.canary->health(CanaryKind::smtp).up ? ledger_.ask_to_send(message) : Permit::canary_down;
-          return fmt::format(R"({{"permit":{}}})", static_cast<int>(permit));
-        })
-                                           : on_loop([this, record = parse_record(request.body)] {
-                                               if (targets_.endpoint(record.key)) take_in(record);
-                                               return std::string(R"({"stored":true})");
-                                             });
+        request.path == "/api/v1/messages" ? on_loop([this, message = parse_message(request.body)] { return take_in(message); })
+                                           : on_loop([this, record = parse_record(request.body)] { return take_in(record); });
     if (!body) return {503, R"({"error":"busy"})"};
     return {200, *body, "application/json", authorise_answer(keys_, request.auth, 200, *body)};
   } catch (const std::runtime_error& error) {
@@ -452,12 +448,24 @@ ApiReply Agent::internal_api(const ApiRequest& request) {
   }
 }
 
+// What `ajar check` asks before it sends a message, and says when that was not taken.
+std::string Agent::take_in(const Message& message) {
+  if (message.expired) {
+    ledger_.not_sent(message.token);
+    return R"({"permit":null})";
+  }
+  const Permit permit = world_.canary->health(CanaryKind::smtp).up ? ledger_.ask_to_send(message) : Permit::canary_down;
+  return fmt::format(R"({{"permit":{}}})", static_cast<int>(permit));
+}
+
 // A probe that `ajar check` ran: judged like our own, its place in the schedule kept.
-void Agent::take_in(const Record& record) {
+std::string Agent::take_in(const Record& record) {
+  if (!targets_.endpoint(record.key)) return R"({"stored":false})";
   const Change change = ledger_.apply(record);
   ledger_changed_ = true;
   say(change);
   if (change.confirm) scheduler_.reschedule(record.key, wall_now() + config_->agent.retry_interval);
+  return R"({"stored":true})";
 }
 
 }  // namespace ajar

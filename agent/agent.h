@@ -56,7 +56,8 @@ class Agent {
   void watch_canary();
   std::optional<ProbePlan> plan_for(const ResultKey& key) const;
   void settle(const Record& record);
-  void take_in(const Record& record);
+  std::string take_in(const Record& record);
+  std::string take_in(const Message& message);
   void arrived(const Arrival& arrival);
   void say(const Change& change) const;
   void planned(const Planned& planned);

@@ -90,6 +90,11 @@ Permit AgentClient::ask_to_send(const Message& message) {
   return permit >= 0 && permit <= static_cast<int>(Permit::no_mail_domain) ? static_cast<Permit>(permit) : Permit::canary_down;
 }
 
+void AgentClient::not_sent(Message message) {
+  message.expired = true;
+  state_->ask("POST", "/api/v1/messages", serialise(message));
+}
+
 std::vector<Arrival> AgentClient::arrivals() {
   std::vector<Arrival> all;
   for (int page = 0; page < 100; ++page) {

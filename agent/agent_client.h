@@ -21,6 +21,7 @@ class AgentClient : public CanaryStatus {
   // Asks for the canary's state anew; false when the agent does not answer (trouble() says why).
   bool refresh();
   Permit ask_to_send(const Message& message);
+  void not_sent(Message message);
   // What arrived since the last call.
   std::vector<Arrival> arrivals();
   // Stores a result in the agent's ledger; false when it did not take it.

@@ -217,6 +217,13 @@ class Check {
     book.remember = [this](const Message& message) {
       if (ledger_) ledger_->remember(message);
     };
+    book.not_sent = [this](const std::string& token) {
+      const auto sent = sent_.find(token);
+      if (sent == sent_.end()) return;
+      if (ledger_) ledger_->not_sent(token);
+      if (agent_) agent_->not_sent(sent->second.message);
+      sent_.erase(sent);
+    };
     return book;
   }
 

@@ -302,7 +302,8 @@ std::string serialise(const Message& message) {
                {"probe_id", message.probe_id},
                {"variant", message.variant},
                {"variant_class", message.variant_class},
-               {"sent", to_rfc3339(message.sent)}});
+               {"sent", to_rfc3339(message.sent)},
+               {"expired", message.expired}});
 }
 
 Message parse_message(const std::string& text_of_message) {
@@ -315,6 +316,7 @@ Message parse_message(const std::string& text_of_message) {
   message.variant = text(json, "variant");
   message.variant_class = text(json, "variant_class");
   message.sent = instant(json, "sent");
+  message.expired = truth(json, "expired");
   return message;
 }
 

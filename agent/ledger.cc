@@ -450,7 +450,10 @@ Change Ledger::apply(const Record& given) {
   Judgement judgement = judge(held ? &held->state : nullptr, state.last_case(record.key), record, state.options.reopen_within);
   HeldResult next = held ? *held : HeldResult{state.next_result++, {}};
   Change change = judgement.change;
-  state.put_evidence(next.id, record, true, record.finding.verdict != Verdict::closed);
+  // While a case is open, a probe that could not tell does not push aside the evidence of the yes.
+  const Verdict verdict = record.finding.verdict;
+  const bool proves_less = judgement.state.case_id && verdict < Verdict::accepted;
+  state.put_evidence(next.id, record, true, verdict != Verdict::closed && !proves_less);
   state.take(std::move(next), std::move(judgement));
   change.opened = change.opened || earlier.opened;
   change.reopened = change.reopened || earlier.reopened;
@@ -554,6 +557,13 @@ Permit Ledger::ask_to_send(const Message& asked) {
   }
   state.add_token(token);
   return Permit::granted;
+}
+
+void Ledger::not_sent(const std::string& token) {
+  const auto found = state_->tokens.find(token);
+  if (found == state_->tokens.end() || found->second.message.arrived) return;
+  found->second.mail = false;
+  state_->dirty.tokens.insert(token);
 }
 
 void Ledger::remember(const Message& asked) {

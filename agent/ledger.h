@@ -130,6 +130,9 @@ class Ledger {
   // Whether a message may be sent; `granted` has been committed. Where that fails the answer is canary_down: an arrival could not be
   // attributed after a restart, and the next probe may ask again.
   Permit ask_to_send(const Message& message);
+  // The server did not take the message after all: none is on its way, and the next probe may ask again. Should it arrive in spite of
+  // that, it proves what it proves.
+  void not_sent(const std::string& token);
   // A token that a probe minted for something else than a message (proxies): attributable later. Not committed at once.
   void remember(const Message& message);
   // Messages whose delivery_timeout has passed: marks them, and their results `no_proof`. Old tokens and cases are dropped.
@@ -151,7 +154,7 @@ class Ledger {
   std::optional<ResultState> result(const ResultKey& key) const;
   std::vector<Case> cases() const;  // newest first
   std::optional<Case> find_case(const std::string& id) const;
-  // Evidence of the latest probe, and of the latest that was not closed.
+  // Evidence of the latest probe, and of the latest that was not closed (while a case is open: the latest that said accepted or open).
   std::optional<Record> latest(const ResultKey& key) const;
   std::optional<Record> latest_not_closed(const ResultKey& key) const;
   std::vector<CaseCount> case_counts() const;

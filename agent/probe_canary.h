@@ -17,6 +17,7 @@ namespace ajar {
 struct MessageBook {
   std::function<Permit(const Message&)> ask_to_send;  // `granted` has been recorded durably
   std::function<void(const Message&)> remember;
+  std::function<void(const std::string& token)> not_sent;  // a granted one was not taken
 };
 
 // Loop thread. The referents must outlive it.
@@ -32,6 +33,8 @@ class ProbeCanary : public Canary {
   std::string mint(const std::string& variant) override;
   bool proves(const std::string& token, std::string_view bytes) const override;
   Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) override;
+
+  void not_sent(const std::string& token) override { book_.not_sent(token); }
 
   // The tokens minted so far.
   const std::vector<std::string>& tokens() const { return tokens_; }

@@ -44,7 +44,7 @@ class Canary {
   virtual Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) = 0;
   // After `granted`: the server refused the message (or was gone before it was said), so none is on its way and the next probe may
   // ask again. Without this a refusal after DATA would read as "pending" and "no proof" for message_interval.
-  virtual void not_sent(const std::string& token) { static_cast<void>(token); }
+  virtual void not_sent(const std::string& token) = 0;
 };
 
 }  // namespace ajar

@@ -26,7 +26,7 @@ class ProbeCanaryTest : public ::testing::Test {
             config_,
             "probe.example.net",
             status_,
-            ledger_,
+            book_,
             {"mx1", *IpAddress::parse("203.0.113.5"), 25, Transport::tcp, check},
             "0123456789abcdef",
             clock_};
@@ -37,6 +37,9 @@ class ProbeCanaryTest : public ::testing::Test {
   CanaryConfig config_;
   SettableStatus status_;
   Ledger ledger_{{.path = ":memory:", .now = clock_}};
+  MessageBook book_{[this](const Message& message) { return ledger_.ask_to_send(message); },
+                    [this](const Message& message) { ledger_.remember(message); },
+                    [this](const std::string& token) { ledger_.not_sent(token); }};
 };
 
 TEST_F(ProbeCanaryTest, NamesAndTokens) {
@@ -68,6 +71,16 @@ TEST_F(ProbeCanaryTest, AsksBeforeAMessageIsSent) {
   EXPECT_EQ(mine.ask_to_send(mine.mint("external/percent"), "external/percent", "external"), Permit::pending);
   config_.mail_domain = "";
   EXPECT_EQ(canary().ask_to_send(token, "external/plain", "external"), Permit::no_mail_domain);
+}
+
+// A refusal after DATA: nothing is on its way, and the next probe may ask again at once.
+TEST_F(ProbeCanaryTest, AMessageThatWasNotTakenIsNotCounted) {
+  ProbeCanary mine = canary();
+  const std::string token = mine.mint("external/plain");
+  EXPECT_EQ(mine.ask_to_send(token, "external/plain", "external/plain"), Permit::granted);
+  mine.not_sent(token);
+  EXPECT_EQ(mine.ask_to_send(mine.mint("external/plain"), "external/plain", "external/plain"), Permit::granted);
+  EXPECT_EQ(mine.ask_to_send(mine.mint("external/plain"), "external/plain", "external/plain"), Permit::pending);
 }
 
 TEST_F(ProbeCanaryTest, NoTokenIsShown) {

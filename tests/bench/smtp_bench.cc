@@ -34,6 +34,7 @@ class CheapCanary : public Canary {
   std::string mint(const std::string&) override { return fmt::format("{:a>32}", fmt::format("{:x}", ++minted_)); }
   bool proves(const std::string&, std::string_view) const override { return false; }
   Permit ask_to_send(const std::string&, const std::string&, const std::string&) override { return Permit::canary_down; }
+  void not_sent(const std::string&) override {}
 
  private:
   std::uint64_t minted_ = 0;
