@@ -1,5 +1,6 @@
 #include "agent/runner.h"
 
+#include <algorithm>
 #include <random>
 
 #include <fmt/format.h>
@@ -45,7 +46,7 @@ bool Answered::on_another_port(const IpAddress& address, std::uint16_t port) con
   return found != ports_.end() && found->second != port;
 }
 
-Finding finding_of(const LinkError& error, bool answered_on_another_port) {
+Finding finding_of(const LinkError& error, bool spoke, bool answered_on_another_port) {
   Finding finding;
   finding.reason = error.reason();
   finding.because = error.what();
@@ -56,7 +57,7 @@ Finding finding_of(const LinkError& error, bool answered_on_another_port) {
       break;
     case Reason::timeout:
     case Reason::no_route:
-      finding.verdict = Verdict::unreachable;
+      finding.verdict = spoke ? Verdict::unclear : Verdict::unreachable;
       if (answered_on_another_port) {
         finding.reason = Reason::filtered;
         finding.because += "; another port of this address answers, so a filter stands before this one";
@@ -98,7 +99,9 @@ Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan) {
   if (trouble) {
     const bool filtered = network.source_address().empty() && is_silence(trouble->reason()) &&
                           world.answered.on_another_port(plan.key.address, plan.key.port);
-    record.finding = finding_of(*trouble, filtered);
+    const auto& lines = network.transcript().lines();
+    const bool spoke = std::any_of(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("S: "); });
+    record.finding = finding_of(*trouble, spoke, filtered);
   }
   record.tls = plan.tls ? TlsMode::implicit : record.finding.tls;
   record.source_address = network.source_address();

@@ -95,10 +95,23 @@ Task<void> Link::fill() {
 Task<std::string> Link::wait_for_line() {
   begin_wait();
   std::string line;
-  do {
-    co_await fill();
-  } while (!take_line(line));
-  co_return line;
+  std::optional<LinkError> trouble;
+  try {
+    do {
+      co_await fill();
+    } while (!take_line(line));
+  } catch (const LinkError& error) {
+    trouble = error;
+  }
+  if (!trouble) co_return line;
+  if (trouble->reason() == Reason::timeout && in_.size() > start_) {
+    // It did speak: what came is evidence, and bytes that are no text are no late answer.
+    const std::string_view begun = std::string_view(in_).substr(start_);
+    transcript_.server(begun);
+    const bool text = std::all_of(begun.begin(), begun.end(), [](char c) { return (c >= ' ' && c <= '~') || c == '\t' || c == '\r'; });
+    throw LinkError(text ? Reason::timeout : Reason::protocol_error, std::string("an answer was begun and not ended: ") + trouble->what());
+  }
+  throw *trouble;
 }
 
 Task<std::string> Link::hear_bytes(std::size_t n) {

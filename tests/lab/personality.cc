@@ -49,7 +49,7 @@ constexpr Personality kPersonalities[] = {
     {"blocks_us", "Postfix 3.7, reject_rbl_client, with us in the list", "unclear", "source_blocked", Kind::smtp, kBlocksUs},
     {"garbage", "Random bytes", "unclear", "protocol_error", Kind::garbage},
     {"endless_banner", "A tarpit of 220- lines, as endlessh does for SSH", "unclear", "protocol_error", Kind::endless_banner},
-    {"slow_byte", "A greeting of 400 characters, one a second", "unreachable", "timeout", Kind::slow_byte},
+    {"slow_byte", "A greeting of 400 characters, one a second", "unclear", "timeout", Kind::slow_byte},
     {"reset", "A connection limiter in front of the server: RST after accept", "unclear", "hung_up", Kind::reset},
     {"hang", "A server whose processes are all busy: accepts and says nothing", "unreachable", "timeout", Kind::hang},
     {"hang_after_ehlo", "A server that dies after its reply to EHLO", "unclear", "timeout", Kind::smtp, kSilentAfterEhlo},
