@@ -221,15 +221,6 @@ void Agent::watch_canary() {
     const CanaryHealth health = world_.canary->health(kind);
     if (!configured || !health.measured) continue;
     metrics_.canary_up(kind, health.up);
-    const auto before = canary_was_up_.find(kind);
-    if (before != canary_was_up_.end() && before->second == health.up) continue;
-    canary_was_up_[kind] = health.up;
-    if (health.up) {
-      spdlog::info("canary: {} answers through its advertised addresses", to_string(kind));
-    } else {
-      spdlog::error("canary: {} does not answer through its advertised addresses: {}; until it does, nothing can be proven by it",
-                    to_string(kind), escape(health.trouble));
-    }
   }
 }
 
@@ -301,7 +292,7 @@ void Agent::arrived(const Arrival& arrival) {
   const auto [result, change] = ledger_.apply(arrival);
   ledger_changed_ = true;
   if (result != ArrivalResult::noted) metrics_.arrival(arrival.kind, result);
-  spdlog::info("canary: {} arrival from {}: {}", to_string(arrival.kind), arrival.peer.to_string(), to_string(result));
+  spdlog::debug("canary: {} arrival from {}: {}", to_string(arrival.kind), arrival.peer.to_string(), to_string(result));
   say(change);
 }
 

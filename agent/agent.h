@@ -87,7 +87,6 @@ class Agent {
   std::unique_ptr<CanaryServer> server_;  // one of the two: ours, or that of canary.remote
   std::unique_ptr<RemoteCanary> remote_;
   std::unique_ptr<CanaryApi> canary_api_;  // with server_
-  std::map<CanaryKind, bool> canary_was_up_;
   Scheduler scheduler_;
   Targets targets_;
   ProbeWorld world_;

@@ -36,6 +36,15 @@ Subject subject_of(const ProbePlan& plan, Time now) {
   return subject;
 }
 
+// What is stored and shown names no token.
+void hide_tokens(Finding& finding, const ProbeCanary& canary) {
+  finding.because = canary.redact(finding.because);
+  for (Variant& variant : finding.variants) {
+    if (variant.reply) variant.reply = canary.redact(*variant.reply);
+  }
+  for (std::string& observation : finding.observations) observation = canary.redact(observation);
+}
+
 // Silence alone never says closed.
 bool is_silence(Reason reason) { return reason == Reason::timeout || reason == Reason::no_route; }
 
@@ -107,6 +116,7 @@ Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan) {
   record.source_address = network.source_address();
   record.duration = std::chrono::duration_cast<std::chrono::milliseconds>(world.loop.now() - begin);
   for (const std::string& line : network.transcript().lines()) record.transcript.push_back(canary.redact(line));
+  hide_tokens(record.finding, canary);
   co_return record;
 }
 
