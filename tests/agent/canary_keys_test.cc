@@ -121,7 +121,7 @@ TEST_F(SecretFile, IsRefusedWhenShortOrStrange) {
 }
 
 TEST_F(SecretFile, SaysWhatToDoWhenItCannotBeMade) {
-  file_ = folder_ + "/missing/canary.secret";
+  file_ = "/proc/missing/canary.secret";
   EXPECT_THAT(refusal(), HasSubstr("cannot be made"));
   file_ = folder_;
   EXPECT_THAT(refusal(), HasSubstr("is not a file"));
