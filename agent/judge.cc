@@ -58,7 +58,8 @@ void note_probe(ResultState& state, const Record& record) {
   state.last_probe = record.started;
   if (finding.verdict == Verdict::closed || says_yes(finding.verdict)) state.last_conclusive = record.started;
   // Where nothing answered, or all was put off, the matrix was not asked.
-  if (record.full_matrix && finding.verdict != Verdict::unreachable && !undecided(finding)) state.last_full_matrix = record.started;
+  if (record.full_matrix && finding.verdict != Verdict::unreachable && !undecided(finding))
+    state.last_full_matrix = record.started;
   keep_retries(state, record);
 }
 

@@ -72,7 +72,9 @@ Finding finding_of(const LinkError& error, bool spoke, bool answered_on_another_
         finding.because += "; another port of this address answers, so a filter stands before this one";
       }
       break;
-    default: finding.verdict = Verdict::unclear; break;
+    default:
+      finding.verdict = Verdict::unclear;
+      break;
   }
   return finding;
 }
@@ -90,7 +92,8 @@ Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan) {
   const Scope scope(plan.config->scope);
   NetworkOptions options{agent.source_addresses, agent.connect_timeout, agent.reply_timeout, agent.probe_timeout};
   LiveNetwork network(world.loop, scope, world.gate, world.tls, std::move(options), plan.host);
-  ProbeCanary canary(world.keys, plan.config->canary, agent.name, *world.canary, world.book, plan.key, record.probe_id, world.now);
+  ProbeCanary canary(world.keys, plan.config->canary, agent.name, *world.canary, world.book, plan.key, record.probe_id,
+                     world.now);
   const Subject subject = subject_of(plan, record.started);
   const auto begin = world.loop.now();
   std::optional<LinkError> trouble;

@@ -97,7 +97,7 @@ class SecretFile : public ::testing::Test {
 
 TEST_F(SecretFile, IsMadeOnceWithMode0600) {
   const std::string token = CanaryKeys::load(file_).mint(kNow, 1h);
-  struct stat facts {};
+  struct stat facts{};
   ASSERT_EQ(::stat(file_.c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 07777U, 0600U);
   EXPECT_EQ(facts.st_size, 65);

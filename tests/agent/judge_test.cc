@@ -325,8 +325,8 @@ TEST(Judge, RetriesKeepTheirTokenUntilDecidedOrFourHours) {
   EXPECT_EQ(judged.state.retries_since, kNoon + hours(5));
 }
 
-// A server that greylists every fresh token: each probe is put off first and decided by its retry. The confirming probe is put off
-// too; that must not break the run of `closed`, or such a server would stay unclear for ever.
+// A server that greylists every fresh token: each probe is put off first and decided by its retry. The confirming probe is put
+// off too; that must not break the run of `closed`, or such a server would stay unclear for ever.
 TEST(Judge, GreylistingBeforeTheConfirmingAnswerIsNoAnswer) {
   auto judged = judge(nullptr, nullptr, greylisted(kNoon, "t1"), hours(24));
   EXPECT_EQ(judged.state.level, Verdict::unclear);
