@@ -390,7 +390,8 @@ class Check {
       const auto missing = std::count_if(sent_.begin(), sent_.end(), [](const auto& sent) { return !sent.second.arrived; });
       if (missing == 0 || loop_.now() >= until || loop_.shutting_down()) break;
       show_progress("waiting for messages:", static_cast<std::size_t>(missing), sent_.size());
-      const bool go_on = co_await loop_.sleep_for(milliseconds(agent_ ? 300 : 50));
+      const milliseconds pause(agent_ ? 300 : 50);
+      const bool go_on = co_await loop_.sleep_for(pause);
       if (!go_on) break;
     }
     clear_progress();
