@@ -23,9 +23,9 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr seconds kProbeNowInterval{10};  // POST /probe of one target
-constexpr milliseconds kLoopAnswer{2000};          // what a web request waits for the loop
-constexpr milliseconds kFlush{100};                // a change is committed, and seen by readers, no later
+constexpr seconds kProbeNowInterval{10};   // POST /probe of one target
+constexpr milliseconds kLoopAnswer{2000};  // what a web request waits for the loop
+constexpr milliseconds kFlush{100};        // a change is committed, and seen by readers, no later
 constexpr milliseconds kIdle{500};
 
 SchedulerLimits limits_of(const AgentConfig& agent) {
@@ -50,13 +50,15 @@ std::optional<std::string> needs_restart(const Config& before, const Config& aft
       {"canary.remote", a.remote != b.remote},
   };
   for (const auto& [key, changed] : keys) {
-    if (changed) return fmt::format("{}: {} has changed, which takes a restart: restart ajar, or put the old value back", after.file, key);
+    if (changed)
+      return fmt::format("{}: {} has changed, which takes a restart: restart ajar, or put the old value back", after.file, key);
   }
   return std::nullopt;
 }
 
 std::string place_of(const ResultKey& key) {
-  return fmt::format("{} {}/{} {}", escape(key.target), join_host_port(key.address, key.port), to_string(key.transport), key.check);
+  return fmt::format("{} {}/{} {}", escape(key.target), join_host_port(key.address, key.port), to_string(key.transport),
+                     key.check);
 }
 
 }  // namespace
@@ -112,7 +114,9 @@ TargetEvents Agent::target_events() {
   TargetEvents events;
   events.planned = [this](const Planned& plan) { planned(plan); };
   events.retired = [this](const ResultKey& key) { retired(key); };
-  events.refused = [this](const std::string& target, const std::string& host, const IpAddress& address) { refused(target, host, address); };
+  events.refused = [this](const std::string& target, const std::string& host, const IpAddress& address) {
+    refused(target, host, address);
+  };
   events.noted = [this](const std::string& target, const std::string& note) {
     targets_changed_ = true;
     if (!note.empty()) spdlog::warn("target {}: {}", escape(target), escape(note));
@@ -221,15 +225,6 @@ void Agent::watch_canary() {
     const CanaryHealth health = world_.canary->health(kind);
     if (!configured || !health.measured) continue;
     metrics_.canary_up(kind, health.up);
-    const auto before = canary_was_up_.find(kind);
-    if (before != canary_was_up_.end() && before->second == health.up) continue;
-    canary_was_up_[kind] = health.up;
-    if (health.up) {
-      spdlog::info("canary: {} answers through its advertised addresses", to_string(kind));
-    } else {
-      spdlog::error("canary: {} does not answer through its advertised addresses: {}; until it does, nothing can be proven by it",
-                    to_string(kind), escape(health.trouble));
-    }
   }
 }
 
@@ -272,7 +267,8 @@ std::optional<ProbePlan> Agent::plan_for(const ResultKey& key) const {
   plan.host = endpoint->host;
   plan.tls = endpoint->port.tls;
   const std::optional<ResultState> state = ledger_.result(key);
-  plan.full_matrix = !state || !state->last_full_matrix || wall_now() - *state->last_full_matrix >= config_->agent.full_matrix_interval;
+  plan.full_matrix =
+      !state || !state->last_full_matrix || wall_now() - *state->last_full_matrix >= config_->agent.full_matrix_interval;
   if (state) {
     plan.must_ask = state->must_ask;
     plan.retries = state->retries;
@@ -286,8 +282,8 @@ void Agent::settle(const Record& record) {
   ledger_changed_ = true;
   metrics_.probe_done(record.key.check, finding.verdict, finding.reason, static_cast<double>(record.duration.count()) / 1000.0,
                       record.probe_id);
-  spdlog::debug("probe {} {}: {} ({}): {}", record.probe_id, place_of(record.key), to_string(finding.verdict), to_string(finding.reason),
-                escape(finding.because));
+  spdlog::debug("probe {} {}: {} ({}): {}", record.probe_id, place_of(record.key), to_string(finding.verdict),
+                to_string(finding.reason), escape(finding.because));
   say(change);
   std::optional<Time> due = scheduler_.finished(record.key, wall_now(), change.confirm);
   if (due && !finding.retries.empty()) {
@@ -301,7 +297,7 @@ void Agent::arrived(const Arrival& arrival) {
   const auto [result, change] = ledger_.apply(arrival);
   ledger_changed_ = true;
   if (result != ArrivalResult::noted) metrics_.arrival(arrival.kind, result);
-  spdlog::info("canary: {} arrival from {}: {}", to_string(arrival.kind), arrival.peer.to_string(), to_string(result));
+  spdlog::debug("canary: {} arrival from {}: {}", to_string(arrival.kind), arrival.peer.to_string(), to_string(result));
   say(change);
 }
 

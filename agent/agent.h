@@ -1,5 +1,5 @@
-// The running agent: everything wired together on one loop. Data flows one way: configuration -> targets -> scheduler -> runner ->
-// ledger -> metrics and pages.
+// The running agent: everything wired together on one loop. Data flows one way: configuration -> targets -> scheduler -> runner
+// -> ledger -> metrics and pages.
 #pragma once
 
 #include <atomic>
@@ -33,7 +33,8 @@ class RemoteCanary;
 
 class Agent {
  public:
-  // Opens the ledger, the canary and the web server. Throws LedgerError, SecretError, CanaryError, WebError: what() says what to do.
+  // Opens the ledger, the canary and the web server. Throws LedgerError, SecretError, CanaryError, WebError: what() says what
+  // to do.
   explicit Agent(std::shared_ptr<const Config> config);
   ~Agent();
   Agent(const Agent&) = delete;
@@ -87,7 +88,6 @@ class Agent {
   std::unique_ptr<CanaryServer> server_;  // one of the two: ours, or that of canary.remote
   std::unique_ptr<RemoteCanary> remote_;
   std::unique_ptr<CanaryApi> canary_api_;  // with server_
-  std::map<CanaryKind, bool> canary_was_up_;
   Scheduler scheduler_;
   Targets targets_;
   ProbeWorld world_;

@@ -1,10 +1,9 @@
 #include "agent/agent_client.h"
 
-#include <httplib.h>
-
 #include <map>
 
 #include <fmt/format.h>
+#include <httplib.h>
 #include <nlohmann/json.hpp>
 
 #include "agent/canary_api.h"
@@ -37,21 +36,24 @@ std::string reachable(const WebConfig& web) {
 
 }  // namespace
 
-std::optional<std::string> AgentClient::State::ask(const std::string& method, const std::string& path_query, const std::string& body) {
+std::optional<std::string> AgentClient::State::ask(const std::string& method, const std::string& path_query,
+                                                   const std::string& body) {
   httplib::Client client("http://" + address);
   client.set_connection_timeout(2);
   client.set_read_timeout(5);
   client.set_write_timeout(5);
   const std::string auth = authorise(keys, method, path_query, body, wall_now());
   const httplib::Headers headers = {{kApiAuthHeader, auth}};
-  const auto result = method == "GET" ? client.Get(path_query, headers) : client.Post(path_query, headers, body, "application/json");
+  const auto result =
+      method == "GET" ? client.Get(path_query, headers) : client.Post(path_query, headers, body, "application/json");
   if (!result) {
     trouble = "no answer: " + httplib::to_string(result.error());
   } else if (result->status == 401) {
     trouble = "it refuses us: is canary.secret_file the one that the agent uses?";
   } else if (result->status != 200) {
     trouble = fmt::format("it answers {}", result->status);
-  } else if (!equal_in_constant_time(result->get_header_value(kApiAuthHeader), authorise_answer(keys, auth, 200, result->body))) {
+  } else if (!equal_in_constant_time(result->get_header_value(kApiAuthHeader),
+                                     authorise_answer(keys, auth, 200, result->body))) {
     trouble = "its answer is not authentic";
   } else {
     trouble.clear();
@@ -86,7 +88,8 @@ Permit AgentClient::ask_to_send(const Message& message) {
   const auto body = state_->ask("POST", "/api/v1/messages", serialise(message));
   if (!body) return Permit::canary_down;
   const auto json = nlohmann::json::parse(*body, nullptr, false);
-  const int permit = json.is_object() ? json.value("permit", static_cast<int>(Permit::canary_down)) : static_cast<int>(Permit::canary_down);
+  const int permit =
+      json.is_object() ? json.value("permit", static_cast<int>(Permit::canary_down)) : static_cast<int>(Permit::canary_down);
   return permit >= 0 && permit <= static_cast<int>(Permit::no_mail_domain) ? static_cast<Permit>(permit) : Permit::canary_down;
 }
 

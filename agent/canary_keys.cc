@@ -124,7 +124,8 @@ void sync_folder(const std::string& file) {
 // False: somebody else made it in between, or it was there.
 bool make_secret(const std::string& file) {
   std::error_code ignored;  // the attempt to make the file says what is wrong with the folder
-  if (const auto folder = std::filesystem::path(file).parent_path(); !folder.empty()) std::filesystem::create_directories(folder, ignored);
+  if (const auto folder = std::filesystem::path(file).parent_path(); !folder.empty())
+    std::filesystem::create_directories(folder, ignored);
   const File out{::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)};
   if (out.fd < 0) {
     if (errno == EEXIST) return false;
@@ -148,7 +149,7 @@ bool make_secret(const std::string& file) {
 std::string read_secret(const std::string& file) {
   const File in{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
   if (in.fd < 0) refuse(file, fmt::format("cannot be read: {}; let this user own it, mode 0600", std::strerror(errno)));
-  struct stat facts {};
+  struct stat facts{};
   if (::fstat(in.fd, &facts) != 0) refuse(file, fmt::format("cannot be read: {}", std::strerror(errno)));
   if (!S_ISREG(facts.st_mode)) refuse(file, "is not a file; name a file, or remove it and a new secret is made");
   if ((facts.st_mode & (S_IRWXG | S_IRWXO)) != 0) {

@@ -1,9 +1,5 @@
 #include "agent/check_command.h"
 
-#include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
@@ -12,8 +8,11 @@
 #include <memory>
 #include <set>
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/agent_client.h"
 #include "agent/canary_remote.h"
@@ -50,7 +49,9 @@ Config config_of_scope(const CheckOptions& options) {
   Config config;
   for (const std::string& text : options.scope) {
     const auto network = Cidr::parse(text);
-    if (!network) throw UsageError(fmt::format("--scope {}: not a network: write it as 203.0.113.0/24 or 2001:db8::/48, host bits zero", text));
+    if (!network)
+      throw UsageError(
+          fmt::format("--scope {}: not a network: write it as 203.0.113.0/24 or 2001:db8::/48, host bits zero", text));
     if (network->length() < (network->first().is_v4() ? 8U : 29U)) {
       throw UsageError(fmt::format("--scope {}: too wide: at most a /8 (IPv4) or /29 (IPv6)", text));
     }
@@ -86,18 +87,21 @@ TargetConfig ad_hoc_target(const std::string& text, const Config& config) {
     const bool plain = !text.empty() && text.size() <= 253 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
       return std::isalnum(c) != 0 || c == '.' || c == '-' || c == '_';
     });
-    if (!plain) throw UsageError(fmt::format("{}: neither a target of the configuration, nor a host name or address", escape(text)));
+    if (!plain)
+      throw UsageError(fmt::format("{}: neither a target of the configuration, nor a host name or address", escape(text)));
     target.place.host = text;
   }
-  if (network && std::none_of(config.scope.begin(), config.scope.end(), [&](const Cidr& cidr) { return cidr.contains(*network); })) {
-    throw UsageError(fmt::format("{} is outside the scope: ajar asks only servers that are yours; add its network to `scope` if it is",
-                                 escape(text)));
+  if (network &&
+      std::none_of(config.scope.begin(), config.scope.end(), [&](const Cidr& cidr) { return cidr.contains(*network); })) {
+    throw UsageError(fmt::format(
+        "{} is outside the scope: ajar asks only servers that are yours; add its network to `scope` if it is", escape(text)));
   }
   return target;
 }
 
 bool is_at(const TargetConfig& target, const std::string& text) {
-  return target.name == text || target.place.host == text || (target.place.address && target.place.address->to_string() == text);
+  return target.name == text || target.place.host == text ||
+         (target.place.address && target.place.address->to_string() == text);
 }
 
 // The configuration with only what was asked for.
@@ -112,9 +116,11 @@ std::shared_ptr<const Config> narrowed(Config config, const CheckOptions& option
   if (!options.targets.empty()) {
     std::vector<TargetConfig> chosen;
     for (const std::string& text : options.targets) {
-      const auto declared = std::find_if(config.targets.begin(), config.targets.end(), [&](const auto& t) { return is_at(t, text); });
+      const auto declared =
+          std::find_if(config.targets.begin(), config.targets.end(), [&](const auto& t) { return is_at(t, text); });
       const TargetConfig target = declared != config.targets.end() ? *declared : ad_hoc_target(text, config);
-      if (std::none_of(chosen.begin(), chosen.end(), [&](const auto& t) { return t.name == target.name; })) chosen.push_back(target);
+      if (std::none_of(chosen.begin(), chosen.end(), [&](const auto& t) { return t.name == target.name; }))
+        chosen.push_back(target);
     }
     config.targets = std::move(chosen);
   }
@@ -145,18 +151,25 @@ IpAddress source_towards(const IpAddress& destination) {
   if (failed == 0) getsockname(fd, reinterpret_cast<sockaddr*>(&local), &length);
   close(fd);
   std::array<char, INET6_ADDRSTRLEN> buffer{};
-  if (local.ss_family == AF_INET) inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in&>(local).sin_addr, buffer.data(), buffer.size());
-  if (local.ss_family == AF_INET6) inet_ntop(AF_INET6, &reinterpret_cast<sockaddr_in6&>(local).sin6_addr, buffer.data(), buffer.size());
-  return IpAddress::parse(buffer.data()).value_or(destination.is_v4() ? *IpAddress::parse("127.0.0.1") : *IpAddress::parse("::1"));
+  if (local.ss_family == AF_INET)
+    inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in&>(local).sin_addr, buffer.data(), buffer.size());
+  if (local.ss_family == AF_INET6)
+    inet_ntop(AF_INET6, &reinterpret_cast<sockaddr_in6&>(local).sin6_addr, buffer.data(), buffer.size());
+  return IpAddress::parse(buffer.data())
+      .value_or(destination.is_v4() ? *IpAddress::parse("127.0.0.1") : *IpAddress::parse("::1"));
 }
 
 // One run of the command: everything of an agent but the schedule, the pages and the patience.
 class Check {
  public:
   Check(std::shared_ptr<const Config> config, const CheckOptions& options, CanaryKeys keys)
-      : config_(std::move(config)), options_(options), keys_(std::move(keys)), resolver_(loop_, ResolverOptions{}),
+      : config_(std::move(config)),
+        options_(options),
+        keys_(std::move(keys)),
+        resolver_(loop_, ResolverOptions{}),
         gate_(loop_, config_->agent.connections_per_second),
-        scheduler_({config_->agent.concurrency, config_->agent.connections_per_second, config_->agent.per_address, config_->agent.retry_interval}),
+        scheduler_({config_->agent.concurrency, config_->agent.connections_per_second, config_->agent.per_address,
+                    config_->agent.retry_interval}),
         targets_(resolver_, wall_now, events()),
         world_{loop_, gate_, tls_, keys_, nullptr, book(), answered_, wall_now} {}
 
@@ -196,8 +209,8 @@ class Check {
     };
     events.retired = [this](const ResultKey& key) { scheduler_.remove(key); };
     events.refused = [](const std::string& target, const std::string& host, const IpAddress& address) {
-      spdlog::warn("{}: {}{} is outside the scope and is not asked", escape(target), host.empty() ? "" : escape(host) + " points to ",
-                   address.to_string());
+      spdlog::warn("{}: {}{} is outside the scope and is not asked", escape(target),
+                   host.empty() ? "" : escape(host) + " points to ", address.to_string());
     };
     events.noted = [](const std::string& target, const std::string& note) {
       if (!note.empty()) spdlog::warn("{}: {}", escape(target), escape(note));
@@ -355,7 +368,8 @@ class Check {
   void prove(const Arrival& arrival) {
     const auto sent = sent_.find(arrival.token);
     if (sent == sent_.end() || sent->second.arrived) return;
-    const auto record = std::find_if(records_.begin(), records_.end(), [&](const Record& r) { return r.probe_id == sent->second.message.probe_id; });
+    const auto record = std::find_if(records_.begin(), records_.end(),
+                                     [&](const Record& r) { return r.probe_id == sent->second.message.probe_id; });
     if (record == records_.end()) return;
     sent->second.arrived = true;
     Proof proof;
@@ -405,7 +419,7 @@ class Check {
   ProbeWorld world_;
   std::unique_ptr<CanaryServer> server_;  // one of the three: ours, that of canary.remote, or the agent's
   std::unique_ptr<RemoteCanary> remote_;
-  std::unique_ptr<Ledger> ledger_;      // one of the two where there is a configuration: ours, or the agent's
+  std::unique_ptr<Ledger> ledger_;  // one of the two where there is a configuration: ours, or the agent's
   std::unique_ptr<AgentClient> agent_;
   std::size_t planned_ = 0, done_ = 0;
   std::vector<Record> records_;
@@ -419,7 +433,8 @@ class Check {
 };
 
 std::vector<Record> check(const CheckOptions& options) {
-  if (!options.config.empty() && !options.scope.empty()) throw UsageError("--scope is for a run without a configuration: give one of both");
+  if (!options.config.empty() && !options.scope.empty())
+    throw UsageError("--scope is for a run without a configuration: give one of both");
   const std::string file = options.config.empty() && options.scope.empty() ? default_config_file() : options.config;
   if (file.empty() && options.scope.empty()) {
     throw UsageError("no configuration: give --config FILE, or --scope CIDR with the networks that are yours");
@@ -441,7 +456,8 @@ std::vector<Record> check(const CheckOptions& options) {
     for (const std::string& note : ledger->notes()) spdlog::warn("{}", note);
   } catch (const LedgerLocked& locked) {
     agent = std::make_unique<AgentClient>(narrow->web, keys);
-    if (!agent->refresh()) throw UsageError(fmt::format("{}, but it does not answer on {}: {}", locked.what(), agent->address(), agent->trouble()));
+    if (!agent->refresh())
+      throw UsageError(fmt::format("{}, but it does not answer on {}: {}", locked.what(), agent->address(), agent->trouble()));
   }
   Check run(narrow, options, keys);
   return run.run(std::move(ledger), std::move(agent));

@@ -82,7 +82,8 @@ std::string check_table(const std::vector<Record>& records, bool colour) {
 
 std::string check_json(const std::vector<Record>& records) {
   std::string out;
-  for (const Record& record : records) out += to_json(record).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  for (const Record& record : records)
+    out += to_json(record).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   return out;
 }
 

@@ -1,20 +1,22 @@
 // The public JSON objects, all keys always present, and the way back (for `ajar check` storing through the agent's API).
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "agent/ledger.h"
 #include "agent/record.h"
 
 namespace ajar {
 
-nlohmann::ordered_json to_json(const Record& record);  // {"kind":"result",…}
+nlohmann::ordered_json to_json(const Record& record);               // {"kind":"result",…}
 nlohmann::ordered_json to_json(const Case& exposure, bool exempt);  // {"kind":"exposure",…}
 nlohmann::ordered_json to_json(const Arrival& arrival);
-// The same with everything that a stored record needs besides (probe_id, owner, retries); throws std::runtime_error on a bad shape.
+// The same with everything that a stored record needs besides (probe_id, owner, retries); throws std::runtime_error on a bad
+// shape.
 std::string serialise(const Record& record);
 std::string serialise(const Message& message);
 Record parse_record(const std::string& text);

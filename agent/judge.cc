@@ -42,6 +42,11 @@ void keep_retries(ResultState& state, const Record& record) {
   if (first) state.retries_since = record.started;
 }
 
+// Greylisted and to be asked again unchanged: the answer is still to come, in a probe that belongs to this one.
+bool undecided(const Finding& finding) {
+  return finding.verdict == Verdict::unclear && finding.reason == Reason::greylisted && !finding.retries.empty();
+}
+
 // What a probe says whatever comes of it.
 void note_probe(ResultState& state, const Record& record) {
   const Finding& finding = record.finding;
@@ -52,8 +57,9 @@ void note_probe(ResultState& state, const Record& record) {
   state.last_reason = finding.reason;
   state.last_probe = record.started;
   if (finding.verdict == Verdict::closed || says_yes(finding.verdict)) state.last_conclusive = record.started;
-  // Where nothing answered, the matrix was not asked.
-  if (record.full_matrix && finding.verdict != Verdict::unreachable) state.last_full_matrix = record.started;
+  // Where nothing answered, or all was put off, the matrix was not asked.
+  if (record.full_matrix && finding.verdict != Verdict::unreachable && !undecided(finding))
+    state.last_full_matrix = record.started;
   keep_retries(state, record);
 }
 
@@ -203,6 +209,7 @@ Judgement judge(const ResultState* before, const Case* last_case, const Record& 
   ResultState& state = judgement.state;
   judgement.change.owner = record.owner;
   note_probe(state, record);
+  if (before && undecided(record.finding) && !state.retries.empty()) return judgement;
   if (state.case_id && last_case && last_case->id == *state.case_id) {
     judge_exposed(state, *last_case, record, judgement.change);
   } else {

@@ -4,6 +4,8 @@
 // - The first verdict of a result counts at once. Afterwards a change counts when a second probe in a row says the same; a
 // proof counts
 //   at once.
+// - A probe that was greylisted says nothing yet (the first of a result apart): the one that asks again with the same tokens
+// decides.
 // - While a case is open its level only rises, until two probes in a row say `closed`. `unreachable` and `unclear` say nothing
 // about it.
 // - A token proves the time it was sent. It changes the state unless a confirmed `closed` began after that.

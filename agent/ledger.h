@@ -1,8 +1,10 @@
-// The ledger: the judged state of every result, the exposures (cases), the evidence, the tokens that are on their way; in memory for
-// readers, in SQLite for the next start. Written by the loop thread only; every const function may be called from any thread.
+// The ledger: the judged state of every result, the exposures (cases), the evidence, the tokens that are on their way; in
+// memory for readers, in SQLite for the next start. Written by the loop thread only; every const function may be called from
+// any thread.
 //
-// Order that kill -9 may interrupt anywhere: a change is committed before a reader can see it, so nothing that was shown is lost. While
-// the disk refuses to take it, readers see it all the same (an open relay is not kept quiet for that) and failing() says so.
+// Order that kill -9 may interrupt anywhere: a change is committed before a reader can see it, so nothing that was shown is
+// lost. While the disk refuses to take it, readers see it all the same (an open relay is not kept quiet for that) and failing()
+// says so.
 #pragma once
 
 #include <memory>
@@ -28,9 +30,9 @@ struct Case {
   Verdict level = Verdict::accepted;  // the highest so far while open
   Reason reason{};
   Time first_seen{};
-  Time last_confirmed{};            // the last probe or arrival that said accepted or open
-  std::optional<Time> closed;       // end
-  std::string how;                  // "fixed", "retired"; empty while open
+  Time last_confirmed{};       // the last probe or arrival that said accepted or open
+  std::optional<Time> closed;  // end
+  std::string how;             // "fixed", "retired"; empty while open
   unsigned reopened = 0;
   std::vector<std::string> variants;        // those that said yes
   std::vector<std::string> exit_addresses;  // where proofs came from
@@ -43,22 +45,22 @@ struct ResultState {
   std::string host;
   std::string owner;
   TlsMode tls = TlsMode::none;
-  Verdict level{};        // judged: contract of ajar_exposure_level
+  Verdict level{};  // judged: contract of ajar_exposure_level
   Reason reason{};
   std::string because;
   std::optional<Verdict> change_to;  // one probe said so; a second must confirm
   Time change_since{};               // when the first probe of that change started
   Verdict last_level{};              // the last probe, raw
   Reason last_reason{};
-  Time last_probe{};                      // start of the last probe
-  std::optional<Time> last_conclusive;    // start of the last probe that said closed, accepted or open
-  std::optional<Time> closed_since;       // start of the first probe of the latest confirmed run of `closed`; kept when that ends
+  Time last_probe{};                    // start of the last probe
+  std::optional<Time> last_conclusive;  // start of the last probe that said closed, accepted or open
+  std::optional<Time> closed_since;     // start of the first probe of the latest confirmed run of `closed`; kept when that ends
   std::optional<Time> last_full_matrix;
-  std::optional<std::string> case_id;     // of the open case
-  std::vector<std::string> must_ask;      // variants that every probe must ask: they said yes, and no confirmed `closed` came since
-  std::vector<Retry> retries;             // put off; asked again unchanged
-  std::optional<Time> retries_since;      // when the first of them was put off: given up after 4 h
-  Time due{};                             // next probe, as the scheduler last said
+  std::optional<std::string> case_id;  // of the open case
+  std::vector<std::string> must_ask;  // variants that every probe must ask: they said yes, and no confirmed `closed` came since
+  std::vector<Retry> retries;         // put off; asked again unchanged
+  std::optional<Time> retries_since;  // when the first of them was put off: given up after 4 h
+  Time due{};                         // next probe, as the scheduler last said
 };
 
 // A message on its way, or one that was.
@@ -79,20 +81,20 @@ struct LedgerOptions {
   std::chrono::milliseconds delivery_timeout{std::chrono::minutes(15)};
   std::chrono::milliseconds token_retention{std::chrono::hours(120)};
   std::chrono::milliseconds message_interval{std::chrono::hours(24)};
-  std::chrono::milliseconds reopen_within{std::chrono::hours(24)};      // a case that opens again within this continues
+  std::chrono::milliseconds reopen_within{std::chrono::hours(24)};  // a case that opens again within this continues
   std::chrono::milliseconds case_retention{std::chrono::hours(24 * 400)};
 };
 
 // What applying something changed: for counters, logs and the scheduler.
 struct Change {
   bool opened = false, reopened = false, raised = false, closed = false;
-  bool confirm = false;        // a second probe is wanted after retry_interval
+  bool confirm = false;  // a second probe is wanted after retry_interval
   std::string owner;
   std::optional<Case> exposure;  // the case concerned, after the change
 };
 
-// What an arrival turned out to be: the label of ajar_canary_arrivals_total. `noted`: something that proves nothing came (Arrival::proof
-// is false), so it is none of the four and not counted there.
+// What an arrival turned out to be: the label of ajar_canary_arrivals_total. `noted`: something that proves nothing came
+// (Arrival::proof is false), so it is none of the four and not counted there.
 enum class ArrivalResult { proved, late, unknown_token, replayed, noted };
 std::string_view to_string(ArrivalResult);
 
@@ -115,7 +117,8 @@ class LedgerLocked : public LedgerError {
 class Ledger {
  public:
   // Opens and locks the database, migrates its schema forward, loads the state. A corrupt file is moved aside to
-  // "PATH.corrupt-TIME" and a new one started; notes() says so. LedgerError: locked by another agent, newer schema, unwritable folder.
+  // "PATH.corrupt-TIME" and a new one started; notes() says so. LedgerError: locked by another agent, newer schema, unwritable
+  // folder.
   explicit Ledger(LedgerOptions options);
   ~Ledger();
   Ledger(const Ledger&) = delete;
@@ -124,14 +127,15 @@ class Ledger {
   // -- loop thread --
   // Judges a probe: contract §1 "From many variants to one verdict".
   Change apply(const Record& record);
-  // Judges an arrival; `change` is what it did to its result. A proof is committed before this returns (what is pending with it): the
-  // server that delivered it will not come again. One that outruns its own probe's first record is kept and judged with that record.
+  // Judges an arrival; `change` is what it did to its result. A proof is committed before this returns (what is pending with
+  // it): the server that delivered it will not come again. One that outruns its own probe's first record is kept and judged
+  // with that record.
   std::pair<ArrivalResult, Change> apply(const Arrival& arrival);
-  // Whether a message may be sent; `granted` has been committed. Where that fails the answer is canary_down: an arrival could not be
-  // attributed after a restart, and the next probe may ask again.
+  // Whether a message may be sent; `granted` has been committed. Where that fails the answer is canary_down: an arrival could
+  // not be attributed after a restart, and the next probe may ask again.
   Permit ask_to_send(const Message& message);
-  // The server did not take the message after all: none is on its way, and the next probe may ask again. Should it arrive in spite of
-  // that, it proves what it proves.
+  // The server did not take the message after all: none is on its way, and the next probe may ask again. Should it arrive in
+  // spite of that, it proves what it proves.
   void not_sent(const std::string& token);
   // A token that a probe minted for something else than a message (proxies): attributable later. Not committed at once.
   void remember(const Message& message);
@@ -154,14 +158,15 @@ class Ledger {
   std::optional<ResultState> result(const ResultKey& key) const;
   std::vector<Case> cases() const;  // newest first
   std::optional<Case> find_case(const std::string& id) const;
-  // Evidence of the latest probe, and of the latest that was not closed (while a case is open: the latest that said accepted or open).
+  // Evidence of the latest probe, and of the latest that was not closed (while a case is open: the latest that said accepted or
+  // open).
   std::optional<Record> latest(const ResultKey& key) const;
   std::optional<Record> latest_not_closed(const ResultKey& key) const;
   std::vector<CaseCount> case_counts() const;
   bool paused() const;
-  bool failing() const;              // the last write failed (disk full): probing and serving go on
-  std::string failure() const;       // its message
-  std::uint64_t version() const;     // rises with every visible change
+  bool failing() const;                    // the last write failed (disk full): probing and serving go on
+  std::string failure() const;             // its message
+  std::uint64_t version() const;           // rises with every visible change
   std::vector<std::string> notes() const;  // what happened at opening: migrated, moved aside
 
  private:

@@ -1,19 +1,18 @@
 #include "agent/live_network.h"
 
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
 
+#include <fcntl.h>
 #include <fmt/chrono.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace ajar {
 namespace {
@@ -50,18 +49,23 @@ AddressPort from_sockaddr(const sockaddr_storage& from) {
 
 Reason reason_of(int error) {
   switch (error) {
-    case ECONNREFUSED: return Reason::nobody_listens;
-    case ETIMEDOUT: return Reason::timeout;
+    case ECONNREFUSED:
+      return Reason::nobody_listens;
+    case ETIMEDOUT:
+      return Reason::timeout;
     case EHOSTUNREACH:
     case ENETUNREACH:
     case EACCES:
     case EPERM:
     case ENETDOWN:
-    case EHOSTDOWN: return Reason::no_route;
+    case EHOSTDOWN:
+      return Reason::no_route;
     case ECONNRESET:
     case EPIPE:
-    case ECONNABORTED: return Reason::hung_up;
-    default: return Reason::internal_error;
+    case ECONNABORTED:
+      return Reason::hung_up;
+    default:
+      return Reason::internal_error;
   }
 }
 
@@ -92,13 +96,20 @@ ProbeTls::ProbeTls() : context_(SSL_CTX_new(TLS_client_method())) {
   SSL_CTX_set_min_proto_version(context_.get(), TLS1_VERSION);
   SSL_CTX_set_cipher_list(context_.get(), "ALL:@SECLEVEL=0");
   SSL_CTX_set_options(context_.get(), SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_IGNORE_UNEXPECTED_EOF);
-  SSL_CTX_set_mode(context_.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_mode(context_.get(),
+                   SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_verify(context_.get(), SSL_VERIFY_NONE, nullptr);
 }
 
 LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
                    Steady::time_point until, std::string sni)
-    : Link(transcript), socket_(loop, fd), side_(side), context_(tls), reply_timeout_(reply_timeout), until_(until), sni_(std::move(sni)) {
+    : Link(transcript),
+      socket_(loop, fd),
+      side_(side),
+      context_(tls),
+      reply_timeout_(reply_timeout),
+      until_(until),
+      sni_(std::move(sni)) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   begin_wait();
@@ -222,11 +233,13 @@ Task<bool> LiveLink::wait_for_tls(int result) {
       if (!ready) throw gave_up();
       co_return true;
     }
-    case SSL_ERROR_ZERO_RETURN: co_return false;
+    case SSL_ERROR_ZERO_RETURN:
+      co_return false;
     case SSL_ERROR_SYSCALL:
       if (saved != 0 && result < 0) throw failed(saved);
       co_return false;
-    default: throw LinkError(Reason::tls_failed, tls_error());
+    default:
+      throw LinkError(Reason::tls_failed, tls_error());
   }
 }
 
@@ -274,7 +287,12 @@ Task<bool> ConnectGate::turn() {
 
 LiveNetwork::LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options,
                          std::string sni)
-    : loop_(loop), scope_(scope), gate_(gate), tls_(tls), options_(std::move(options)), sni_(std::move(sni)),
+    : loop_(loop),
+      scope_(scope),
+      gate_(gate),
+      tls_(tls),
+      options_(std::move(options)),
+      sni_(std::move(sni)),
       until_(loop.now() + options_.probe_timeout) {}
 
 Task<int> LiveNetwork::connect_to(AddressPort place) {
@@ -301,7 +319,8 @@ void LiveNetwork::bind_source(int fd, const IpAddress& destination) {
     sockaddr_storage from{};
     const socklen_t length = fill_sockaddr({source, 0}, from);
     if (bind(fd, reinterpret_cast<sockaddr*>(&from), length) != 0) {
-      throw LinkError(Reason::no_route, fmt::format("cannot use the source address {}: {}", source.to_string(), text_of(errno)));
+      throw LinkError(Reason::no_route,
+                      fmt::format("cannot use the source address {}: {}", source.to_string(), text_of(errno)));
     }
     return;
   }
@@ -318,8 +337,8 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
   try {
     const int fd = co_await connect_to(place);
     const auto by = std::min(loop_.now() + options_.connect_timeout, until_);
-    auto link = std::make_unique<LiveLink>(loop_, fd, LiveLink::Side::client, tls_.context(), transcript_, options_.reply_timeout,
-                                           until_, sni_);
+    auto link = std::make_unique<LiveLink>(loop_, fd, LiveLink::Side::client, tls_.context(), transcript_,
+                                           options_.reply_timeout, until_, sni_);
     co_await link->connected(by);
     sockaddr_storage local{};
     socklen_t length = sizeof local;
@@ -340,7 +359,9 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
 Task<void> LiveLink::connected(Steady::time_point by) {
   socket_.set_deadline(by);
   const bool ready = co_await socket_.writable();
-  if (!ready) throw LinkError(Reason::timeout, socket_.stopping() ? "interrupted: the agent is stopping" : "no answer to the connection request");
+  if (!ready)
+    throw LinkError(Reason::timeout,
+                    socket_.stopping() ? "interrupted: the agent is stopping" : "no answer to the connection request");
   int error = 0;
   socklen_t length = sizeof error;
   getsockopt(socket_.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
@@ -379,7 +400,9 @@ void Listener::on_event(int fd, short, void* self) {
     }
     if (errno == EMFILE || errno == ENFILE) {
       // No descriptor left: take the connection with the spare one and close it, or it would wake us for ever.
-      { const FileDescriptor freed(listener.spare_.release()); }
+      {
+        const FileDescriptor freed(listener.spare_.release());
+      }
       const FileDescriptor refused(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC));
     }
     if (listener.spare_.get() < 0) listener.spare_ = FileDescriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));

@@ -1,14 +1,14 @@
 // Sockets and TLS behind Network and Link.
 #pragma once
 
-#include <openssl/ssl.h>
-
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <openssl/ssl.h>
 
 #include "agent/loop.h"
 #include "agent/scope.h"
@@ -31,8 +31,8 @@ class FileDescriptor {
   int fd_ = -1;
 };
 
-// The client side's TLS settings, shared by all probes: TLS 1.0 and up, every cipher (@SECLEVEL=0), no verification, because a server
-// with old TLS must still be asked. Never used for anything but probes.
+// The client side's TLS settings, shared by all probes: TLS 1.0 and up, every cipher (@SECLEVEL=0), no verification, because a
+// server with old TLS must still be asked. Never used for anything but probes.
 class ProbeTls {
  public:
   ProbeTls();
@@ -113,7 +113,8 @@ struct NetworkOptions {
 // The network of one probe. Its deadline begins when it is made.
 class LiveNetwork : public Network {
  public:
-  LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options, std::string sni = {});
+  LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options,
+              std::string sni = {});
   Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) override;
   // The address that the last dial used; empty before.
   const std::string& source_address() const { return source_address_; }
@@ -132,8 +133,8 @@ class LiveNetwork : public Network {
   std::string source_address_;
 };
 
-// Accepts connections on a loopback or configured address: for the canary and the simulated servers. Each accepted descriptor is
-// non-blocking and handed to `accepted` on the loop thread.
+// Accepts connections on a loopback or configured address: for the canary and the simulated servers. Each accepted descriptor
+// is non-blocking and handed to `accepted` on the loop thread.
 class Listener {
  public:
   // std::system_error when the address cannot be bound.

@@ -27,8 +27,8 @@ Loop::Loop() : origin_(Steady::now()) {
   wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (base_ == nullptr || wake_fd_ < 0) throw std::runtime_error("cannot make an event loop (epoll or eventfd failed)");
   tick_event_ = event_new(base_, -1, EV_PERSIST, [](int, short, void* self) { static_cast<Loop*>(self)->tick(); }, this);
-  wake_event_ = event_new(base_, wake_fd_, EV_READ | EV_PERSIST,
-                          [](int, short, void* self) { static_cast<Loop*>(self)->run_posted(); }, this);
+  wake_event_ = event_new(
+      base_, wake_fd_, EV_READ | EV_PERSIST, [](int, short, void* self) { static_cast<Loop*>(self)->run_posted(); }, this);
   event_add(wake_event_, nullptr);
 }
 
@@ -73,7 +73,8 @@ void Loop::run_posted() {
 void Loop::on_signal(int number, std::function<void()> handler) {
   auto signal = std::make_unique<Signal>();
   signal->handler = std::move(handler);
-  signal->watcher = evsignal_new(base_, number, [](int, short, void* self) { static_cast<Signal*>(self)->handler(); }, signal.get());
+  signal->watcher =
+      evsignal_new(base_, number, [](int, short, void* self) { static_cast<Signal*>(self)->handler(); }, signal.get());
   event_add(signal->watcher, nullptr);
   signals_.push_back(std::move(signal));
 }
@@ -144,8 +145,8 @@ void Socket::Wait::await_suspend(std::coroutine_handle<> awaiter) {
   socket_.waiter_ = awaiter;
   socket_.wants_read_ = read_;
   socket_.wants_write_ = !read_;
-  // The entry stays on the wheel between waits and moves only to come earlier: a deadline that was put off is noticed when it expires.
-  // Without any deadline it still sits there, so that shut_down() finds every waiter.
+  // The entry stays on the wheel between waits and moves only to come earlier: a deadline that was put off is noticed when it
+  // expires. Without any deadline it still sits there, so that shut_down() finds every waiter.
   const auto when = std::min(socket_.deadline_at_, Steady::now() + std::chrono::hours(24));
   if (!socket_.deadline_.pending() || when < socket_.entry_at_) {
     socket_.entry_at_ = when;

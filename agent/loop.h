@@ -1,9 +1,6 @@
-// The event loop: libevent underneath, one coarse timing wheel for deadlines, and awaiters. One loop, one thread; only post() may be
-// called from another. I/O is polled before deadlines expire.
+// The event loop: libevent underneath, one coarse timing wheel for deadlines, and awaiters. One loop, one thread; only post()
+// may be called from another. I/O is polled before deadlines expire.
 #pragma once
-
-#include <event2/event.h>
-#include <event2/event_struct.h>
 
 #include <chrono>
 #include <coroutine>
@@ -11,6 +8,9 @@
 #include <memory>
 #include <mutex>
 #include <vector>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
 
 #include "agent/timing_wheel.h"
 #include "checks/task.h"
@@ -39,8 +39,8 @@ class Loop {
   Sleep sleep_until(Steady::time_point when);
   Sleep sleep_for(std::chrono::milliseconds span);
 
-  // Ends every pending wait, now and from now on, as if its deadline had passed: coroutines unwind by LinkError or `false`. Called
-  // from the loop itself (a signal handler, a posted function), never from a coroutine that is being resumed by a wait.
+  // Ends every pending wait, now and from now on, as if its deadline had passed: coroutines unwind by LinkError or `false`.
+  // Called from the loop itself (a signal handler, a posted function), never from a coroutine that is being resumed by a wait.
   void shut_down();
   bool shutting_down() const { return shutting_down_; }
 
@@ -87,8 +87,8 @@ class Loop::Sleep {
   Entry entry_;
 };
 
-// A non-blocking descriptor on a loop: one edge-triggered event for its whole life (libevent event_assign, no allocation). Owns the
-// descriptor. One coroutine waits at a time.
+// A non-blocking descriptor on a loop: one edge-triggered event for its whole life (libevent event_assign, no allocation). Owns
+// the descriptor. One coroutine waits at a time.
 class Socket {
  public:
   Socket(Loop& loop, int fd);
@@ -101,13 +101,14 @@ class Socket {
   // The instant after which a wait gives up. Kept until changed; every later wait is bound by it.
   void set_deadline(Steady::time_point when);
 
-  // co_await socket.readable(): true when it may be read, false when the deadline passed or the loop is shutting down. A spurious true
-  // is possible: try, and wait again on EAGAIN after calling drained_*. Edge-triggered: without drained_* it is true at once.
+  // co_await socket.readable(): true when it may be read, false when the deadline passed or the loop is shutting down. A
+  // spurious true is possible: try, and wait again on EAGAIN after calling drained_*. Edge-triggered: without drained_* it is
+  // true at once.
   class Wait;
   Wait readable();
   Wait writable();
-  // recv said EAGAIN, or gave less than was asked for. Once the peer has ended its side there is always something to read (the end at
-  // least), and no further edge would tell.
+  // recv said EAGAIN, or gave less than was asked for. Once the peer has ended its side there is always something to read (the
+  // end at least), and no further edge would tell.
   void drained_read() { can_read_ = ended_; }
   void drained_write() { can_write_ = false; }  // send said EAGAIN
   bool stopping() const { return loop_.shutting_down(); }

@@ -1,9 +1,9 @@
 // ajar: is one of our doors open?
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <string>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -61,13 +61,15 @@ int main(int argc, char** argv) {
 
   std::string config_file;
   bool check_only = false;
-  CLI::App* const run = app.add_subcommand("run", "Asks every configured server, again and again, and serves /metrics and pages");
+  CLI::App* const run =
+      app.add_subcommand("run", "Asks every configured server, again and again, and serves /metrics and pages");
   run->add_option("--config", config_file, "Configuration file; default: ./ajar.toml, else /etc/ajar/ajar.toml");
   run->add_flag("--config.check", check_only, "Only say whether the configuration is valid");
 
   ajar::CheckOptions options;
   std::string wait = "30s";
-  CLI::App* const check = app.add_subcommand("check", "Asks now, prints what it found, and exits: 0 closed, 1 unclear, 2 open, 3 usage");
+  CLI::App* const check =
+      app.add_subcommand("check", "Asks now, prints what it found, and exits: 0 closed, 1 unclear, 2 open, 3 usage");
   check->add_option("--config", options.config, "Configuration file; default: ./ajar.toml, else /etc/ajar/ajar.toml");
   check->add_option("--scope", options.scope, "Networks that may be asked, without a configuration (CIDR)")->expected(1, -1);
   check->add_option("--check", options.checks, "Only these checks")->expected(1, -1);

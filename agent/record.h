@@ -25,8 +25,8 @@ struct ResultKey {
 struct Record {
   std::string probe_id;  // 16 hex digits
   ResultKey key;
-  std::string host;  // may be empty
-  std::string owner; // of the target when probed
+  std::string host;   // may be empty
+  std::string owner;  // of the target when probed
   TlsMode tls = TlsMode::none;
   Finding finding;
   bool full_matrix = false;
@@ -41,9 +41,9 @@ struct Arrival {
   std::int64_t id = 0;  // rises; the cursor of the arrivals API
   Time time{};
   CanaryKind kind{};
-  std::string token;          // a valid one of ours, or empty
-  bool proof = false;         // false: seen, but proves nothing (a bounce to our sender, a recipient callout)
-  AddressPort peer;           // who delivered it: the exit address
+  std::string token;   // a valid one of ours, or empty
+  bool proof = false;  // false: seen, but proves nothing (a bounce to our sender, a recipient callout)
+  AddressPort peer;    // who delivered it: the exit address
   AddressPort listener;
   std::vector<std::string> facts;  // EHLO name, envelope, Received and Via lines; escaped and bounded
 };

@@ -36,6 +36,15 @@ Subject subject_of(const ProbePlan& plan, Time now) {
   return subject;
 }
 
+// What is stored and shown names no token.
+void hide_tokens(Finding& finding, const ProbeCanary& canary) {
+  finding.because = canary.redact(finding.because);
+  for (Variant& variant : finding.variants) {
+    if (variant.reply) variant.reply = canary.redact(*variant.reply);
+  }
+  for (std::string& observation : finding.observations) observation = canary.redact(observation);
+}
+
 // Silence alone never says closed.
 bool is_silence(Reason reason) { return reason == Reason::timeout || reason == Reason::no_route; }
 
@@ -63,7 +72,9 @@ Finding finding_of(const LinkError& error, bool spoke, bool answered_on_another_
         finding.because += "; another port of this address answers, so a filter stands before this one";
       }
       break;
-    default: finding.verdict = Verdict::unclear; break;
+    default:
+      finding.verdict = Verdict::unclear;
+      break;
   }
   return finding;
 }
@@ -81,7 +92,8 @@ Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan) {
   const Scope scope(plan.config->scope);
   NetworkOptions options{agent.source_addresses, agent.connect_timeout, agent.reply_timeout, agent.probe_timeout};
   LiveNetwork network(world.loop, scope, world.gate, world.tls, std::move(options), plan.host);
-  ProbeCanary canary(world.keys, plan.config->canary, agent.name, *world.canary, world.book, plan.key, record.probe_id, world.now);
+  ProbeCanary canary(world.keys, plan.config->canary, agent.name, *world.canary, world.book, plan.key, record.probe_id,
+                     world.now);
   const Subject subject = subject_of(plan, record.started);
   const auto begin = world.loop.now();
   std::optional<LinkError> trouble;
@@ -107,6 +119,7 @@ Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan) {
   record.source_address = network.source_address();
   record.duration = std::chrono::duration_cast<std::chrono::milliseconds>(world.loop.now() - begin);
   for (const std::string& line : network.transcript().lines()) record.transcript.push_back(canary.redact(line));
+  hide_tokens(record.finding, canary);
   co_return record;
 }
 

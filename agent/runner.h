@@ -1,4 +1,5 @@
-// One probe: one check asked of one endpoint, from its subject to its record. What a check throws becomes a verdict here, in one place.
+// One probe: one check asked of one endpoint, from its subject to its record. What a check throws becomes a verdict here, in
+// one place.
 #pragma once
 
 #include <map>
@@ -46,8 +47,8 @@ struct ProbePlan {
   std::shared_ptr<const Config> config;
   const CheckInfo* check = nullptr;
   ResultKey key;
-  std::string host;   // may be empty
-  bool tls = false;   // implicit TLS
+  std::string host;  // may be empty
+  bool tls = false;  // implicit TLS
   bool full_matrix = false;
   std::vector<std::string> must_ask;
   std::vector<Retry> retries;

@@ -1,10 +1,10 @@
 #include "agent/self_signed.h"
 
+#include <stdexcept>
+
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
-
-#include <stdexcept>
 
 namespace ajar {
 namespace {
@@ -27,7 +27,8 @@ Certificate certificate_for(const std::string& name, EVP_PKEY* key) {
   X509_set_pubkey(certificate.get(), key);
   X509_NAME* const subject = X509_get_subject_name(certificate.get());
   const std::string common_name = name.substr(0, 64);  // RFC 5280 upper bound
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1,
+                             0);
   X509_set_issuer_name(certificate.get(), subject);
   if (X509_sign(certificate.get(), key, EVP_sha256()) == 0) return nullptr;
   return certificate;
@@ -43,7 +44,8 @@ std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> self_signed_context(const std::stri
       SSL_CTX_use_PrivateKey(context.get(), key.get()) != 1) {
     throw std::runtime_error("OpenSSL cannot make a certificate for " + name);
   }
-  SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_mode(context.get(),
+                   SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   return context;
 }
 

@@ -1,5 +1,5 @@
-// Deadlines by the ten thousand: adding, moving and removing one is O(1) and allocates nothing. Pure: time is a tick number that the
-// caller advances. Entries live in what waits (intrusive); destroying one removes it.
+// Deadlines by the ten thousand: adding, moving and removing one is O(1) and allocates nothing. Pure: time is a tick number
+// that the caller advances. Entries live in what waits (intrusive); destroying one removes it.
 #pragma once
 
 #include <array>

@@ -4,10 +4,14 @@ namespace ajar {
 
 std::string_view to_string(CanaryKind kind) {
   switch (kind) {
-    case CanaryKind::tcp: return "tcp";
-    case CanaryKind::udp: return "udp";
-    case CanaryKind::tls: return "tls";
-    case CanaryKind::smtp: return "smtp";
+    case CanaryKind::tcp:
+      return "tcp";
+    case CanaryKind::udp:
+      return "udp";
+    case CanaryKind::tls:
+      return "tls";
+    case CanaryKind::smtp:
+      return "smtp";
   }
   return "";
 }

@@ -20,9 +20,27 @@ enum class Verdict : std::uint8_t { closed = 0, unreachable = 1, unclear = 2, ac
 
 // Why. A bounded list: it becomes a label.
 enum class Reason : std::uint8_t {
-  refused, nobody_listens, filtered, auth_required, other_protocol, control_failed, greylisted, source_blocked, timeout, no_route,
-  hung_up, tls_failed, protocol_error, canary_unreachable, no_proof, accepts_everything, token_pending, token_returned,
-  message_delivered, out_of_scope, internal_error,
+  refused,
+  nobody_listens,
+  filtered,
+  auth_required,
+  other_protocol,
+  control_failed,
+  greylisted,
+  source_blocked,
+  timeout,
+  no_route,
+  hung_up,
+  tls_failed,
+  protocol_error,
+  canary_unreachable,
+  no_proof,
+  accepts_everything,
+  token_pending,
+  token_returned,
+  message_delivered,
+  out_of_scope,
+  internal_error,
 };
 inline constexpr int kReasonCount = static_cast<int>(Reason::internal_error) + 1;
 
@@ -41,7 +59,7 @@ std::optional<TlsMode> parse_tls_mode(std::string_view);
 
 // One way of asking, and what came of it.
 struct Variant {
-  std::string name;                  // "forged_local/plain"; with "+tls" appended when asked after STARTTLS
+  std::string name;  // "forged_local/plain"; with "+tls" appended when asked after STARTTLS
   Verdict verdict = Verdict::unclear;
   Reason reason = Reason::internal_error;
   std::optional<int> code;           // the reply code that decided it
@@ -70,20 +88,20 @@ struct Subject {
   std::string contact;                          // "mailto:…": said in the message and in HTTP requests
   std::string date;                             // now, as RFC 5322 3.3 writes it; said in the message
   bool full_matrix = false;                     // false: core variants only
-  std::vector<std::string> must_ask;            // variants that said yes before: asked in every probe, and `closed` needs their refusal
-  std::vector<Retry> retries;                   // variants that were put off, to be asked again unchanged
+  std::vector<std::string> must_ask;  // variants that said yes before: asked in every probe, and `closed` needs their refusal
+  std::vector<Retry> retries;         // variants that were put off, to be asked again unchanged
 };
 
 // What a check found. The transcript stays with the Network.
 struct Finding {
   Verdict verdict = Verdict::unclear;
   Reason reason = Reason::internal_error;
-  std::string because;                     // one sentence
-  std::vector<Variant> variants;           // in the order asked
-  std::vector<std::string> observations;   // facts beside the verdict: "AUTH offered in clear text"
-  std::vector<std::string> exit_addresses; // where the proof came from, when it came during the check
-  std::vector<Retry> retries;              // put off, to be asked again after a while
-  TlsMode tls = TlsMode::none;             // the strongest that the conversation reached
+  std::string because;                      // one sentence
+  std::vector<Variant> variants;            // in the order asked
+  std::vector<std::string> observations;    // facts beside the verdict: "AUTH offered in clear text"
+  std::vector<std::string> exit_addresses;  // where the proof came from, when it came during the check
+  std::vector<Retry> retries;               // put off, to be asked again after a while
+  TlsMode tls = TlsMode::none;              // the strongest that the conversation reached
 };
 
 using CheckFunction = Task<Finding> (*)(Network&, Canary&, const Subject&);

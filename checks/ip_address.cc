@@ -1,9 +1,9 @@
 #include "checks/ip_address.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <charconv>
+
+#include <arpa/inet.h>
 
 namespace ajar {
 namespace {

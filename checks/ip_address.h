@@ -27,8 +27,8 @@ class IpAddress {
   bool is_link_local() const;
   bool is_unspecified() const;
   std::span<const std::uint8_t> bytes() const { return {bytes_.data(), v4_ ? 4U : 16U}; }  // network order
-  std::string to_string() const;  // RFC 5952
-  std::string literal() const;    // as an address literal in mail: "[203.0.113.5]", "[IPv6:2001:db8::7]" (RFC 5321 4.1.3)
+  std::string to_string() const;                                                           // RFC 5952
+  std::string literal() const;  // as an address literal in mail: "[203.0.113.5]", "[IPv6:2001:db8::7]" (RFC 5321 4.1.3)
 
   friend auto operator<=>(const IpAddress&, const IpAddress&) = default;
 

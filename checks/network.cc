@@ -108,8 +108,10 @@ Task<std::string> Link::wait_for_line() {
     // It did speak: what came is evidence, and bytes that are no text are no late answer.
     const std::string_view begun = std::string_view(in_).substr(start_);
     transcript_.server(begun);
-    const bool text = std::all_of(begun.begin(), begun.end(), [](char c) { return (c >= ' ' && c <= '~') || c == '\t' || c == '\r'; });
-    throw LinkError(text ? Reason::timeout : Reason::protocol_error, std::string("an answer was begun and not ended: ") + trouble->what());
+    const bool text =
+        std::all_of(begun.begin(), begun.end(), [](char c) { return (c >= ' ' && c <= '~') || c == '\t' || c == '\r'; });
+    throw LinkError(text ? Reason::timeout : Reason::protocol_error,
+                    std::string("an answer was begun and not ended: ") + trouble->what());
   }
   throw *trouble;
 }

@@ -16,8 +16,8 @@
 namespace ajar {
 
 // The peer is absent or incoherent. `reason` is one of nobody_listens, filtered, timeout, no_route, hung_up, tls_failed,
-// protocol_error, out_of_scope. Thrown by every awaited operation of Network and Link, caught by the check that can say more, else in
-// one place, by the runner.
+// protocol_error, out_of_scope. Thrown by every awaited operation of Network and Link, caught by the check that can say more,
+// else in one place, by the runner.
 class LinkError : public std::exception {
  public:
   LinkError(Reason reason, std::string what) : reason_(reason), what_(std::move(what)) {}
@@ -54,8 +54,8 @@ class Transcript {
 // One conversation. Not thread-safe; one operation at a time. Closing is destroying.
 class Link {
  public:
-  static constexpr std::size_t kMaxLine = 4096;           // without CRLF; a longer one is a protocol_error
-  static constexpr std::size_t kMaxReceived = 256 * 1024; // bytes from the peer in one conversation; more is a protocol_error
+  static constexpr std::size_t kMaxLine = 4096;            // without CRLF; a longer one is a protocol_error
+  static constexpr std::size_t kMaxReceived = 256 * 1024;  // bytes from the peer in one conversation; more is a protocol_error
 
   explicit Link(Transcript& transcript) : transcript_(transcript) {}
   virtual ~Link() = default;
@@ -67,8 +67,8 @@ class Link {
   Say say(std::string line);
   // Sends bytes as they are; `as` is what the transcript shows (empty: the escaped bytes).
   Say say_bytes(std::string bytes, std::string as = {});
-  // The next line without its CRLF or LF. A line that is here already does not suspend. LinkError: hung_up at end of stream, timeout
-  // on silence, protocol_error for an over-long line or too many bytes.
+  // The next line without its CRLF or LF. A line that is here already does not suspend. LinkError: hung_up at end of stream,
+  // timeout on silence, protocol_error for an over-long line or too many bytes.
   class Hear;
   Hear hear();
   // Exactly n bytes (n <= kMaxReceived).
@@ -105,7 +105,7 @@ class Link {
   Task<void> fill();
 
   Transcript& transcript_;
-  std::string in_;        // received, not yet heard from in_[start_]
+  std::string in_;  // received, not yet heard from in_[start_]
   std::size_t start_ = 0;
   std::size_t searched_ = 0;  // no LF before this
   std::size_t received_ = 0;
@@ -153,7 +153,8 @@ class Link::Hear {
 class Network {
  public:
   virtual ~Network() = default;
-  // Connects to the subject's own endpoint (the only place a check may connect to); TLS first when `tls` is implicit. LinkError.
+  // Connects to the subject's own endpoint (the only place a check may connect to); TLS first when `tls` is implicit.
+  // LinkError.
   virtual Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) = 0;
   Transcript& transcript() { return transcript_; }
 

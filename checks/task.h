@@ -1,8 +1,8 @@
-// Task<T>: a coroutine that somebody awaits. Lazy: it runs when awaited, on the awaiting thread, and resumes its awaiter by symmetric
-// transfer. Exceptions travel to the awaiter. Destroying a Task destroys the coroutine where it is suspended.
+// Task<T>: a coroutine that somebody awaits. Lazy: it runs when awaited, on the awaiting thread, and resumes its awaiter by
+// symmetric transfer. Exceptions travel to the awaiter. Destroying a Task destroys the coroutine where it is suspended.
 //
-// House rule, memory safety with g++ 12: a co_await stands alone; its operand names variables, moves them or calls a function with
-// them, never builds an aggregate or a capturing lambda in place (tests/lint/co_await_alone.sh).
+// House rule, memory safety with g++ 12: a co_await stands alone; its operand names variables, moves them or calls a function
+// with them, never builds an aggregate or a capturing lambda in place (tests/lint/co_await_alone.py).
 #pragma once
 
 #include <coroutine>
@@ -112,7 +112,8 @@ struct Detached {
 
 }  // namespace detail
 
-// Runs `task` now, until it first suspends; it lives until it ends, then `done` is called. Nobody may await it. `task` must not throw.
+// Runs `task` now, until it first suspends; it lives until it ends, then `done` is called. Nobody may await it. `task` must not
+// throw.
 template <class Done>
 detail::Detached start(Task<void> task, Done done) {
   co_await task;

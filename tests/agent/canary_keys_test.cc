@@ -97,7 +97,7 @@ class SecretFile : public ::testing::Test {
 
 TEST_F(SecretFile, IsMadeOnceWithMode0600) {
   const std::string token = CanaryKeys::load(file_).mint(kNow, 1h);
-  struct stat facts {};
+  struct stat facts{};
   ASSERT_EQ(::stat(file_.c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 07777U, 0600U);
   EXPECT_EQ(facts.st_size, 65);
@@ -121,7 +121,7 @@ TEST_F(SecretFile, IsRefusedWhenShortOrStrange) {
 }
 
 TEST_F(SecretFile, SaysWhatToDoWhenItCannotBeMade) {
-  file_ = folder_ + "/missing/canary.secret";
+  file_ = "/proc/missing/canary.secret";
   EXPECT_THAT(refusal(), HasSubstr("cannot be made"));
   file_ = folder_;
   EXPECT_THAT(refusal(), HasSubstr("is not a file"));

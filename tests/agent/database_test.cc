@@ -37,7 +37,9 @@ class DatabaseTest : public testing::Test {
 };
 
 TEST_F(DatabaseTest, AnOldSchemaIsBroughtForwardWithWhatItHolds) {
-  { EXPECT_EQ(Database(path, kFirst).migrated_from(), 0); }
+  {
+    EXPECT_EQ(Database(path, kFirst).migrated_from(), 0);
+  }
   {
     Database database(path, kSecond);
     EXPECT_EQ(database.migrated_from(), 1);
@@ -49,7 +51,9 @@ TEST_F(DatabaseTest, AnOldSchemaIsBroughtForwardWithWhatItHolds) {
 }
 
 TEST_F(DatabaseTest, AStepThatFailsLeavesTheOldSchemaWhole) {
-  { const Database database(path, kSecond); }
+  {
+    const Database database(path, kSecond);
+  }
   EXPECT_THROW(Database(path, kBroken), DatabaseError);
   Database database(path, kSecond);
   EXPECT_EQ(database.migrated_from(), 2);

@@ -325,6 +325,31 @@ TEST(Judge, RetriesKeepTheirTokenUntilDecidedOrFourHours) {
   EXPECT_EQ(judged.state.retries_since, kNoon + hours(5));
 }
 
+// A server that greylists every fresh token: each probe is put off first and decided by its retry. The confirming probe is put
+// off too; that must not break the run of `closed`, or such a server would stay unclear for ever.
+TEST(Judge, GreylistingBeforeTheConfirmingAnswerIsNoAnswer) {
+  auto judged = judge(nullptr, nullptr, greylisted(kNoon, "t1"), hours(24));
+  EXPECT_EQ(judged.state.level, Verdict::unclear);
+  judged = judge(&judged.state, nullptr, probe(Verdict::closed, Reason::refused, kNoon + minutes(5)), hours(24));
+  EXPECT_EQ(judged.state.level, Verdict::unclear);
+  EXPECT_TRUE(judged.change.confirm);
+  judged = judge(&judged.state, nullptr, greylisted(kNoon + minutes(10), "t2"), hours(24));
+  EXPECT_EQ(judged.state.level, Verdict::unclear);
+  EXPECT_EQ(judged.state.last_level, Verdict::unclear);
+  EXPECT_EQ(judged.state.change_to, Verdict::closed);
+  EXPECT_EQ(judged.state.retries.at(0).token, "t2");
+  judged = judge(&judged.state, nullptr, probe(Verdict::closed, Reason::refused, kNoon + minutes(15)), hours(24));
+  EXPECT_EQ(judged.state.level, Verdict::closed);
+  EXPECT_EQ(judged.state.closed_since, kNoon + minutes(5));
+}
+
+// All was put off: the full matrix is still to be asked.
+TEST(Judge, AGreylistedFullMatrixWasNotAsked) {
+  Record record = greylisted(kNoon, "t1");
+  record.full_matrix = true;
+  EXPECT_EQ(judge(nullptr, nullptr, record, hours(24)).state.last_full_matrix, std::nullopt);
+}
+
 TEST(Judge, AProofEntersTheEvidenceOfItsOwnProbe) {
   const Proof proof{"external/plain",         "00000000000000aa", kNoon, kNoon + minutes(1), *IpAddress::parse("203.0.113.9"),
                     Reason::message_delivered};

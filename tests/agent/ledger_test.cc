@@ -730,7 +730,9 @@ TEST_F(LedgerTest, AMissingFolderIsSaid) {
 
 TEST_F(LedgerTest, ANewerSchemaIsRefused) {
   const TempDir folder;
-  { const Ledger ledger(options(folder / "ajar.db")); }
+  {
+    const Ledger ledger(options(folder / "ajar.db"));
+  }
   sql(folder / "ajar.db", "PRAGMA user_version=99");
   const std::string before = content(folder / "ajar.db");
   EXPECT_THAT(open_error(options(folder / "ajar.db")), testing::AllOf(HasSubstr("newer ajar"), HasSubstr("99")));

@@ -1,13 +1,12 @@
 #include "agent/live_network.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <functional>
 #include <string>
 #include <vector>
 
 #include <gmock/gmock.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/self_signed.h"
 

@@ -1,4 +1,5 @@
-// Arbitrary client bytes into the HTTP and raw TCP dialog: one answer of bounded size, and nothing is proven without a valid token.
+// Arbitrary client bytes into the HTTP and raw TCP dialog: one answer of bounded size, and nothing is proven without a valid
+// token.
 #include "agent/canary_http.h"
 
 #include "tests/fuzz/canary_session.h"

@@ -1,5 +1,5 @@
-// The canary's dialogs under a fuzzer: bytes of a client in pieces, with the word @TOKEN@ standing for a valid token and @OLD@ for an
-// expired one, so that a mutation can reach what only a token opens.
+// The canary's dialogs under a fuzzer: bytes of a client in pieces, with the word @TOKEN@ standing for a valid token and @OLD@
+// for an expired one, so that a mutation can reach what only a token opens.
 #pragma once
 
 #include <cstdint>
@@ -53,7 +53,8 @@ class FuzzedSession {
     std::string out(text);
     const auto fill = [&out](std::string_view word, const std::string& by) {
       bool found = false;
-      for (std::size_t at = out.find(word); at != std::string::npos && out.size() < 512 * 1024; at = out.find(word, at + by.size())) {
+      for (std::size_t at = out.find(word); at != std::string::npos && out.size() < 512 * 1024;
+           at = out.find(word, at + by.size())) {
         out.replace(at, word.size(), by);
         found = true;
       }

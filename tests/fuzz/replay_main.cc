@@ -1,5 +1,5 @@
-// Runs a fuzzer's corpus once, as an ordinary test: every file below the folders named on the command line. Fails when a folder is
-// missing or holds nothing, so that a lost corpus is noticed.
+// Runs a fuzzer's corpus once, as an ordinary test: every file below the folders named on the command line. Fails when a folder
+// is missing or holds nothing, so that a lost corpus is noticed.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>

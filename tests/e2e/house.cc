@@ -1,0 +1,116 @@
+#include "tests/e2e/house.h"
+
+#include <algorithm>
+#include <regex>
+#include <sstream>
+#include <stdexcept>
+
+#include <nlohmann/json.hpp>
+
+namespace ajar {
+
+using nlohmann::json;
+using std::chrono::seconds;
+
+std::string program(const std::string& name) { return std::string(AJAR_BINARY_DIR) + "/" + name; }
+
+Lab::Lab(std::vector<std::string> options) : control_(free_port("127.0.0.1")) {
+  Process list({program("ajar-lab"), "--list"});
+  list.wait(seconds(30));
+  std::istringstream lines(list.out());
+  for (std::string line; std::getline(lines, line);) {
+    const json one = json::parse(line);
+    places_.push_back({one.at("personality"), one.at("address"), one.at("expect").at("smtp_relay"), one.at("reason"),
+                       one.at("port"), one.at("tls") == "implicit"});
+  }
+  std::vector<std::string> argv = {program("ajar-lab"), "--control", "127.0.0.1:" + std::to_string(control_)};
+  argv.insert(argv.end(), options.begin(), options.end());
+  process_ = std::make_unique<Process>(argv);
+  if (!wait_until(seconds(30), [&] { return process_->out().find("ready") != std::string::npos || !process_->running(); }) ||
+      !process_->running()) {
+    throw std::runtime_error("ajar-lab does not start: " + process_->out() + process_->err());
+  }
+}
+
+const LabPlace& Lab::place(const std::string& personality) const {
+  const auto found =
+      std::find_if(places_.begin(), places_.end(), [&](const LabPlace& p) { return p.personality == personality; });
+  if (found == places_.end()) throw std::runtime_error("no such personality: " + personality);
+  return *found;
+}
+
+bool Lab::change(const LabPlace& place, const std::string& personality) const {
+  const std::string path =
+      "/personality?address=" + place.address + "&port=" + std::to_string(place.port) + "&name=" + personality;
+  return http_request("POST", "127.0.0.1", control_, path).status == 200;
+}
+
+std::string Setting::text(const std::vector<LabPlace>& places) const {
+  const std::string canary = std::string("[\"") + kCanaryAddress + ":" + kCanaryPort + "\"]";
+  std::string text = "scope = " + scope + R"(
+[agent]
+name = "probe.ajar.test"
+contact = "mailto:postmaster@canary.test"
+source_addresses = ["127.66.0.1"]
+interval = ")" + interval +
+                     R"("
+retry_interval = ")" +
+                     retry_interval + R"("
+connect_timeout = "2s"
+reply_timeout = "3s"
+probe_timeout = "40s"
+state = ")" + state + R"("
+[web]
+listen = [")" + (web_listen.empty() ? "127.0.0.1:" + std::to_string(web_port) : web_listen) +
+                     R"("]
+[canary]
+listen_smtp = )" + canary +
+                     "\nadvertise_smtp = " + canary + R"(
+mail_domain = "canary.test"
+delivery_timeout = ")" +
+                     delivery_timeout + R"("
+message_interval = ")" +
+                     message_interval + "\"\n";
+  for (const LabPlace& place : places) {
+    text += "[[target]]\nname = \"" + place.personality + "\"\naddress = \"" + place.address +
+            "\"\nchecks = [\"smtp_relay\"]\nports.smtp_relay = [\"" + std::to_string(place.port) + (place.tls ? "/tls" : "") +
+            "\"]\nowner = \"mail-team\"\n";
+  }
+  return text + more;
+}
+
+RunningAgent::RunningAgent(const std::string& folder, std::uint16_t web_port, std::vector<std::string> before)
+    : port_(web_port) {
+  std::vector<std::string> argv = std::move(before);
+  for (const std::string& word : {program("ajar"), std::string("run"), std::string("--config"), folder + "/ajar.toml"})
+    argv.push_back(word);
+  process_ = std::make_unique<Process>(argv, folder);
+}
+
+bool RunningAgent::wait_ready(seconds limit) {
+  bool ready = false;
+  wait_until(limit, [&] {
+    if (!process_->running()) return true;
+    ready = get("/-/ready").status == 200;
+    return ready;
+  });
+  return ready;
+}
+
+json RunningAgent::data(const std::string& path) const {
+  const json answer = json::parse(get(path).body, nullptr, false);
+  return answer.is_object() && answer.contains("data") ? answer.at("data") : json::array();
+}
+
+std::map<std::string, int> RunningAgent::levels() const {
+  static const std::regex series(R"re(ajar_exposure_level\{target="([^"]+)".* ([0-4])$)re");
+  std::map<std::string, int> levels;
+  std::istringstream lines(get("/metrics").body);
+  for (std::string line; std::getline(lines, line);) {
+    std::smatch match;
+    if (std::regex_match(line, match, series)) levels[match[1]] = std::stoi(match[2]);
+  }
+  return levels;
+}
+
+}  // namespace ajar

@@ -1,0 +1,140 @@
+// Every personality of the lab: what the agent and `ajar check` say of it, that each ends in time, and that none is ever taken
+// for closed or open by mistake.
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/e2e/house.h"
+
+namespace ajar {
+namespace {
+
+using nlohmann::json;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+const std::map<std::string, int> kLevels = {{"closed", 0}, {"unreachable", 1}, {"unclear", 2}, {"accepted", 3}, {"open", 4}};
+
+// The most memory that the process had, in MiB.
+long peak_memory(pid_t pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stol(line.substr(6)) / 1024;
+  }
+  return -1;
+}
+
+TEST(Lab, TheAgentComesToTheExpectedVerdictOfEveryPersonality) {
+  const Lab lab;
+  const TemporaryFolder folder;
+  Setting setting;
+  write_file(folder.file("ajar.toml"), setting.text(lab.places()));
+  RunningAgent agent(folder.path(), setting.web_port);
+  ASSERT_TRUE(agent.wait_ready()) << agent.process().err();
+
+  std::map<std::string, std::set<int>> seen;
+  std::string missing;
+  const auto all_right = [&] {
+    const std::map<std::string, int> levels = agent.levels();
+    for (const auto& [target, level] : levels) seen[target].insert(level);
+    missing.clear();
+    for (const LabPlace& place : lab.places()) {
+      if (place.reason == "nobody_listens") {  // has no series; the result itself says closed
+        if (levels.contains(place.personality)) missing += place.personality + " has a series\n";
+        continue;
+      }
+      const auto found = levels.find(place.personality);
+      if (found == levels.end() || found->second != kLevels.at(place.verdict)) {
+        missing += place.personality + ": " + (found == levels.end() ? "nothing" : std::to_string(found->second)) +
+                   ", expected " + place.verdict + "\n";
+      }
+    }
+    return missing.empty();
+  };
+  EXPECT_TRUE(wait_until(seconds(180), all_right)) << missing;
+  for (const LabPlace& place : lab.places()) {
+    if (place.verdict != "closed") {
+      EXPECT_FALSE(seen[place.personality].contains(0)) << place.personality << " was called closed";
+    }
+    if (place.verdict != "open") {
+      EXPECT_FALSE(seen[place.personality].contains(4)) << place.personality << " was called open";
+    }
+  }
+  for (const json& result : agent.data("/api/v1/results")) {
+    EXPECT_LE(result.at("duration_seconds").get<double>(), 42.0) << result.at("target");  // probe_timeout, and a tick
+    std::size_t bytes = 0;
+    for (const json& line : result.at("transcript")) bytes += line.get<std::string>().size();
+    EXPECT_LE(bytes, 80'000U) << result.at("target");
+  }
+  EXPECT_LT(peak_memory(agent.process().pid()), 700);  // AddressSanitizer's own share included
+
+  agent.process().signal(SIGTERM);
+  EXPECT_EQ(agent.process().wait(seconds(5)), 0) << agent.process().err();
+}
+
+TEST(Lab, CheckSaysTheSameWithItsReason) {
+  const Lab lab;
+  const TemporaryFolder folder;
+  write_file(folder.file("ajar.toml"), Setting{}.text(lab.places()));
+  Process check({program("ajar"), "check", "--config", folder.file("ajar.toml"), "--json", "--wait", "15s"}, folder.path());
+  ASSERT_EQ(check.wait(seconds(180)), 2) << check.err();
+  std::map<std::string, json> results;
+  std::istringstream lines(check.out());
+  for (std::string line; std::getline(lines, line);) {
+    json result = json::parse(line);
+    const std::string target = result.at("target");
+    results[target] = std::move(result);
+  }
+  for (const LabPlace& place : lab.places()) {
+    ASSERT_TRUE(results.contains(place.personality)) << place.personality;
+    const json& result = results.at(place.personality);
+    // It asks once and waits for no deadline: what is greylisted stays undecided, what was taken stays pending.
+    std::string expected = place.verdict + "/" + place.reason;
+    if (place.personality.starts_with("greylist")) expected = "unclear/greylisted";
+    if (expected == "accepted/no_proof") expected = "accepted/token_pending";
+    EXPECT_EQ(result.at("verdict").get<std::string>() + "/" + result.at("reason").get<std::string>(), expected)
+        << place.personality << "\n"
+        << result.dump(1);
+    if (place.verdict == "open" && !place.personality.starts_with("greylist")) {
+      EXPECT_EQ(result.at("exit_addresses"), json::array({place.address}));
+    }
+    EXPECT_EQ(result.dump().find("canary.test@"), std::string::npos);
+  }
+}
+
+TEST(Lab, ExitCodes) {
+  const Lab lab;
+  const TemporaryFolder folder;
+  write_file(folder.file("ajar.toml"), Setting{}.text(lab.places()));
+  const auto code = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {program("ajar"), "check", "--config", folder.file("ajar.toml"), "--quick", "--wait", "10s"});
+    Process check(words, folder.path());
+    const auto ended = check.wait(seconds(120));
+    return std::pair(ended.value_or(-1), check.out() + check.err());
+  };
+  EXPECT_EQ(code({"closed"}).first, 0);
+  EXPECT_EQ(code({"closed", "absent", "hang"}).first, 0);  // unreachable beside something closed
+  EXPECT_EQ(code({"hang"}).first, 1);                      // nothing reachable at all
+  EXPECT_EQ(code({"closed", "blocks_us"}).first, 1);
+  EXPECT_EQ(code({"closed", "open"}).first, 2);
+  EXPECT_EQ(code({"accept_and_discard"}).first, 2);
+  const auto outside = code({"192.0.2.1"});
+  EXPECT_EQ(outside.first, 3);
+  EXPECT_THAT(outside.second, HasSubstr("192.0.2.1 is outside the scope"));
+  const auto unknown = code({"--check", "smtp_rely", "closed"});
+  EXPECT_EQ(unknown.first, 3);
+  EXPECT_THAT(unknown.second, HasSubstr("did you mean smtp_relay"));
+  // An address that is not declared, inside scope; its port is the default one, where nobody listens.
+  EXPECT_EQ(code({"127.10.0.200"}).first, 0);
+  // Without any configuration.
+  Process bare({program("ajar"), "check", "--scope", "127.0.0.0/8", "--json", "127.10.0.200"}, folder.path());
+  EXPECT_EQ(bare.wait(seconds(60)), 0) << bare.err();
+  EXPECT_THAT(bare.out(), HasSubstr(R"("reason":"nobody_listens")"));
+}
+
+}  // namespace
+}  // namespace ajar
