@@ -1,4 +1,5 @@
-// Records, arrivals and messages as JSON: what the agent's API takes. Whatever parses must come back the same from its own writing.
+// Records, arrivals and messages as JSON: what the agent's API takes. Whatever parses must come back the same from its own
+// writing.
 #include <cstdint>
 #include <cstdlib>
 #include <stdexcept>
