@@ -430,9 +430,32 @@ TEST_F(LedgerTest, WithoutAMessageAReturnedTokenSaysSo) {
   Ledger ledger(options());
   ledger.remember(message("t1"));
   closed(ledger);
-  EXPECT_TRUE(ledger.apply(arrival("t1", now)).second.opened);
+  Arrival tunnel = arrival("t1", now);
+  tunnel.kind = CanaryKind::tcp;
+  EXPECT_TRUE(ledger.apply(tunnel).second.opened);
   EXPECT_EQ(ledger.result(key())->reason, Reason::token_returned);
   EXPECT_EQ(ledger.ask_to_send(message("t2")), Permit::granted);  // a remembered token is no message
+}
+
+TEST_F(LedgerTest, AMessageRefusedAfterDataHoldsNoOtherBackAndStillProves) {
+  Ledger ledger(options());
+  ledger.ask_to_send(message("t1"));
+  ledger.not_sent("t1");
+  EXPECT_EQ(ledger.ask_to_send(message("t2", key(), "00000000000000bb")), Permit::granted);
+  closed(ledger);
+  EXPECT_EQ(ledger.apply(arrival("t1", now)).first, ArrivalResult::proved);
+  EXPECT_EQ(ledger.result(key())->level, Verdict::open);
+  EXPECT_EQ(ledger.result(key())->reason, Reason::message_delivered);
+}
+
+TEST_F(LedgerTest, AnOpenCaseKeepsTheEvidenceOfItsYes) {
+  Ledger ledger(options());
+  accepted(ledger);
+  now += minutes(5);
+  ledger.apply(probe(Verdict::unreachable, Reason::timeout, now));
+  ledger.flush();
+  EXPECT_EQ(ledger.latest(key())->finding.verdict, Verdict::unreachable);
+  EXPECT_EQ(ledger.latest_not_closed(key())->finding.verdict, Verdict::accepted);
 }
 
 TEST_F(LedgerTest, ADeadlineThatPassesIsNoProof) {
