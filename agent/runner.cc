@@ -50,9 +50,17 @@ bool is_silence(Reason reason) { return reason == Reason::timeout || reason == R
 
 }  // namespace
 
-bool Answered::on_another_port(const IpAddress& address, std::uint16_t port) const {
-  const auto found = ports_.find(address);
-  return found != ports_.end() && found->second != port;
+void Answered::note(const IpAddress& address, std::uint16_t port, Time when) {
+  auto& [latest, other] = seen_[address];
+  if (latest.port != port) other = latest;
+  latest = {port, when};
+}
+
+bool Answered::on_another_port(const IpAddress& address, std::uint16_t port, Time since) const {
+  const auto found = seen_.find(address);
+  return found != seen_.end() && std::any_of(found->second.begin(), found->second.end(), [&](const Seen& seen) {
+           return seen.port != 0 && seen.port != port && seen.when >= since;
+         });
 }
 
 Finding finding_of(const LinkError& error, bool spoke, bool answered_on_another_port) {
@@ -106,11 +114,11 @@ Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan) {
 
   // A connection that came about, or was refused, is an answer of that address.
   if (!network.source_address().empty() || (trouble && trouble->reason() == Reason::nobody_listens)) {
-    world.answered.note(plan.key.address, plan.key.port);
+    world.answered.note(plan.key.address, plan.key.port, record.started);
   }
   if (trouble) {
     const bool filtered = network.source_address().empty() && is_silence(trouble->reason()) &&
-                          world.answered.on_another_port(plan.key.address, plan.key.port);
+                          world.answered.on_another_port(plan.key.address, plan.key.port, record.started - 2 * agent.interval);
     const auto& lines = network.transcript().lines();
     const bool spoke = std::any_of(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("S: "); });
     record.finding = finding_of(*trouble, spoke, filtered);
