@@ -62,7 +62,10 @@ struct ProbePlan {
 // nullopt when the loop was shut down meanwhile: such a probe says nothing.
 Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan);
 
-// The verdict of a probe that learnt nothing but this. `spoke`: the peer sent something, so silence afterwards is not absence.
-Finding finding_of(const LinkError& error, bool spoke, bool answered_on_another_port);
+// Whether the peer said anything.
+bool spoke(const Transcript& transcript);
+// The verdict of a probe that learnt nothing but this. `has_spoken`: the peer sent something, so silence afterwards is not
+// absence.
+Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_another_port);
 
 }  // namespace ajar

@@ -42,6 +42,14 @@ TEST(Together, CheckBesideARunningAgent) {
   EXPECT_TRUE(wait_until(seconds(10), [&] { return started("open") != before; }));
   EXPECT_EQ(agent.levels(), (std::map<std::string, int>{{"closed", 0}, {"open", 4}}));
   EXPECT_EQ(agent.data("/api/v1/exposures").size(), 1U);
+  // A quick check does not ask the form that is open, and still does not end a case.
+  ASSERT_TRUE(lab.change(lab.place("open"), "percent_hack_open"));
+  for (int i = 0; i < 3; ++i) {
+    Process quick({program("ajar"), "check", "--config", folder.file("ajar.toml"), "--quick", "--wait", "1s", "open"},
+                  folder.path());
+    EXPECT_EQ(quick.wait(seconds(60)), 2) << quick.out() << quick.err();
+  }
+  EXPECT_EQ(agent.levels()["open"], 4);
   // A stranger cannot store anything.
   EXPECT_EQ(agent.post("/api/v1/results").status, 401);
   EXPECT_EQ(agent.post("/api/v1/messages").status, 401);
