@@ -41,26 +41,37 @@ std::string stuffed(const std::string& text) {
   return out + ".\r\n";
 }
 
-Task<SmtpReply> SmtpSession::hear_reply() {
-  SmtpReplyReader reader;
-  for (;;) {
-    const std::string line = co_await link_->hear();
-    said_anything_ = true;
-    const SmtpReplyReader::Step step = reader.take(line);
-    if (step == SmtpReplyReader::Step::bad) throw LinkError(Reason::protocol_error, "not an SMTP reply: " + escape(line, 80));
-    if (step == SmtpReplyReader::Step::done) break;
-  }
+// Whether more lines belong to the reply; else it is last().
+bool SmtpSession::take_reply_line(SmtpReplyReader& reader, const std::string& line) {
+  said_anything_ = true;
+  const SmtpReplyReader::Step step = reader.take(line);
+  if (step == SmtpReplyReader::Step::bad) throw LinkError(Reason::protocol_error, "not an SMTP reply: " + escape(line, 80));
+  if (step == SmtpReplyReader::Step::more) return true;
   last_ = reader.reply();
   if (last_.kind() >= 4) ++refusals_;
   if (odd_syntax(last_.code)) ++odd_;
+  return false;
+}
+
+Task<SmtpReply> SmtpSession::hear_reply() {
+  SmtpReplyReader reader;
+  for (bool more = true; more;) {
+    const std::string line = co_await link_->hear();
+    more = take_reply_line(reader, line);
+  }
   co_return last_;
 }
 
+// Not by hear_reply(): this is where a probe spends its time, and another coroutine would wait there with it.
 Task<SmtpReply> SmtpSession::command(std::string line) {
   if (link_->unread()) throw LinkError(Reason::protocol_error, "bytes before the command they would answer");
   co_await link_->say(std::move(line));
-  const SmtpReply reply = co_await hear_reply();
-  co_return reply;
+  SmtpReplyReader reader;
+  for (bool more = true; more;) {
+    line = co_await link_->hear();
+    more = take_reply_line(reader, line);
+  }
+  co_return last_;
 }
 
 Task<void> SmtpSession::say_message(std::string message) {

@@ -63,6 +63,7 @@ class SmtpSession {
 
  private:
   Task<bool> hello();
+  bool take_reply_line(SmtpReplyReader& reader, const std::string& line);
   bool speaks_ftp() const;
 
   Network& network_;

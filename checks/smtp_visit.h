@@ -2,6 +2,7 @@
 // STARTTLS, and when the server does not want to talk to us any more.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,8 +26,8 @@ class SmtpVisit {
     Reason reason;
     std::string because;
   };
-  // The first connection (RFC 5321 3.1, 4.1.1.1). LinkError when nothing was learnt.
-  Task<std::optional<Dismissal>> meet();
+  // The first connection (RFC 5321 3.1, 4.1.1.1). Null when mail may be spoken of. LinkError when nothing was learnt.
+  Task<std::unique_ptr<Dismissal>> meet();
 
   // A connection on which a transaction may begin, in clear text or after STARTTLS; the transaction before is reset. False:
   // STARTTLS is not to be had. LinkError.
@@ -57,7 +58,7 @@ class SmtpVisit {
 
  private:
   Task<void> connect();
-  Dismissal turned_away() const;
+  std::unique_ptr<Dismissal> turned_away() const;
   void introduce();
   void observe();
 
