@@ -38,8 +38,13 @@ void Transcript::add(std::string_view prefix, std::string_view line) {
   }
   const std::string shown = escape(line);
   const std::size_t needed = text_.size() + prefix.size() + shown.size() + 1;
-  // Doubling would leave as much again unused in every conversation at rest.
-  if (needed > text_.capacity()) text_.reserve(needed + std::max<std::size_t>(64, needed / 4));
+  if (needed > text_.capacity()) {
+    // In small steps: a string that grows by itself doubles, and leaves as much again unused in every conversation at rest.
+    std::string larger;
+    larger.reserve(needed + std::max<std::size_t>(32, needed / 8));
+    larger += text_;
+    text_.swap(larger);
+  }
   text_ += prefix;
   text_ += shown;
   text_ += '\n';
@@ -125,7 +130,7 @@ Task<void> Link::wait_for_line(std::string& line) {
       received(count);
     } while (!take_line(line));
   } catch (const LinkError& error) {
-    if (error.reason() == Reason::timeout && in_.size() > start_) begun_and_not_ended(error);
+    if (error.reason() == Reason::timeout && begun()) begun_and_not_ended(error);
     throw;
   }
 }

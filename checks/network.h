@@ -91,22 +91,27 @@ class Link {
   // Appends what has arrived, without waiting and without error.
   virtual void read_now(std::string&, std::size_t) {}
   virtual Task<void> handshake() = 0;
+  // Hear::hear() where no whole line is here yet: receives and, after each receipt, takes it into `line`. A link may override it
+  // to wait without a coroutine for read_some().
+  virtual Task<void> wait_for_line(std::string& line);
   // A new answer is awaited: its deadline begins.
   virtual void begin_wait() {}
   // The side that waits for the other's ClientHello.
   virtual bool is_server() const { return false; }
 
+  // What wait_for_line() is made of.
+  std::size_t make_room();           // before a receipt: how much may come
+  void received(std::size_t count);  // after it
+  bool take_line(std::string& line);
+  [[noreturn]] void begun_and_not_ended(const LinkError& error);  // instead of a timeout, where unread() bytes are here
+  std::string in_;                                                // received, not yet heard from in_[start_]
+  bool begun() const { return in_.size() > start_; }
+
  private:
   friend class Say;
   friend class Hear;
-  bool take_line(std::string& line);
-  Task<void> wait_for_line(std::string& line);
-  [[noreturn]] void begun_and_not_ended(const LinkError& error);
-  std::size_t make_room();         // before read_some(): how much may come
-  void received(std::size_t count);  // after it
 
   Transcript& transcript_;
-  std::string in_;  // received, not yet heard from in_[start_]
   std::size_t start_ = 0;
   std::size_t searched_ = 0;  // no LF before this
   std::size_t received_ = 0;

@@ -25,6 +25,7 @@
 #include "checks/smtp_relay.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include <fmt/format.h>
@@ -50,7 +51,13 @@ class RelayProbe {
   Finding finding();
 
  private:
-  Task<void> ask_all(bool core, bool tls);
+  // The matrix is asked in four parts, in the order of the plan.
+  struct Part {
+    bool core;
+    bool tls;
+  };
+  static constexpr std::array<Part, 4> kParts = {Part{true, false}, Part{true, true}, Part{false, false}, Part{false, true}};
+  SmtpAsk* next_of(const Part& part);
   Task<void> ask(SmtpAsk& ask);
   Task<void> transaction(SmtpAsk& ask, SmtpResult& result);
   Task<void> send_message(const SmtpAsk& ask, SmtpResult& result);
@@ -73,6 +80,7 @@ class RelayProbe {
   const Subject& subject_;
   SmtpVisit visit_;
   std::vector<SmtpPick> picks_;
+  std::size_t next_ = 0;
   std::vector<std::unique_ptr<SmtpAsk>> asks_;  // those whose turn has come
   std::vector<SmtpResult> results_;
   std::vector<Retry> retries_;
@@ -86,14 +94,14 @@ Task<void> RelayProbe::run() {
   dismissal_ = co_await visit_.meet();
   if (dismissal_) co_return;
   sender_token_ = canary_.mint("sender");
-  for (const bool core : {true, false}) {
-    for (const bool tls : {false, true}) {
-      co_await ask_all(core, tls);
-      settle_forged(results_);
-      if (!core) continue;
-      begin_control();
-      co_await control_->ask(tls, results_);
+  for (const Part& part : kParts) {
+    while (SmtpAsk* const one = next_of(part)) {
+      co_await ask(*one);
     }
+    settle_forged(results_);
+    if (!part.core) continue;
+    begin_control();
+    co_await control_->ask(part.tls, results_);
   }
   co_await doubt_yeses();
   co_await visit_.session().quit();
@@ -106,17 +114,18 @@ void RelayProbe::begin_control() {
 
 // RFC 5321 3.3: MAIL, RCPT, DATA
 
-Task<void> RelayProbe::ask_all(bool core, bool tls) {
-  for (const SmtpPick& pick : picks_) {
-    if (pick.core != core || pick.tls != tls) continue;
-    if (tls && (!visit_.starttls_offered() || visit_.starttls_failed())) co_return;
-    SmtpAsk& one = *asks_.emplace_back(std::make_unique<SmtpAsk>(spell_out(pick, subject_)));
-    if (visit_.given_up()) {
-      record_unasked(one, *visit_.given_up());
-      continue;
+// The next variant of the part that can be asked, spelled out; null when there is none.
+SmtpAsk* RelayProbe::next_of(const Part& part) {
+  for (; next_ < picks_.size() && picks_[next_].core == part.core && picks_[next_].tls == part.tls; ++next_) {
+    if (part.tls && (!visit_.starttls_offered() || visit_.starttls_failed())) continue;
+    SmtpAsk& one = *asks_.emplace_back(std::make_unique<SmtpAsk>(spell_out(picks_[next_], subject_)));
+    if (!visit_.given_up()) {
+      ++next_;
+      return &one;
     }
-    co_await ask(one);
+    record_unasked(one, *visit_.given_up());
   }
+  return nullptr;
 }
 
 // Asks one variant; where the server hangs up on it, once more on a new connection.

@@ -21,10 +21,11 @@ bool speakable(const std::string& mailbox) {
 }
 
 SmtpVisit::SmtpVisit(Network& network, const Subject& subject, std::string canary_domain)
-    : subject_(subject),
-      canary_domain_(std::move(canary_domain)),
-      transcript_(network.transcript()),
-      session_(network, subject) {}
+    : subject_(subject), transcript_(network.transcript()), session_(network, subject) {
+  spoken_.our_name = subject_.our_name;
+  spoken_.server = subject_.address;
+  spoken_.names = {std::move(canary_domain)};
+}
 
 Task<std::unique_ptr<SmtpVisit::Dismissal>> SmtpVisit::meet() {
   for (int attempt = 1;; ++attempt) {
@@ -47,7 +48,7 @@ Task<std::unique_ptr<SmtpVisit::Dismissal>> SmtpVisit::meet() {
     if (opening == SmtpSession::Opening::other_protocol) {
       session_.drop();
       co_return dismissal(Verdict::closed, Reason::other_protocol,
-                          "It speaks another protocol: " + escape(session_.other_protocol_line(), 80) + ".");
+                          "It speaks another protocol: " + escape(session_.last().text(), 80) + ".");
     }
     introduce();
     if (opening == SmtpSession::Opening::ready) break;
@@ -70,13 +71,11 @@ std::unique_ptr<SmtpVisit::Dismissal> SmtpVisit::turned_away() const {
 
 // The local domain, and the names that replies may echo.
 void SmtpVisit::introduce() {
-  const std::string greeted = spoken_name(session_.greeting());
+  const std::string& greeted = session_.server_name();
   domain_ = !subject_.mail_domains.empty() ? subject_.mail_domains.front() : subject_.host;
   if (!speakable(domain_)) domain_ = greeted;
   if (domain_.empty()) domain_ = subject_.address.literal();
-  spoken_.our_name = subject_.our_name;
-  spoken_.server = subject_.address;
-  std::vector<std::string> names = {canary_domain_, domain_, subject_.host, greeted};
+  std::vector<std::string> names = {spoken_.names.front(), domain_, subject_.host, greeted};
   names.insert(names.end(), subject_.mail_domains.begin(), subject_.mail_domains.end());
   for (auto name = names.begin(); name != names.end();) {  // one of each
     const bool kept = !name->empty() && std::find(names.begin(), name, *name) == name;
@@ -92,7 +91,7 @@ bool SmtpVisit::blocks_us(const SmtpReply& reply, SmtpStage stage) const {
 }
 
 void SmtpVisit::observe() {
-  const SmtpCapabilities& offers = session_.offers();
+  const SmtpOffers& offers = session_.offers();
   const auto note = [&](bool condition, const char* fact) {
     auto& facts = observations_;
     if (condition && std::find(facts.begin(), facts.end(), fact) == facts.end()) facts.emplace_back(fact);

@@ -33,7 +33,7 @@ class SmtpVisit {
   // STARTTLS is not to be had. LinkError.
   Task<bool> prepare(bool tls);
   // LinkError. See SmtpSession::command.
-  Task<SmtpReply> command(std::string line) { return session_.command(std::move(line)); }
+  Task<SmtpReply> command(std::string&& line) { return session_.command(std::move(line)); }
   SmtpSession& session() { return session_; }
   void note(const std::string& text) { transcript_.note(text); }  // in the evidence
   // A transaction is open: before the next one comes RSET.
@@ -48,7 +48,7 @@ class SmtpVisit {
   // Whether it refuses us and not strangers.
   bool blocks_us(const SmtpReply& reply, SmtpStage stage) const;
 
-  const SmtpCapabilities& offers() const { return session_.offers(); }
+  const SmtpOffers& offers() const { return session_.offers(); }
   const std::string& local_domain() const { return domain_; }  // an address literal where no domain is known
   bool starttls_offered() const { return starttls_offered_; }  // in clear text, once
   bool starttls_failed() const { return tls_failures_ >= 2; }
@@ -63,7 +63,6 @@ class SmtpVisit {
   void observe();
 
   const Subject& subject_;
-  std::string canary_domain_;
   Transcript& transcript_;
   SmtpSession session_;
   Spoken spoken_;
