@@ -103,14 +103,14 @@ ProbeTls::ProbeTls() : context_(SSL_CTX_new(TLS_client_method())) {
 }
 
 LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
-                   Steady::time_point until, std::string sni)
+                   Steady::time_point until, const std::string* sni)
     : Link(transcript),
       socket_(loop, fd),
       side_(side),
       context_(tls),
       reply_timeout_(reply_timeout),
       until_(until),
-      sni_(std::move(sni)) {
+      sni_(sni) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   begin_wait();
@@ -153,19 +153,48 @@ Task<std::size_t> LiveLink::read_some(std::string& into, std::size_t max) {
     // Edge-triggered: nothing can be there before the event says so.
     const bool ready = co_await socket_.readable();
     if (!ready) throw gave_up();
-    const ssize_t got = recv(socket_.fd(), receive_buffer.data(), max, 0);
-    if (got >= 0) {
-      if (got > 0 && static_cast<std::size_t>(got) < max) socket_.drained_read();
-      into.append(receive_buffer.data(), static_cast<std::size_t>(got));
-      co_return static_cast<std::size_t>(got);
+    const std::optional<std::size_t> got = receive(into, max);
+    if (got) co_return *got;
+  }
+}
+
+std::optional<std::size_t> LiveLink::receive(std::string& into, std::size_t max) {
+  max = std::min(max, receive_buffer.size());
+  const ssize_t got = recv(socket_.fd(), receive_buffer.data(), max, 0);
+  if (got >= 0) {
+    if (got > 0 && static_cast<std::size_t>(got) < max) socket_.drained_read();
+    into.append(receive_buffer.data(), static_cast<std::size_t>(got));
+    return static_cast<std::size_t>(got);
+  }
+  if (errno == EAGAIN || errno == EINTR) {
+    if (errno == EAGAIN) socket_.drained_read();
+    return std::nullopt;
+  }
+  const int error = errno;
+  if (error == ECONNRESET) transcript().note("the peer reset the connection");
+  throw failed(error);
+}
+
+Task<void> LiveLink::wait_for_line(std::string& line) {
+  if (ssl_) return Link::wait_for_line(line);
+  return wait_for_clear_line(line);
+}
+
+// As Link::wait_for_line(), without a coroutine for the read: a probe spends its time here.
+Task<void> LiveLink::wait_for_clear_line(std::string& line) {
+  begin_wait();
+  for (;;) {
+    const std::size_t most = make_room();
+    const bool ready = co_await socket_.readable();
+    if (!ready) {
+      const LinkError silence = gave_up();
+      if (begun()) begun_and_not_ended(silence);
+      throw LinkError(silence);
     }
-    if (errno == EAGAIN || errno == EINTR) {
-      if (errno == EAGAIN) socket_.drained_read();
-    } else {
-      const int error = errno;
-      if (error == ECONNRESET) transcript().note("the peer reset the connection");
-      throw failed(error);
-    }
+    const std::optional<std::size_t> count = receive(in_, most);
+    if (!count) continue;
+    received(*count);
+    if (take_line(line)) co_return;
   }
 }
 
@@ -251,7 +280,8 @@ Task<void> LiveLink::handshake() {
   ssl_.reset(SSL_new(context_));
   SSL_set_fd(ssl_.get(), socket_.fd());
   const bool client = side_ == Side::client;
-  if (client && !sni_.empty() && !IpAddress::parse(sni_)) SSL_set_tlsext_host_name(ssl_.get(), sni_.c_str());
+  const bool named = sni_ != nullptr && !sni_->empty() && !IpAddress::parse(*sni_);
+  if (client && named) SSL_set_tlsext_host_name(ssl_.get(), sni_->c_str());
   for (;;) {
     errno = 0;
     const int result = client ? SSL_connect(ssl_.get()) : SSL_accept(ssl_.get());
@@ -345,7 +375,7 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
     const int fd = co_await connect_to(place);
     const auto by = std::min(loop_.now() + options_.connect_timeout, until_);
     auto link = std::make_unique<LiveLink>(loop_, fd, LiveLink::Side::client, tls_.context(), transcript_,
-                                           options_.reply_timeout, until_, sni_);
+                                           options_.reply_timeout, until_, &sni_);
     co_await link->connected(by);
     sockaddr_storage local{};
     socklen_t length = sizeof local;

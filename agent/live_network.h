@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,12 +47,12 @@ class ProbeTls {
 };
 
 // A connected TCP socket as a Link, client or server side. `reply_timeout` bounds every wait for the peer (from its beginning),
-// `until` the whole conversation.
+// `until` the whole conversation. `sni`: the name to say in a TLS handshake; outlives the link.
 class LiveLink : public Link {
  public:
   enum class Side { client, server };
   LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
-           Steady::time_point until, std::string sni = {});
+           Steady::time_point until, const std::string* sni = nullptr);
   ~LiveLink() override;
   int fd() const { return socket_.fd(); }
   // Awaits the end of a connect() under way; LinkError with its cause.
@@ -68,6 +69,7 @@ class LiveLink : public Link {
   std::size_t write_now(std::string_view bytes) override;
   void read_now(std::string& into, std::size_t max) override;
   Task<void> handshake() override;
+  Task<void> wait_for_line(std::string& line) override;
   bool is_server() const override { return side_ == Side::server; }
 
  private:
@@ -75,6 +77,9 @@ class LiveLink : public Link {
     void operator()(SSL* ssl) const { SSL_free(ssl); }
   };
   void begin_wait() override;
+  Task<void> wait_for_clear_line(std::string& line);
+  // One recv of a socket that is readable. nullopt: nothing is there yet; 0: the end. LinkError.
+  std::optional<std::size_t> receive(std::string& into, std::size_t max);
   LinkError gave_up() const;
   LinkError failed(int error) const;
   // Waits until the TLS call that gave `result` may be tried again; LinkError when it cannot. False: the peer ended the stream.
@@ -86,7 +91,7 @@ class LiveLink : public Link {
   std::unique_ptr<SSL, Free> ssl_;
   std::chrono::milliseconds reply_timeout_;
   Steady::time_point until_;
-  std::string sni_;
+  const std::string* sni_;
 };
 
 // Spreads connects in time: at most `per_second`, evenly, for all probes of the process together. 0: no limit.

@@ -6,6 +6,12 @@
 #include <fmt/format.h>
 
 namespace ajar {
+namespace {
+
+// Received bytes wait in a buffer that is kept between lines up to this size; a larger one is given back.
+constexpr std::size_t kKept = 64;
+
+}  // namespace
 
 std::string escape(std::string_view bytes, std::size_t limit) {
   std::string out;
@@ -25,15 +31,35 @@ std::string escape(std::string_view bytes, std::size_t limit) {
 }
 
 void Transcript::add(std::string_view prefix, std::string_view line) {
-  if (lines_.size() >= kMaxLines || bytes_ >= kMaxBytes) {
-    if (!cut_) lines_.emplace_back("# … the rest is not kept: the transcript is full");
+  if (lines_ >= kMaxLines || text_.size() - lines_ >= kMaxBytes) {
+    if (!cut_) text_ += "# … the rest is not kept: the transcript is full\n";
     cut_ = true;
     return;
   }
-  std::string entry(prefix);
-  entry += escape(line);
-  bytes_ += entry.size();
-  lines_.push_back(std::move(entry));
+  const std::string shown = escape(line);
+  const std::size_t needed = text_.size() + prefix.size() + shown.size() + 1;
+  if (needed > text_.capacity()) {
+    // In small steps: a string that grows by itself doubles, and leaves as much again unused in every conversation at rest.
+    std::string larger;
+    larger.reserve(needed + std::max<std::size_t>(32, needed / 8));
+    larger += text_;
+    text_.swap(larger);
+  }
+  text_ += prefix;
+  text_ += shown;
+  text_ += '\n';
+  ++lines_;
+}
+
+std::vector<std::string> Transcript::lines() const {
+  std::vector<std::string> lines;
+  lines.reserve(lines_ + 1);
+  for (std::size_t at = 0; at < text_.size();) {
+    const std::size_t end = text_.find('\n', at);
+    lines.emplace_back(text_, at, end - at);
+    at = end + 1;
+  }
+  return lines;
 }
 
 Link::Say Link::say(std::string line) {
@@ -74,16 +100,19 @@ bool Link::take_line(std::string& line) {
   return true;
 }
 
-// Receives at least one more byte, or throws.
-Task<void> Link::fill() {
+std::size_t Link::make_room() {
   if (received_ >= kMaxReceived) throw LinkError(Reason::protocol_error, fmt::format("more than {} bytes", kMaxReceived));
   if (start_ > 0) {
     in_.erase(0, start_);
     searched_ -= std::min(searched_, start_);
     start_ = 0;
   }
-  const std::size_t most = std::min<std::size_t>(4096, kMaxReceived - received_);
-  const std::size_t count = co_await read_some(in_, most);
+  if (in_.empty() && in_.capacity() > kKept) std::string().swap(in_);
+  return std::min<std::size_t>(4096, kMaxReceived - received_);
+}
+
+// It was at least one byte, or throws.
+void Link::received(std::size_t count) {
   received_ += count;
   if (count == 0) {
     if (!in_.empty()) transcript_.server(in_);
@@ -92,34 +121,36 @@ Task<void> Link::fill() {
   }
 }
 
-Task<std::string> Link::wait_for_line() {
+Task<void> Link::wait_for_line(std::string& line) {
   begin_wait();
-  std::string line;
-  std::optional<LinkError> trouble;
   try {
     do {
-      co_await fill();
+      const std::size_t most = make_room();
+      const std::size_t count = co_await read_some(in_, most);
+      received(count);
     } while (!take_line(line));
   } catch (const LinkError& error) {
-    trouble = error;
+    if (error.reason() == Reason::timeout && begun()) begun_and_not_ended(error);
+    throw;
   }
-  if (!trouble) co_return line;
-  if (trouble->reason() == Reason::timeout && in_.size() > start_) {
-    // It did speak: what came is evidence, and bytes that are no text are no late answer.
-    const std::string_view begun = std::string_view(in_).substr(start_);
-    transcript_.server(begun);
-    const bool text =
-        std::all_of(begun.begin(), begun.end(), [](char c) { return (c >= ' ' && c <= '~') || c == '\t' || c == '\r'; });
-    throw LinkError(text ? Reason::timeout : Reason::protocol_error,
-                    std::string("an answer was begun and not ended: ") + trouble->what());
-  }
-  throw *trouble;
+}
+
+// It did speak: what came is evidence, and bytes that are no text are no late answer.
+void Link::begun_and_not_ended(const LinkError& error) {
+  const std::string_view begun = std::string_view(in_).substr(start_);
+  transcript_.server(begun);
+  const bool text =
+      std::all_of(begun.begin(), begun.end(), [](char c) { return (c >= ' ' && c <= '~') || c == '\t' || c == '\r'; });
+  throw LinkError(text ? Reason::timeout : Reason::protocol_error,
+                  std::string("an answer was begun and not ended: ") + error.what());
 }
 
 Task<std::string> Link::hear_bytes(std::size_t n) {
   begin_wait();
   while (in_.size() - start_ < n) {
-    co_await fill();
+    const std::size_t most = make_room();
+    const std::size_t count = co_await read_some(in_, most);
+    received(count);
   }
   std::string bytes = in_.substr(start_, n);
   start_ += n;

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,12 +41,12 @@ class Transcript {
   void server(std::string_view line) { add("S: ", line); }
   void client(std::string_view line) { add("C: ", line); }
   void note(std::string_view line) { add("# ", line); }
-  const std::vector<std::string>& lines() const { return lines_; }
+  std::vector<std::string> lines() const;
 
  private:
   void add(std::string_view prefix, std::string_view line);
-  std::vector<std::string> lines_;
-  std::size_t bytes_ = 0;
+  std::string text_;  // every line with its LF: a line is escaped, so none is inside
+  std::size_t lines_ = 0;
   bool cut_ = false;
 };
 
@@ -92,20 +91,27 @@ class Link {
   // Appends what has arrived, without waiting and without error.
   virtual void read_now(std::string&, std::size_t) {}
   virtual Task<void> handshake() = 0;
+  // Hear::hear() where no whole line is here yet: receives and, after each receipt, takes it into `line`. A link may override it
+  // to wait without a coroutine for read_some().
+  virtual Task<void> wait_for_line(std::string& line);
   // A new answer is awaited: its deadline begins.
   virtual void begin_wait() {}
   // The side that waits for the other's ClientHello.
   virtual bool is_server() const { return false; }
 
+  // What wait_for_line() is made of.
+  std::size_t make_room();           // before a receipt: how much may come
+  void received(std::size_t count);  // after it
+  bool take_line(std::string& line);
+  [[noreturn]] void begun_and_not_ended(const LinkError& error);  // instead of a timeout, where unread() bytes are here
+  std::string in_;                                                // received, not yet heard from in_[start_]
+  bool begun() const { return in_.size() > start_; }
+
  private:
   friend class Say;
   friend class Hear;
-  bool take_line(std::string& line);
-  Task<std::string> wait_for_line();
-  Task<void> fill();
 
   Transcript& transcript_;
-  std::string in_;  // received, not yet heard from in_[start_]
   std::size_t start_ = 0;
   std::size_t searched_ = 0;  // no LF before this
   std::size_t received_ = 0;
@@ -121,16 +127,16 @@ class Link::Say {
   }
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) {
     slow_ = link_.write_all(std::move(bytes_));
-    return slow_->await_suspend(awaiter);
+    return slow_.await_suspend(awaiter);
   }
   void await_resume() {
-    if (slow_) slow_->await_resume();
+    if (slow_) slow_.await_resume();
   }
 
  private:
   Link& link_;
   std::string bytes_;
-  std::optional<Task<void>> slow_;
+  Task<void> slow_;
 };
 
 class Link::Hear {
@@ -138,15 +144,18 @@ class Link::Hear {
   explicit Hear(Link& link) : link_(link) {}
   bool await_ready() { return link_.take_line(line_); }
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) {
-    slow_ = link_.wait_for_line();
-    return slow_->await_suspend(awaiter);
+    slow_ = link_.wait_for_line(line_);
+    return slow_.await_suspend(awaiter);
   }
-  std::string await_resume() { return slow_ ? slow_->await_resume() : std::move(line_); }
+  std::string await_resume() {
+    if (slow_) slow_.await_resume();
+    return std::move(line_);
+  }
 
  private:
   Link& link_;
   std::string line_;
-  std::optional<Task<std::string>> slow_;
+  Task<void> slow_;
 };
 
 // What a check may do in the world. One per probe.

@@ -1,8 +1,6 @@
 #include "checks/smtp_matrix.h"
 
 #include <algorithm>
-#include <iterator>
-#include <utility>
 
 #include <fmt/args.h>
 #include <fmt/format.h>
@@ -16,59 +14,71 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-struct Wanted {
-  const Subject& subject;
-  std::vector<std::string> must_ask;
+std::string name_of(const SenderForm& sender, const RecipientForm& recipient, bool tls) {
+  return fmt::format("{}/{}{}", sender.name, recipient.name, tls ? kAfterTls : "");
+}
 
-  const Retry* retry_of(const std::string& name) const {
-    const auto found =
-        std::find_if(subject.retries.begin(), subject.retries.end(), [&](const Retry& r) { return r.variant == name; });
-    return found == subject.retries.end() ? nullptr : &*found;
-  }
-  // A way that said yes is asked on both sides of STARTTLS: it may be offered no longer, or be demanded now.
-  bool wants(const std::string& name, const std::string& twin, bool core) const {
-    return core || subject.full_matrix || contains(must_ask, name) || contains(must_ask, twin) || retry_of(name) != nullptr;
-  }
-};
+const Retry* retry_of(const Subject& subject, const std::string& name) {
+  const auto found =
+      std::find_if(subject.retries.begin(), subject.retries.end(), [&](const Retry& r) { return r.variant == name; });
+  return found == subject.retries.end() ? nullptr : &*found;
+}
 
-void add(std::vector<SmtpAsk>& asks, const Wanted& wanted, const SenderForm& sender, const RecipientForm& recipient, bool tls) {
-  SmtpAsk ask;
-  ask.name = fmt::format("{}/{}{}", sender.name, recipient.name, tls ? kAfterTls : "");
-  ask.core = sender.core && recipient.name == "plain";
-  ask.sender = &sender;
-  ask.recipient = &recipient;
-  ask.tls = tls;
-  if (!wanted.wants(ask.name, ask.twin(), ask.core)) return;
-  ask.must_ask = contains(wanted.must_ask, ask.name);
-  if (const Retry* retry = wanted.retry_of(ask.name)) {
-    ask.retried = true;
-    ask.token = retry->token;
-    ask.sender_token = retry->sender_token;
-  }
-  asks.push_back(std::move(ask));
+// A way that said yes is asked on both sides of STARTTLS: it may be offered no longer, or be demanded now.
+bool wanted(const Subject& subject, const SmtpPick& pick) {
+  if (pick.core || subject.full_matrix) return true;
+  if (subject.must_ask.empty() && subject.retries.empty()) return false;
+  const auto& sender = kSenders[pick.sender];
+  const auto& recipient = kRecipients[pick.recipient];
+  const std::string name = name_of(sender, recipient, pick.tls);
+  return contains(subject.must_ask, name) || contains(subject.must_ask, name_of(sender, recipient, !pick.tls)) ||
+         retry_of(subject, name) != nullptr;
 }
 
 }  // namespace
 
 std::string SmtpAsk::message_class() const { return fmt::format("{}/{}", sender->name, recipient->family); }
 
-std::string SmtpAsk::twin() const { return fmt::format("{}/{}{}", sender->name, recipient->name, tls ? "" : kAfterTls); }
+std::string SmtpAsk::twin() const { return name_of(*sender, *recipient, !tls); }
 
-std::vector<SmtpAsk> plan_smtp_relay(const Subject& subject) {
-  const Wanted wanted{subject, subject.must_ask};
-  std::vector<SmtpAsk> asks;
-  std::vector<SmtpAsk> rest;
-  for (const bool tls : {false, true}) {
-    if (tls && subject.tls == TlsMode::implicit) continue;
-    for (const SenderForm& sender : kSenders) {
-      for (const RecipientForm& recipient : kRecipients) {
-        const bool plain = recipient.name == "plain";
-        if (plain || sender.with_forms) add(plain && sender.core ? asks : rest, wanted, sender, recipient, tls);
+std::vector<SmtpPick> pick_smtp_relay(const Subject& subject) {
+  std::vector<SmtpPick> picks;
+  // Core first, before a server tires of us; each part in clear text before STARTTLS.
+  for (const bool core : {true, false}) {
+    for (const bool tls : {false, true}) {
+      if (tls && subject.tls == TlsMode::implicit) continue;
+      for (std::size_t s = 0; s < kSenders.size(); ++s) {
+        for (std::size_t r = 0; r < kRecipients.size(); ++r) {
+          const bool plain = kRecipients[r].name == "plain";
+          if (!plain && !kSenders[s].with_forms) continue;
+          const SmtpPick pick{static_cast<std::uint8_t>(s), static_cast<std::uint8_t>(r), tls, plain && kSenders[s].core};
+          if (pick.core == core && wanted(subject, pick)) picks.push_back(pick);
+        }
       }
     }
   }
-  // Core first, before a server tires of us; each part in clear text before STARTTLS.
-  std::move(rest.begin(), rest.end(), std::back_inserter(asks));
+  return picks;
+}
+
+SmtpAsk spell_out(const SmtpPick& pick, const Subject& subject) {
+  SmtpAsk ask;
+  ask.sender = &kSenders[pick.sender];
+  ask.recipient = &kRecipients[pick.recipient];
+  ask.tls = pick.tls;
+  ask.core = pick.core;
+  ask.name = name_of(*ask.sender, *ask.recipient, ask.tls);
+  ask.must_ask = contains(subject.must_ask, ask.name);
+  if (const Retry* retry = retry_of(subject, ask.name)) {
+    ask.retried = true;
+    ask.token = retry->token;
+    ask.sender_token = retry->sender_token;
+  }
+  return ask;
+}
+
+std::vector<SmtpAsk> plan_smtp_relay(const Subject& subject) {
+  std::vector<SmtpAsk> asks;
+  for (const SmtpPick& pick : pick_smtp_relay(subject)) asks.push_back(spell_out(pick, subject));
   return asks;
 }
 

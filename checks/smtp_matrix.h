@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -85,6 +86,16 @@ inline constexpr std::array kRecipients = {
 };
 
 // One variant to be asked.
+//
+// In short, as a plan keeps it for as long as the probe lasts.
+struct SmtpPick {
+  std::uint8_t sender = 0;     // of kSenders
+  std::uint8_t recipient = 0;  // of kRecipients
+  bool tls = false;            // after STARTTLS
+  bool core = false;
+};
+
+// Spelled out, when its turn has come.
 struct SmtpAsk {
   std::string name;
   const SenderForm* sender = nullptr;
@@ -94,7 +105,7 @@ struct SmtpAsk {
   bool must_ask = false;
   bool retried = false;      // put off before: the tokens are those of the Retry
   std::string token;         // empty: to be minted
-  std::string sender_token;  // empty: the probe's own
+  std::string sender_token;  // of the Retry; empty: the probe's own
 
   std::string message_class() const;  // "external/percent": one message an endpoint and class
   std::string twin() const;           // the name of the same variant on the other side of STARTTLS
@@ -102,7 +113,9 @@ struct SmtpAsk {
 
 // What to ask: everything with full_matrix, else the core, the variants of must_ask and those of retries. Names that the matrix
 // does not know are left out.
-std::vector<SmtpAsk> plan_smtp_relay(const Subject& subject);
+std::vector<SmtpPick> pick_smtp_relay(const Subject& subject);
+SmtpAsk spell_out(const SmtpPick& pick, const Subject& subject);
+std::vector<SmtpAsk> plan_smtp_relay(const Subject& subject);  // all of them, spelled out
 
 struct MailboxWords {
   std::string token;

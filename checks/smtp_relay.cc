@@ -25,6 +25,7 @@
 #include "checks/smtp_relay.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include <fmt/format.h>
@@ -44,11 +45,19 @@ namespace {
 class RelayProbe {
  public:
   RelayProbe(Network& network, Canary& canary, const Subject& subject)
-      : canary_(canary), subject_(subject), visit_(network, subject, canary.mail_domain()), asks_(plan_smtp_relay(subject)) {}
-  Task<Finding> run();
+      : canary_(canary), subject_(subject), visit_(network, subject, canary.mail_domain()), picks_(pick_smtp_relay(subject)) {}
+  Task<void> run();
+  // What run() found.
+  Finding finding();
 
  private:
-  Task<void> ask_all(bool core, bool tls);
+  // The matrix is asked in four parts, in the order of the plan.
+  struct Part {
+    bool core;
+    bool tls;
+  };
+  static constexpr std::array<Part, 4> kParts = {Part{true, false}, Part{true, true}, Part{false, false}, Part{false, true}};
+  SmtpAsk* next_of(const Part& part);
   Task<void> ask(SmtpAsk& ask);
   Task<void> transaction(SmtpAsk& ask, SmtpResult& result);
   Task<void> send_message(const SmtpAsk& ask, SmtpResult& result);
@@ -59,58 +68,65 @@ class RelayProbe {
   std::string rcpt_line(const SmtpAsk& ask) const;
   RelayTest message(const SmtpAsk& ask) const;
   MailboxWords words(const std::string& token, const std::string& sender) const;
+  const std::string& sender_token(const SmtpAsk& ask) const {
+    return ask.sender_token.empty() ? sender_token_ : ask.sender_token;
+  }
   void judge(SmtpResult& result, const SmtpReply& reply, SmtpStage stage) const;
   void record(const SmtpAsk& ask, SmtpResult result);
   void record_unasked(const SmtpAsk& ask, Reason reason);
-  Finding conclude(const SmtpControl& control);
+  void begin_control();
 
   Canary& canary_;
   const Subject& subject_;
   SmtpVisit visit_;
-  std::vector<SmtpAsk> asks_;
+  std::vector<SmtpPick> picks_;
+  std::size_t next_ = 0;
+  std::vector<std::unique_ptr<SmtpAsk>> asks_;  // those whose turn has come
   std::vector<SmtpResult> results_;
   std::vector<Retry> retries_;
   std::string sender_token_;  // of our own sender address in this probe
-  unsigned unasked_ = 0;      // forms that the server left us no time for
+  std::unique_ptr<SmtpVisit::Dismissal> dismissal_;
+  std::unique_ptr<SmtpControl> control_;
+  unsigned unasked_ = 0;  // forms that the server left us no time for
   bool accepts_everything_ = false;
 };
 
-Task<Finding> RelayProbe::run() {
-  std::optional<SmtpVisit::Dismissal> dismissal = co_await visit_.meet();
-  if (dismissal) {
-    Finding finding;
-    finding.verdict = dismissal->verdict;
-    finding.reason = dismissal->reason;
-    finding.because = std::move(dismissal->because);
-    finding.tls = visit_.tls();
-    co_return std::move(finding);
-  }
+Task<void> RelayProbe::run() {
+  dismissal_ = co_await visit_.meet();
+  if (dismissal_) co_return;
   sender_token_ = canary_.mint("sender");
-  SmtpControl control(visit_, subject_, write_mailbox(kSenders[0].mailbox, words({}, sender_token_)));
-  for (const bool core : {true, false}) {
-    for (const bool tls : {false, true}) {
-      co_await ask_all(core, tls);
-      settle_forged(results_);
-      if (core) co_await control.ask(tls, results_);
+  for (const Part& part : kParts) {
+    while (SmtpAsk* const one = next_of(part)) {
+      co_await ask(*one);
     }
+    settle_forged(results_);
+    if (!part.core) continue;
+    begin_control();
+    co_await control_->ask(part.tls, results_);
   }
   co_await doubt_yeses();
   co_await visit_.session().quit();
-  co_return conclude(control);
+}
+
+void RelayProbe::begin_control() {
+  if (control_) return;
+  control_ = std::make_unique<SmtpControl>(visit_, subject_, write_mailbox(kSenders[0].mailbox, words({}, sender_token_)));
 }
 
 // RFC 5321 3.3: MAIL, RCPT, DATA
 
-Task<void> RelayProbe::ask_all(bool core, bool tls) {
-  for (SmtpAsk& one : asks_) {
-    if (one.core != core || one.tls != tls) continue;
-    if (tls && (!visit_.starttls_offered() || visit_.starttls_failed())) co_return;
-    if (visit_.given_up()) {
-      record_unasked(one, *visit_.given_up());
-      continue;
+// The next variant of the part that can be asked, spelled out; null when there is none.
+SmtpAsk* RelayProbe::next_of(const Part& part) {
+  for (; next_ < picks_.size() && picks_[next_].core == part.core && picks_[next_].tls == part.tls; ++next_) {
+    if (part.tls && (!visit_.starttls_offered() || visit_.starttls_failed())) continue;
+    SmtpAsk& one = *asks_.emplace_back(std::make_unique<SmtpAsk>(spell_out(picks_[next_], subject_)));
+    if (!visit_.given_up()) {
+      ++next_;
+      return &one;
     }
-    co_await ask(one);
+    record_unasked(one, *visit_.given_up());
   }
+  return nullptr;
 }
 
 // Asks one variant; where the server hangs up on it, once more on a new connection.
@@ -149,18 +165,17 @@ Task<void> RelayProbe::transaction(SmtpAsk& ask, SmtpResult& result) {
     co_return;
   }
   if (ask.token.empty()) ask.token = canary_.mint(ask.name);
-  if (ask.sender_token.empty()) ask.sender_token = sender_token_;
   visit_.note(ask.name);
 
-  const std::string mail = mail_line(ask);
-  const SmtpReply granted = co_await visit_.command(mail);
-  if (granted.kind() != 2) {
-    judge(result, granted, SmtpStage::mail);
+  std::string line = mail_line(ask);
+  SmtpReply reply = co_await visit_.command(std::move(line));
+  if (reply.kind() != 2) {
+    judge(result, reply, SmtpStage::mail);
     co_return;
   }
   visit_.left_open(true);
-  const std::string rcpt = rcpt_line(ask);
-  const SmtpReply reply = co_await visit_.command(rcpt);
+  line = rcpt_line(ask);
+  reply = co_await visit_.command(std::move(line));
   judge(result, reply, SmtpStage::rcpt);
   if (result.asked.variant.verdict == Verdict::accepted) co_await send_message(ask, result);
 }
@@ -213,8 +228,8 @@ Task<void> RelayProbe::send_message(const SmtpAsk& ask, SmtpResult& result) {
 RelayTest RelayProbe::message(const SmtpAsk& ask) const {
   RelayTest test;
   test.token = ask.token;
-  test.sender = write_mailbox(kSenders[0].mailbox, words(ask.token, ask.sender_token));
-  test.recipient = write_mailbox(kRecipients[0].mailbox, words(ask.token, ask.sender_token));
+  test.sender = write_mailbox(kSenders[0].mailbox, words(ask.token, sender_token(ask)));
+  test.recipient = write_mailbox(kRecipients[0].mailbox, words(ask.token, sender_token(ask)));
   test.our_name = subject_.our_name;
   test.contact = subject_.contact;
   test.server = join_host_port(subject_.address, subject_.port);
@@ -235,12 +250,12 @@ MailboxWords RelayProbe::words(const std::string& token, const std::string& send
 }
 
 std::string RelayProbe::mail_line(const SmtpAsk& ask) const {
-  const std::string mailbox = write_mailbox(ask.sender->mailbox, words(ask.token, ask.sender_token));
+  const std::string mailbox = write_mailbox(ask.sender->mailbox, words(ask.token, sender_token(ask)));
   return fmt::format("MAIL FROM:<{}>{}", mailbox, ask.recipient->needs_smtputf8 ? " SMTPUTF8" : "");
 }
 
 std::string RelayProbe::rcpt_line(const SmtpAsk& ask) const {
-  const std::string mailbox = write_mailbox(ask.recipient->mailbox, words(ask.token, ask.sender_token));
+  const std::string mailbox = write_mailbox(ask.recipient->mailbox, words(ask.token, sender_token(ask)));
   return fmt::format("RCPT TO:<{}>{}", mailbox, visit_.offers().dsn ? " NOTIFY=NEVER" : "");  // RFC 3461 4.1: no bounce
 }
 
@@ -303,7 +318,7 @@ void RelayProbe::record(const SmtpAsk& ask, SmtpResult result) {
   // RFC 5321 4.5.4.1: 4yz, try again; greylisting knows us by source, sender and recipient.
   const bool put_off_again = ask.retried || (variant.code && *variant.code / 100 == 4);
   if (variant.verdict == Verdict::unclear && put_off_again && !result.wants_tls) {
-    retries_.push_back({ask.name, ask.token, ask.sender_token});
+    retries_.push_back({ask.name, ask.token, ask.token.empty() ? std::string() : sender_token(ask)});
   }
   results_.push_back(std::move(result));
 }
@@ -356,7 +371,7 @@ Task<void> RelayProbe::doubt_yeses() {
     const std::string place = fmt::format("{} {} {}", result.ask->sender->name, result.ask->recipient->place, result.ask->tls);
     if (refuses.count(place) + takes.count(place) + unknown.count(place) == 0) {
       visit_.note("a random local part in the same place as " + result.ask->name);
-      const std::string sender = write_mailbox(result.ask->sender->mailbox, words({}, result.ask->sender_token));
+      const std::string sender = write_mailbox(result.ask->sender->mailbox, words({}, sender_token(*result.ask)));
       const std::string random = write_mailbox(result.ask->recipient->place, words(canary_.mint("random_local"), {}));
       const int code = co_await ask_other(*result.ask, sender, random);
       (code / 100 == 5 ? refuses : code / 100 == 2 ? takes : unknown).insert(place);
@@ -372,7 +387,7 @@ Task<void> RelayProbe::doubt_yeses() {
     visit_.note("an impossible recipient");
     const std::string token = canary_.mint("impossible");
     const std::string impossible = token.substr(0, 12) + "@" + token + ".invalid";
-    const std::string sender = write_mailbox(result.ask->sender->mailbox, words({}, result.ask->sender_token));
+    const std::string sender = write_mailbox(result.ask->sender->mailbox, words({}, sender_token(*result.ask)));
     const int code = co_await ask_other(*result.ask, sender, impossible);
     accepts_everything_ = code / 100 == 2;
     break;
@@ -381,14 +396,23 @@ Task<void> RelayProbe::doubt_yeses() {
 
 // The verdict
 
-Finding RelayProbe::conclude(const SmtpControl& control) {
-  settle_starttls(results_, asks_, visit_.starttls_offered());
-  settle_submission(results_, subject_.port, visit_.auth_offered(), control.all_refused());
+Finding RelayProbe::finding() {
+  Finding finding;
+  finding.tls = visit_.tls();
+  if (dismissal_) {
+    finding.verdict = dismissal_->verdict;
+    finding.reason = dismissal_->reason;
+    finding.because = std::move(dismissal_->because);
+    return finding;
+  }
+  std::vector<SmtpAsk> plan;  // names what said yes before; lives as long as the results are looked at
+  if (!subject_.must_ask.empty()) plan = plan_smtp_relay(subject_);
+  settle_starttls(results_, plan, visit_.starttls_offered());
+  settle_submission(results_, subject_.port, visit_.auth_offered(), control_->all_refused());
   settle_forged(results_);
   std::vector<Asked> asked;
   for (const SmtpResult& result : results_) asked.push_back(result.asked);
-  const Folded judgement = fold(asked, control.result(), accepts_everything_);
-  Finding finding;
+  const Folded judgement = fold(asked, control_->result(), accepts_everything_);
   finding.verdict = judgement.verdict;
   finding.reason = judgement.reason;
   finding.because = because(judgement, asked);
@@ -396,7 +420,6 @@ Finding RelayProbe::conclude(const SmtpControl& control) {
   finding.whole = unasked_ == 0;
   if (unasked_ > 0) finding.observations.push_back(fmt::format("{} more forms could not be asked", unasked_));
   finding.retries = std::move(retries_);
-  finding.tls = visit_.tls();
   for (Asked& one : asked) finding.variants.push_back(std::move(one.variant));
   return finding;
 }
@@ -405,8 +428,8 @@ Finding RelayProbe::conclude(const SmtpControl& control) {
 
 Task<Finding> smtp_relay(Network& network, Canary& canary, const Subject& subject) {
   RelayProbe probe(network, canary, subject);
-  Finding finding = co_await probe.run();
-  co_return finding;
+  co_await probe.run();
+  co_return probe.finding();
 }
 
 }  // namespace ajar

@@ -41,26 +41,40 @@ std::string stuffed(const std::string& text) {
   return out + ".\r\n";
 }
 
-Task<SmtpReply> SmtpSession::hear_reply() {
-  SmtpReplyReader reader;
-  for (;;) {
-    const std::string line = co_await link_->hear();
-    said_anything_ = true;
-    const SmtpReplyReader::Step step = reader.take(line);
-    if (step == SmtpReplyReader::Step::bad) throw LinkError(Reason::protocol_error, "not an SMTP reply: " + escape(line, 80));
-    if (step == SmtpReplyReader::Step::done) break;
-  }
-  last_ = reader.reply();
+// Whether more lines belong to the reply; else it is last().
+bool SmtpSession::take_reply_line(SmtpReplyReader& reader, const std::string& line) {
+  said_anything_ = true;
+  const SmtpReplyReader::Step step = reader.take(line);
+  if (step == SmtpReplyReader::Step::bad) throw LinkError(Reason::protocol_error, "not an SMTP reply: " + escape(line, 80));
+  if (step == SmtpReplyReader::Step::more) return true;
+  last_ = reader.take_reply();
   if (last_.kind() >= 4) ++refusals_;
   if (odd_syntax(last_.code)) ++odd_;
+  return false;
+}
+
+Task<SmtpReply> SmtpSession::hear_reply() {
+  SmtpReplyReader reader;
+  for (bool more = true; more;) {
+    const std::string line = co_await link_->hear();
+    more = take_reply_line(reader, line);
+  }
   co_return last_;
 }
 
-Task<SmtpReply> SmtpSession::command(std::string line) {
+// Not by hear_reply(): this is where a probe spends its time, and another coroutine would wait there with it.
+Task<SmtpReply> SmtpSession::command(std::string&& line) {
   if (link_->unread()) throw LinkError(Reason::protocol_error, "bytes before the command they would answer");
-  co_await link_->say(std::move(line));
-  const SmtpReply reply = co_await hear_reply();
-  co_return reply;
+  {
+    Link::Say saying = link_->say(std::move(line));
+    co_await saying;
+  }
+  SmtpReplyReader reader;
+  for (bool more = true; more;) {
+    const std::string heard = co_await link_->hear();
+    more = take_reply_line(reader, heard);
+  }
+  co_return last_;
 }
 
 Task<void> SmtpSession::say_message(std::string message) {
@@ -85,10 +99,10 @@ Task<bool> SmtpSession::hello() {
 
 // FTP greets with 220 as well, knows neither EHLO nor HELO, and vsftpd answers everything with "530 Please login with USER and
 // PASS." The server's name does not count: a mail server may be called ftp.example.org.
-bool SmtpSession::speaks_ftp() const {
+bool SmtpSession::speaks_ftp(const SmtpReply& greeting) const {
   if (last_.code != 500 && last_.code != 502 && last_.code != 503 && last_.code != 530) return false;
-  std::string said = lowered(greeting_.text());
-  const std::string name = lowered(spoken_name(greeting_));
+  std::string said = lowered(greeting.text());
+  const std::string name = lowered(spoken_name(greeting));
   if (said.find("smtp") != std::string::npos) return false;
   said.erase(0, name.size());
   said += ' ' + lowered(last_.text());
@@ -110,7 +124,8 @@ Task<SmtpSession::Opening> SmtpSession::open() {
   for (SmtpReplyReader::Step step = SmtpReplyReader::Step::more; step == SmtpReplyReader::Step::more;) {
     const std::string line = co_await link_->hear();
     if (!said_anything_ && is_other_protocol(line)) {
-      other_protocol_line_ = line;
+      last_.code = 0;
+      last_.lines.assign(1, line);
       co_return Opening::other_protocol;
     }
     said_anything_ = true;
@@ -119,15 +134,18 @@ Task<SmtpSession::Opening> SmtpSession::open() {
       throw LinkError(Reason::protocol_error, "not an SMTP greeting: " + escape(line, 80));
   }
   greeted_ = true;
-  last_ = greeting_ = reader.reply();
-  if (greeting_.kind() >= 4) co_return Opening::refused;
-  if (greeting_.code != 220) throw LinkError(Reason::protocol_error, "not an SMTP greeting");
+  const SmtpReply greeting = reader.take_reply();
+  server_name_ = spoken_name(greeting);
+  last_ = greeting;
+  if (greeting.kind() >= 4) co_return Opening::refused;
+  if (greeting.code != 220) throw LinkError(Reason::protocol_error, "not an SMTP greeting");
 
   const bool welcome = co_await hello();
   if (welcome) co_return Opening::ready;
   if (last_.kind() == 3) throw LinkError(Reason::protocol_error, "3yz to HELO");
-  if (last_.kind() == 5 && speaks_ftp()) {
-    other_protocol_line_ = "220 " + greeting_.text();
+  if (last_.kind() == 5 && speaks_ftp(greeting)) {
+    last_.code = 0;
+    last_.lines.assign(1, "220 " + greeting.text());
     co_return Opening::other_protocol;
   }
   co_return Opening::refused;

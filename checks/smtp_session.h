@@ -23,7 +23,7 @@ class SmtpSession {
 
   enum class Opening {
     ready,           // greeted, and EHLO or HELO was granted
-    other_protocol,  // greeting() or last() speaks SSH, HTTP, FTP, POP3, IMAP, NNTP, VNC
+    other_protocol,  // it speaks SSH, HTTP, FTP, POP3, IMAP, NNTP, VNC; last() holds the line that shows it, with code 0
     refused,         // last() is the reply that refused: to the connection or to HELO
   };
   // A new connection (RFC 5321 3.1, 3.2), with implicit TLS where the subject has it. LinkError.
@@ -38,7 +38,7 @@ class SmtpSession {
 
   // Sends a command and hears its reply. Bytes that came before the command are a protocol_error. LinkError; the connection is
   // then of no more use: drop() it. After a 421 the server closes (RFC 5321 3.8): drop() as well.
-  Task<SmtpReply> command(std::string line);
+  Task<SmtpReply> command(std::string&& line);
   // After a 354: the message, with CRLF line ends, and its end. Once this returns the message may be delivered. LinkError.
   Task<void> say_message(std::string message);
   // The reply to what was said last. LinkError.
@@ -56,14 +56,14 @@ class SmtpSession {
   bool greeted() const { return greeted_; }              // a greeting was heard, now or earlier
   bool said_anything() const { return said_anything_; }  // a line was heard, now or earlier
   int connections() const { return connections_; }
-  const SmtpReply& greeting() const { return greeting_; }
+  const std::string& server_name() const { return server_name_; }  // in its greeting; see spoken_name()
   const SmtpReply& last() const { return last_; }
-  const SmtpCapabilities& offers() const { return offers_; }  // by EHLO, of this connection or the one before
-  const std::string& other_protocol_line() const { return other_protocol_line_; }
+  const SmtpOffers& offers() const { return offers_; }  // by EHLO, of this connection or the one before
 
  private:
   Task<bool> hello();
-  bool speaks_ftp() const;
+  bool take_reply_line(SmtpReplyReader& reader, const std::string& line);
+  bool speaks_ftp(const SmtpReply& greeting) const;
 
   Network& network_;
   const Subject& subject_;
@@ -74,10 +74,9 @@ class SmtpSession {
   bool greeted_ = false;
   bool said_anything_ = false;
   bool after_starttls_ = false;
-  SmtpReply greeting_;
+  std::string server_name_;
   SmtpReply last_;
-  SmtpCapabilities offers_;
-  std::string other_protocol_line_;
+  SmtpOffers offers_;
 };
 
 // "SSH-2.0-…", "HTTP/1.1 …", "* OK IMAP …", "+OK …", "RFB 003.008", "200 news…": a first line that is no SMTP greeting.

@@ -9,6 +9,10 @@ namespace {
 
 constexpr int kMaxDead = 3;  // it does not want to talk
 
+std::unique_ptr<SmtpVisit::Dismissal> dismissal(Verdict verdict, Reason reason, std::string because) {
+  return std::make_unique<SmtpVisit::Dismissal>(SmtpVisit::Dismissal{verdict, reason, std::move(because)});
+}
+
 }  // namespace
 
 bool speakable(const std::string& mailbox) {
@@ -17,12 +21,13 @@ bool speakable(const std::string& mailbox) {
 }
 
 SmtpVisit::SmtpVisit(Network& network, const Subject& subject, std::string canary_domain)
-    : subject_(subject),
-      canary_domain_(std::move(canary_domain)),
-      transcript_(network.transcript()),
-      session_(network, subject) {}
+    : subject_(subject), transcript_(network.transcript()), session_(network, subject) {
+  spoken_.our_name = subject_.our_name;
+  spoken_.server = subject_.address;
+  spoken_.names = {std::move(canary_domain)};
+}
 
-Task<std::optional<SmtpVisit::Dismissal>> SmtpVisit::meet() {
+Task<std::unique_ptr<SmtpVisit::Dismissal>> SmtpVisit::meet() {
   for (int attempt = 1;; ++attempt) {
     std::optional<LinkError> failure;
     SmtpSession::Opening opening = SmtpSession::Opening::refused;
@@ -37,43 +42,47 @@ Task<std::optional<SmtpVisit::Dismissal>> SmtpVisit::meet() {
       if (attempt == 1 && reason == Reason::hung_up) continue;  // once is chance
       if (attempt == 1 && !session_.said_anything()) throw LinkError(*failure);
       const bool tells = session_.said_anything() && reason != Reason::nobody_listens;
-      co_return Dismissal{Verdict::unclear, tells ? reason : Reason::hung_up, std::string(failure->what()) + "."};
+      co_return dismissal(Verdict::unclear, tells ? reason : Reason::hung_up, std::string(failure->what()) + ".");
     }
     if (subject_.tls == TlsMode::implicit) tls_ = TlsMode::implicit;
     if (opening == SmtpSession::Opening::other_protocol) {
       session_.drop();
-      co_return Dismissal{Verdict::closed, Reason::other_protocol,
-                          "It speaks another protocol: " + escape(session_.other_protocol_line(), 80) + "."};
+      co_return dismissal(Verdict::closed, Reason::other_protocol,
+                          "It speaks another protocol: " + escape(session_.last().text(), 80) + ".");
     }
     introduce();
     if (opening == SmtpSession::Opening::ready) break;
-    Dismissal dismissal = turned_away();
+    std::unique_ptr<Dismissal> away = turned_away();
     co_await session_.quit();
-    co_return std::move(dismissal);
+    co_return std::move(away);
   }
   observe();
-  co_return std::nullopt;
+  co_return nullptr;
 }
 
 // 554 "no SMTP service here", 421 "busy", 550 "your address is listed": it refuses everything, which proves nothing.
-SmtpVisit::Dismissal SmtpVisit::turned_away() const {
+std::unique_ptr<SmtpVisit::Dismissal> SmtpVisit::turned_away() const {
   const SmtpReply& reply = session_.last();
   Reason reason = reply.kind() == 4 ? Reason::greylisted : Reason::control_failed;
   if (blocks_us(reply, SmtpStage::hello)) reason = Reason::source_blocked;
-  return {Verdict::unclear, reason,
-          fmt::format("It turned us away before any mail: {} {}.", reply.code, escape(reply.text(), 120))};
+  return dismissal(Verdict::unclear, reason,
+                   fmt::format("It turned us away before any mail: {} {}.", reply.code, escape(reply.text(), 120)));
 }
 
 // The local domain, and the names that replies may echo.
 void SmtpVisit::introduce() {
-  const std::string greeted = spoken_name(session_.greeting());
+  const std::string& greeted = session_.server_name();
   domain_ = !subject_.mail_domains.empty() ? subject_.mail_domains.front() : subject_.host;
   if (!speakable(domain_)) domain_ = greeted;
   if (domain_.empty()) domain_ = subject_.address.literal();
-  spoken_.our_name = subject_.our_name;
-  spoken_.server = subject_.address;
-  spoken_.names = {canary_domain_, domain_, subject_.host, greeted};
-  spoken_.names.insert(spoken_.names.end(), subject_.mail_domains.begin(), subject_.mail_domains.end());
+  std::vector<std::string> names = {spoken_.names.front(), domain_, subject_.host, greeted};
+  names.insert(names.end(), subject_.mail_domains.begin(), subject_.mail_domains.end());
+  for (auto name = names.begin(); name != names.end();) {  // one of each
+    const bool kept = !name->empty() && std::find(names.begin(), name, *name) == name;
+    name = kept ? name + 1 : names.erase(name);
+  }
+  names.shrink_to_fit();
+  spoken_.names = std::move(names);
 }
 
 bool SmtpVisit::blocks_us(const SmtpReply& reply, SmtpStage stage) const {
@@ -82,7 +91,7 @@ bool SmtpVisit::blocks_us(const SmtpReply& reply, SmtpStage stage) const {
 }
 
 void SmtpVisit::observe() {
-  const SmtpCapabilities& offers = session_.offers();
+  const SmtpOffers& offers = session_.offers();
   const auto note = [&](bool condition, const char* fact) {
     auto& facts = observations_;
     if (condition && std::find(facts.begin(), facts.end(), fact) == facts.end()) facts.emplace_back(fact);

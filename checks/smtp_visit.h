@@ -2,6 +2,7 @@
 // STARTTLS, and when the server does not want to talk to us any more.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,14 +26,14 @@ class SmtpVisit {
     Reason reason;
     std::string because;
   };
-  // The first connection (RFC 5321 3.1, 4.1.1.1). LinkError when nothing was learnt.
-  Task<std::optional<Dismissal>> meet();
+  // The first connection (RFC 5321 3.1, 4.1.1.1). Null when mail may be spoken of. LinkError when nothing was learnt.
+  Task<std::unique_ptr<Dismissal>> meet();
 
   // A connection on which a transaction may begin, in clear text or after STARTTLS; the transaction before is reset. False:
   // STARTTLS is not to be had. LinkError.
   Task<bool> prepare(bool tls);
   // LinkError. See SmtpSession::command.
-  Task<SmtpReply> command(std::string line) { return session_.command(std::move(line)); }
+  Task<SmtpReply> command(std::string&& line) { return session_.command(std::move(line)); }
   SmtpSession& session() { return session_; }
   void note(const std::string& text) { transcript_.note(text); }  // in the evidence
   // A transaction is open: before the next one comes RSET.
@@ -47,7 +48,7 @@ class SmtpVisit {
   // Whether it refuses us and not strangers.
   bool blocks_us(const SmtpReply& reply, SmtpStage stage) const;
 
-  const SmtpCapabilities& offers() const { return session_.offers(); }
+  const SmtpOffers& offers() const { return session_.offers(); }
   const std::string& local_domain() const { return domain_; }  // an address literal where no domain is known
   bool starttls_offered() const { return starttls_offered_; }  // in clear text, once
   bool starttls_failed() const { return tls_failures_ >= 2; }
@@ -57,12 +58,11 @@ class SmtpVisit {
 
  private:
   Task<void> connect();
-  Dismissal turned_away() const;
+  std::unique_ptr<Dismissal> turned_away() const;
   void introduce();
   void observe();
 
   const Subject& subject_;
-  std::string canary_domain_;
   Transcript& transcript_;
   SmtpSession session_;
   Spoken spoken_;

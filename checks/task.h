@@ -7,7 +7,9 @@
 
 #include <coroutine>
 #include <exception>
+#include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace ajar {
@@ -34,17 +36,37 @@ struct PromiseBase {
   void unhandled_exception() noexcept { failure = std::current_exception(); }
 };
 
+// Where a result waits for the awaiter. A large one takes its place only once it is there: thousands of coroutines at rest hold
+// none.
+template <class T>
+class Result {
+ public:
+  template <class U>
+  void set(U&& result) {
+    if constexpr (kLarge) {
+      value_ = std::make_unique<T>(std::forward<U>(result));
+    } else {
+      value_.emplace(std::forward<U>(result));
+    }
+  }
+  T take() { return std::move(*value_); }
+
+ private:
+  static constexpr bool kLarge = sizeof(T) > 64;
+  std::conditional_t<kLarge, std::unique_ptr<T>, std::optional<T>> value_;
+};
+
 template <class T>
 struct Promise : PromiseBase {
-  std::optional<T> value;
+  Result<T> value;
   Task<T> get_return_object();
   template <class U>
   void return_value(U&& result) {
-    value.emplace(std::forward<U>(result));
+    value.set(std::forward<U>(result));
   }
   T take() {
     if (failure) std::rethrow_exception(failure);
-    return std::move(*value);
+    return value.take();
   }
 };
 
@@ -77,6 +99,8 @@ class [[nodiscard]] Task {
   ~Task() {
     if (handle_) handle_.destroy();
   }
+
+  explicit operator bool() const { return static_cast<bool>(handle_); }  // false: made without a coroutine
 
   bool await_ready() const noexcept { return false; }
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) noexcept {

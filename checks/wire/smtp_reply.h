@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace ajar {
@@ -43,20 +44,23 @@ class SmtpReplyReader {
   };
   Step take(std::string_view line);
   const SmtpReply& reply() const { return reply_; }  // complete once take() said done
+  SmtpReply take_reply() { return std::exchange(reply_, {}); }
 
  private:
   SmtpReply reply_;
 };
 
 // What an EHLO reply offers. Keywords are compared without case.
-struct SmtpCapabilities {
-  std::string name;       // the server's own name, first word of the first line
+struct SmtpOffers {
   bool starttls = false;  // RFC 3207
   bool smtputf8 = false;  // RFC 6531
   bool dsn = false;       // RFC 3461
   bool auth = false;      // RFC 4954, and the older "AUTH=LOGIN"
   bool xclient = false;   // Postfix XCLIENT_README
   bool xforward = false;  // Postfix XFORWARD_README
+};
+struct SmtpCapabilities : SmtpOffers {
+  std::string name;  // the server's own name, first word of the first line
 };
 SmtpCapabilities parse_ehlo(const SmtpReply& reply);
 

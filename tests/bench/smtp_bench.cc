@@ -97,7 +97,7 @@ class Bench {
     });
   }
 
-  Task<void> probe(unsigned host, bool print) {
+  Subject subject_of(unsigned host) const {
     Subject subject;
     subject.target = "fleet";
     subject.address = IpAddress::v4({127, static_cast<std::uint8_t>(10 + (host >> 16)), static_cast<std::uint8_t>(host >> 8),
@@ -107,9 +107,24 @@ class Bench {
     subject.our_name = "probe.canary.test";
     subject.contact = "mailto:postmaster@canary.test";
     subject.full_matrix = full_;
+    return subject;
+  }
+
+  static NetworkOptions options() {
     NetworkOptions options;
     options.connect_timeout = std::chrono::seconds(30);
-    LiveNetwork network(loop_, scope_, gate_, tls_, std::move(options));
+    return options;
+  }
+
+  static void print_commands(const Transcript& transcript) {
+    for (const std::string& line : transcript.lines()) {
+      if (line.starts_with("C: ")) fmt::print("{}\n", line.substr(3));
+    }
+  }
+
+  Task<void> probe(unsigned host, bool print) {
+    const Subject subject = subject_of(host);
+    LiveNetwork network(loop_, scope_, gate_, tls_, options());
     const Finding finding = co_await smtp_relay(network, canary_, subject);
     if (finding.verdict == Verdict::closed) {
       ++closed_;
@@ -117,10 +132,7 @@ class Bench {
       fmt::print(stderr, "{}: {} {}: {}\n", subject.address.to_string(), to_string(finding.verdict), to_string(finding.reason),
                  finding.because);
     }
-    if (!print) co_return;
-    for (const std::string& line : network.transcript().lines()) {
-      if (line.starts_with("C: ")) fmt::print("{}\n", line.substr(3));
-    }
+    if (print) print_commands(network.transcript());
   }
 
   // Every probe waits for an answer that does not come, once the process has had nothing to do for a while.
