@@ -333,7 +333,7 @@ Record parse_record(const std::string& text_of_record) {
   record.tls = word(json, "tls", parse_tls_mode);
   record.finding = finding(json);
   record.full_matrix = truth(json, "full_matrix");
-  record.finding.whole = truth(json, "whole");
+  record.finding.whole = !json.contains("whole") || truth(json, "whole");  // evidence of before it was told apart
   record.source_address = nullable_text(json, "source_address");
   record.started = instant(json, "started");
   record.duration = duration(json, "duration_seconds");

@@ -126,7 +126,10 @@ TEST(Pages, ATargetShowsItsEvidence) {
                      "C: DATA",
                      "S: 354 End data with <CR><LF>.<CR><LF>"};
   agent.probe(open);
-  agent.probe(agent.record("mx1", "203.0.113.5", 25, Verdict::closed, Reason::refused, 1min));
+  Record closed = agent.record("mx1", "203.0.113.5", 25, Verdict::closed, Reason::refused, 1min);
+  closed.finding.variants = open.finding.variants;  // all was asked again
+  for (Variant& variant : closed.finding.variants) variant.verdict = Verdict::closed;
+  agent.probe(closed);
   Site site(agent.web_state());
   const std::string text = get(site, "/targets/mx1");
   expect_well_formed(text);

@@ -75,7 +75,9 @@ TEST(Kill, LosesAndInventsNoCase) {
       ASSERT_TRUE(resumed.contains(id)) << "round " << round << ": lost " << before;
       const json& after = resumed.at(id);
       EXPECT_EQ(after.at("first_seen"), before.at("first_seen"));
-      if (before.at("state") == "open" && after.at("state") == "open") EXPECT_GE(after.at("level"), before.at("level"));
+      if (before.at("state") == "open" && after.at("state") == "open") {
+        EXPECT_GE(after.at("level"), before.at("level"));
+      }
     }
     // Until verdicts have changed for a while, then without warning.
     const std::string version = agent.get("/api/v1/exposures").body;

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/runner.h"
 #include "checks/network.h"
 #include "checks/smtp_relay.h"
 #include "tests/lab/control.h"
