@@ -103,13 +103,7 @@ ProbeTls::ProbeTls() : context_(SSL_CTX_new(TLS_client_method())) {
 
 LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
                    Steady::time_point until, const std::string* sni)
-    : Link(transcript),
-      socket_(loop, fd),
-      side_(side),
-      context_(tls),
-      reply_timeout_(reply_timeout),
-      until_(until),
-      sni_(sni) {
+    : Link(transcript), socket_(loop, fd), side_(side), context_(tls), reply_timeout_(reply_timeout), until_(until), sni_(sni) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   begin_wait();
