@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <set>
+#include <thread>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -23,9 +24,9 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr seconds kProbeNowInterval{10};   // POST /probe of one target
-constexpr milliseconds kLoopAnswer{2000};  // what a web request waits for the loop
-constexpr milliseconds kFlush{100};        // a change is committed, and seen by readers, no later
+constexpr seconds kProbeNowInterval{10};     // POST /probe of one target
+constexpr milliseconds kLoopAnswer{10'000};  // what a web request waits for the loop
+constexpr milliseconds kFlush{100};          // a change is committed, and seen by readers, no later
 constexpr milliseconds kIdle{500};
 
 SchedulerLimits limits_of(const AgentConfig& agent) {
@@ -107,6 +108,9 @@ void Agent::start_canary() {
     ledger_.set_cursor(url, cursor);
   };
   remote_ = std::make_unique<RemoteCanary>(loop_, keys_, std::move(options));
+  // `ajar check` beside us asks for the canary's state here too; the arrivals it reads from the remote itself.
+  no_arrivals_ = std::make_unique<ArrivalLog>("", wall_now, config_->canary.token_retention);
+  canary_api_ = std::make_unique<CanaryApi>(keys_, *remote_, *no_arrivals_);
   world_.canary = remote_.get();
 }
 
@@ -127,7 +131,10 @@ TargetEvents Agent::target_events() {
 MessageBook Agent::message_book() {
   return {[this](const Message& message) { return ledger_.ask_to_send(message); },
           [this](const Message& message) { ledger_.remember(message); },
-          [this](const std::string& token) { ledger_.not_sent(token); }};
+          [this](const std::string& token) {
+            ledger_.not_sent(token);
+            ledger_changed_ = true;
+          }};
 }
 
 void Agent::run() {
@@ -136,8 +143,9 @@ void Agent::run() {
   for (const std::string& address : web_->addresses()) spdlog::info("ajar {} {}: http://{}/", kVersion, kRevision, address);
   start(drive());
   loop_.run();
+  std::thread remote_end([this] { remote_.reset(); });  // both wait a little for requests under way
   web_->stop();
-  remote_.reset();
+  remote_end.join();
   ledger_.flush();
   spdlog::info("stopped: {} results are kept", ledger_.results().size());
 }
@@ -146,6 +154,7 @@ void Agent::run() {
 void Agent::stop() {
   spdlog::info("stopping");
   ready_ = false;
+  stopping_ = true;
   loop_.shut_down();
   loop_.post([this] { loop_.stop(); });
 }
@@ -218,8 +227,8 @@ void Agent::publish_targets() {
 void Agent::watch_canary() {
   const auto& canary = config_->canary;
   const std::pair<CanaryKind, bool> kinds[] = {
-      {CanaryKind::tcp, !canary.listen_tcp.empty() || !canary.advertise_tcp.empty()},
-      {CanaryKind::smtp, !canary.listen_smtp.empty() || !canary.advertise_smtp.empty()},
+      {CanaryKind::tcp, remote_ || !canary.listen_tcp.empty() || !canary.advertise_tcp.empty()},
+      {CanaryKind::smtp, remote_ || !canary.listen_smtp.empty() || !canary.advertise_smtp.empty()},
   };
   for (const auto& [kind, configured] : kinds) {
     const CanaryHealth health = world_.canary->health(kind);
@@ -286,7 +295,7 @@ void Agent::settle(const Record& record) {
                 to_string(finding.reason), escape(finding.because));
   say(change);
   std::optional<Time> due = scheduler_.finished(record.key, wall_now(), change.confirm);
-  if (due && !finding.retries.empty()) {
+  if (due && change.retry) {
     const Time again = wall_now() + config_->agent.retry_interval;
     if (again < *due && scheduler_.reschedule(record.key, again)) due = again;
   }
@@ -383,13 +392,25 @@ ProbeNow Agent::probe_now(const std::string& target, const std::optional<std::st
   return ProbeNow::accepted;
 }
 
+// What is not begun in time is not done later either: the caller was told so.
 template <class Work>
 auto Agent::on_loop(Work work) -> std::optional<decltype(work())> {
   using Answer = decltype(work());
-  const auto promise = std::make_shared<std::promise<Answer>>();
-  std::future<Answer> answer = promise->get_future();
-  loop_.post([promise, work = std::move(work)] { promise->set_value(work()); });
-  if (answer.wait_for(kLoopAnswer) != std::future_status::ready) return std::nullopt;
+  struct Shared {
+    std::promise<Answer> promise;
+    std::atomic<bool> taken{false};  // by the loop, or given up by the caller
+  };
+  const auto shared = std::make_shared<Shared>();
+  std::future<Answer> answer = shared->promise.get_future();
+  loop_.post([shared, work = std::move(work)] {
+    if (!shared->taken.exchange(true)) shared->promise.set_value(work());
+  });
+  const auto until = Steady::now() + kLoopAnswer;
+  while (answer.wait_for(milliseconds(20)) != std::future_status::ready) {
+    const bool late = stopping_ || Steady::now() >= until;
+    if (late && !shared->taken.exchange(true)) return std::nullopt;
+    if (stopping_) return std::nullopt;
+  }
   return answer.get();
 }
 
@@ -425,8 +446,8 @@ WebState Agent::web_state() {
 }
 
 ApiReply Agent::internal_api(const ApiRequest& request) {
+  if (request.method == "GET" && request.path == "/api/v1/results") return doubts(request);
   if (request.method == "GET") {
-    if (!canary_api_) return {404, R"({"error":"this agent's canary is elsewhere"})"};
     const ApiAnswer answer = canary_api_->answer(request.method, request.target, request.auth, request.body);
     return {answer.status, answer.body, "application/json", answer.auth};
   }
@@ -444,6 +465,25 @@ ApiReply Agent::internal_api(const ApiRequest& request) {
   }
 }
 
+// What `ajar check` must ask besides its own questions: what said yes before, and what was put off.
+ApiReply Agent::doubts(const ApiRequest& request) const {
+  if (!authorised(keys_, request.method, request.target, request.auth, request.body, wall_now())) {
+    return {401, R"({"error":"not authorised"})"};
+  }
+  nlohmann::json body = {{"must_ask", nlohmann::json::array()}, {"retries", nlohmann::json::array()}};
+  for (const ResultState& state : ledger_.results()) {
+    const ResultKey& key = state.key;
+    if (request.query != fmt::format("doubts={}/{}/{}/{}/{}", key.address.to_string(), key.port, to_string(key.transport),
+                                     key.check, key.target)) {
+      continue;
+    }
+    body["must_ask"] = state.must_ask;
+    for (const Retry& retry : state.retries) body["retries"].push_back({retry.variant, retry.token, retry.sender_token});
+  }
+  const std::string text = body.dump();
+  return {200, text, "application/json", authorise_answer(keys_, request.auth, 200, text)};
+}
+
 // What `ajar check` asks before it sends a message, and says when that was not taken.
 std::string Agent::take_in(const Message& message) {
   if (message.expired) {
@@ -456,11 +496,12 @@ std::string Agent::take_in(const Message& message) {
 
 // A probe that `ajar check` ran: judged like our own, its place in the schedule kept.
 std::string Agent::take_in(const Record& record) {
-  if (!targets_.endpoint(record.key)) return R"({"stored":false})";
+  const std::optional<ResultState> known = ledger_.result(record.key);
+  if (!targets_.endpoint(record.key) || (known && known->last_probe > record.started)) return R"({"stored":false})";
   const Change change = ledger_.apply(record);
   ledger_changed_ = true;
   say(change);
-  if (change.confirm) scheduler_.reschedule(record.key, wall_now() + config_->agent.retry_interval);
+  if (change.confirm || change.retry) scheduler_.reschedule(record.key, wall_now() + config_->agent.retry_interval);
   return R"({"stored":true})";
 }
 

@@ -27,6 +27,7 @@
 
 namespace ajar {
 
+class ArrivalLog;
 class CanaryApi;
 class CanaryServer;
 class RemoteCanary;
@@ -72,6 +73,7 @@ class Agent {
   // -- web threads --
   WebState web_state();
   ApiReply internal_api(const ApiRequest& request);
+  ApiReply doubts(const ApiRequest& request) const;
   // Runs `work` on the loop thread and waits for its answer; nullopt when the loop does not get to it in time.
   template <class Work>
   auto on_loop(Work work) -> std::optional<decltype(work())>;
@@ -87,7 +89,8 @@ class Agent {
   Answered answered_;
   std::unique_ptr<CanaryServer> server_;  // one of the two: ours, or that of canary.remote
   std::unique_ptr<RemoteCanary> remote_;
-  std::unique_ptr<CanaryApi> canary_api_;  // with server_
+  std::unique_ptr<ArrivalLog> no_arrivals_;  // with remote_
+  std::unique_ptr<CanaryApi> canary_api_;
   Scheduler scheduler_;
   Targets targets_;
   ProbeWorld world_;
@@ -102,6 +105,7 @@ class Agent {
   std::shared_ptr<const Config> published_config_;
   std::vector<TargetView> published_targets_;
   std::atomic<bool> ready_{false};
+  std::atomic<bool> stopping_{false};
   std::unique_ptr<Web> web_;  // last: its threads end first
 };
 

@@ -93,6 +93,17 @@ Permit AgentClient::ask_to_send(const Message& message) {
   return permit >= 0 && permit <= static_cast<int>(Permit::no_mail_domain) ? static_cast<Permit>(permit) : Permit::canary_down;
 }
 
+AgentClient::Doubts AgentClient::doubts(const ResultKey& key) {
+  Doubts doubts;
+  const std::string path = fmt::format("/api/v1/results?doubts={}/{}/{}/{}/{}", key.address.to_string(), key.port,
+                                       to_string(key.transport), key.check, key.target);
+  const auto json = nlohmann::json::parse(state_->ask("GET", path, "").value_or("{}"), nullptr, false);
+  if (!json.is_object() || !json.contains("must_ask") || !json.contains("retries")) return doubts;
+  for (const auto& name : json["must_ask"]) doubts.must_ask.push_back(name.get<std::string>());
+  for (const auto& one : json["retries"]) doubts.retries.push_back({one.at(0), one.at(1), one.at(2)});
+  return doubts;
+}
+
 void AgentClient::not_sent(Message message) {
   message.expired = true;
   state_->ask("POST", "/api/v1/messages", serialise(message));

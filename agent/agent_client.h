@@ -22,6 +22,12 @@ class AgentClient : public CanaryStatus {
   bool refresh();
   Permit ask_to_send(const Message& message);
   void not_sent(Message message);
+  // What every probe of this result must ask besides, as the agent knows it; empty where it knows nothing.
+  struct Doubts {
+    std::vector<std::string> must_ask;
+    std::vector<Retry> retries;
+  };
+  Doubts doubts(const ResultKey& key);
   // What arrived since the last call.
   std::vector<Arrival> arrivals();
   // Stores a result in the agent's ledger; false when it did not take it.

@@ -79,7 +79,7 @@ class SmtpSink {
   Task<bool> secure();
 
   void reset();
-  void arrive(const std::string& token, bool proof, std::string_view note);
+  void arrive(const std::string& token, bool proof, std::string_view note, bool message = false);
 
   Link& link_;
   const CanarySession& session_;
@@ -122,7 +122,7 @@ void SmtpSink::over() {
   recipients_.clear();
 }
 
-void SmtpSink::arrive(const std::string& token, bool proof, std::string_view note) {
+void SmtpSink::arrive(const std::string& token, bool proof, std::string_view note, bool message) {
   Facts facts(session_.keys, now_);
   facts.add("", note);
   if (!hello_.empty()) facts.add("EHLO ", hello_);
@@ -133,6 +133,7 @@ void SmtpSink::arrive(const std::string& token, bool proof, std::string_view not
   Arrival arrival;
   arrival.kind = CanaryKind::smtp;
   arrival.token = token;
+  arrival.message = message;
   arrival.proof = proof;
   arrival.peer = session_.peer;
   arrival.listener = session_.listener;
@@ -309,7 +310,7 @@ Task<void> SmtpSink::receive_message() {
   const bool large = size > kSmtpMaxMessage;
   for (const Recipient& to : recipients_) {
     if (to.token.empty()) continue;
-    arrive(to.token, !to.probe_sender, to.probe_sender ? "message to our probe sender" : "message");
+    arrive(to.token, !to.probe_sender, to.probe_sender ? "message to our probe sender" : "message", true);
   }
   recipients_.clear();
   reset();

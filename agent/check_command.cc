@@ -193,7 +193,8 @@ class Check {
     std::sort(records_.begin(), records_.end(), [](const Record& a, const Record& b) { return a.key < b.key; });
     return std::move(records_);
   }
-  bool interrupted() const { return interrupted_; }
+  // Whether every target was asked: no signal came in between, every name led somewhere.
+  bool whole() const { return !interrupted_ && !unasked_; }
 
  private:
   struct Sent {
@@ -269,6 +270,11 @@ class Check {
     for (const TargetStatus& status : targets_.status()) {
       if (status.endpoints == 0 && !status.refused.empty()) {
         throw UsageError(fmt::format("{} is outside the scope: ajar asks only servers that are yours", escape(status.name)));
+      }
+      if (status.endpoints == 0) {
+        unasked_ = true;
+        spdlog::warn("{}: nothing could be asked{}", escape(status.name),
+                     status.note.empty() ? "" : ": " + escape(status.note));
       }
     }
   }
@@ -346,6 +352,10 @@ class Check {
         plan.must_ask = state->must_ask;
         plan.retries = state->retries;
       }
+    } else if (agent_) {
+      AgentClient::Doubts doubts = agent_->doubts(visit.key);
+      plan.must_ask = std::move(doubts.must_ask);
+      plan.retries = std::move(doubts.retries);
     }
     std::optional<Record> record = co_await run_probe(world_, std::move(plan));
     ++done_;
@@ -390,7 +400,8 @@ class Check {
       const auto missing = std::count_if(sent_.begin(), sent_.end(), [](const auto& sent) { return !sent.second.arrived; });
       if (missing == 0 || loop_.now() >= until || loop_.shutting_down()) break;
       show_progress("waiting for messages:", static_cast<std::size_t>(missing), sent_.size());
-      const bool go_on = co_await loop_.sleep_for(milliseconds(agent_ ? 300 : 50));
+      const milliseconds pause(agent_ ? 300 : 50);
+      const bool go_on = co_await loop_.sleep_for(pause);
       if (!go_on) break;
     }
     clear_progress();
@@ -427,12 +438,25 @@ class Check {
   std::vector<Arrival> early_;        // proofs; also of probes that still run
   std::exception_ptr failure_;
   bool interrupted_ = false;
+  bool unasked_ = false;
   const bool progress_ = isatty(STDERR_FILENO) == 1;
   bool shown_ = false;
   Steady::time_point next_progress_{Steady::now() + std::chrono::seconds(1)};
 };
 
-std::vector<Record> check(const CheckOptions& options) {
+struct Outcome {
+  std::vector<Record> records;
+  bool whole = true;
+};
+
+Outcome outcome_of(Check& run, std::unique_ptr<Ledger> ledger, std::unique_ptr<AgentClient> agent) {
+  Outcome outcome;
+  outcome.records = run.run(std::move(ledger), std::move(agent));
+  outcome.whole = run.whole();
+  return outcome;
+}
+
+Outcome check(const CheckOptions& options) {
   if (!options.config.empty() && !options.scope.empty())
     throw UsageError("--scope is for a run without a configuration: give one of both");
   const std::string file = options.config.empty() && options.scope.empty() ? default_config_file() : options.config;
@@ -446,7 +470,7 @@ std::vector<Record> check(const CheckOptions& options) {
   const auto narrow = narrowed(std::move(config), options);
   if (!stored) {
     Check run(narrow, options, CanaryKeys::random());
-    return run.run(nullptr, nullptr);
+    return outcome_of(run, nullptr, nullptr);
   }
   CanaryKeys keys = CanaryKeys::load(narrow->path(narrow->canary.secret_file));
   std::unique_ptr<Ledger> ledger;
@@ -460,7 +484,7 @@ std::vector<Record> check(const CheckOptions& options) {
       throw UsageError(fmt::format("{}, but it does not answer on {}: {}", locked.what(), agent->address(), agent->trouble()));
   }
   Check run(narrow, options, keys);
-  return run.run(std::move(ledger), std::move(agent));
+  return outcome_of(run, std::move(ledger), std::move(agent));
 }
 
 }  // namespace
@@ -484,11 +508,15 @@ std::string default_config_file() {
 
 int run_check(const CheckOptions& options) {
   try {
-    const std::vector<Record> records = check(options);
+    const auto [records, whole] = check(options);
     const bool colour = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
     fmt::print("{}", options.json ? check_json(records) : check_table(records, colour));
     std::vector<Verdict> verdicts;
     for (const Record& record : records) verdicts.push_back(record.finding.verdict);
+    if (!whole) {
+      fmt::print(stderr, "ajar: not everything was asked: this is no \"all closed\"\n");
+      return std::max(exit_code(verdicts), 1);
+    }
     return exit_code(verdicts);
   } catch (const std::runtime_error& error) {
     fmt::print(stderr, "ajar: {}\n", error.what());

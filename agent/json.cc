@@ -268,6 +268,7 @@ ordered_json to_json(const Arrival& arrival) {
           {"time", to_rfc3339(arrival.time)},
           {"canary", to_string(arrival.kind)},
           {"token", text_or_null(arrival.token)},
+          {"message", arrival.message},
           {"proof", arrival.proof},
           {"peer", arrival.peer.to_string()},
           {"listener", arrival.listener.to_string()},
@@ -279,6 +280,7 @@ std::string serialise(const Record& record) {
   json["probe_id"] = record.probe_id;
   json["owner"] = record.owner;
   json["full_matrix"] = record.full_matrix;
+  json["whole"] = record.finding.whole;
   json["reached_tls"] = to_string(record.finding.tls);
   for (std::size_t i = 0; i < record.finding.variants.size(); ++i) {
     json["variants"][i]["reason"] = to_string(record.finding.variants[i].reason);
@@ -331,6 +333,7 @@ Record parse_record(const std::string& text_of_record) {
   record.tls = word(json, "tls", parse_tls_mode);
   record.finding = finding(json);
   record.full_matrix = truth(json, "full_matrix");
+  record.finding.whole = truth(json, "whole");
   record.source_address = nullable_text(json, "source_address");
   record.started = instant(json, "started");
   record.duration = duration(json, "duration_seconds");
@@ -346,6 +349,7 @@ Arrival parse_arrival(const std::string& text_of_arrival) {
   arrival.time = instant(json, "time");
   arrival.kind = canary_kind(json, "canary");
   arrival.token = nullable_text(json, "token");
+  arrival.message = truth(json, "message");
   arrival.proof = truth(json, "proof");
   arrival.peer = address_port(json, "peer");
   arrival.listener = address_port(json, "listener");

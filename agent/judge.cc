@@ -58,8 +58,9 @@ void note_probe(ResultState& state, const Record& record) {
   state.last_probe = record.started;
   if (finding.verdict == Verdict::closed || says_yes(finding.verdict)) state.last_conclusive = record.started;
   // Where nothing answered, or all was put off, the matrix was not asked.
-  if (record.full_matrix && finding.verdict != Verdict::unreachable && !undecided(finding))
+  if (record.full_matrix && finding.whole && finding.verdict != Verdict::unreachable && !undecided(finding)) {
     state.last_full_matrix = record.started;
+  }
   keep_retries(state, record);
 }
 
@@ -131,6 +132,18 @@ void close_case(ResultState& state, const Record& record, Change& change) {
   state.case_id.reset();
 }
 
+// Whether everything that said yes in this case was asked again: a `closed` that left one out does not end it. Nobody listening
+// answers all of them; what was asked after STARTTLS is answered in clear where STARTTLS is no longer offered.
+bool answers_doubts(const ResultState& state, const Finding& finding) {
+  if (finding.variants.empty()) return true;  // no conversation: nobody listens, or another protocol
+  return std::all_of(state.must_ask.begin(), state.must_ask.end(), [&](const std::string& name) {
+    const std::string clear = name.ends_with("+tls") ? name.substr(0, name.size() - 4) : name;
+    return std::any_of(finding.variants.begin(), finding.variants.end(), [&](const Variant& variant) {
+      return variant.verdict == Verdict::closed && (variant.name == name || variant.name == clear);
+    });
+  });
+}
+
 void judge_exposed(ResultState& state, const Case& open, const Record& record, Change& change) {
   const Finding& finding = record.finding;
   if (says_yes(finding.verdict)) {
@@ -142,7 +155,7 @@ void judge_exposed(ResultState& state, const Case& open, const Record& record, C
     change.exposure->reason = state.reason;
     add_probe(*change.exposure, record);
     keep_asking(state, finding);
-  } else if (finding.verdict != Verdict::closed) {
+  } else if (finding.verdict != Verdict::closed || !answers_doubts(state, finding)) {
     state.change_to.reset();  // the run of `closed` is broken
   } else if (state.change_to != Verdict::closed) {
     pend(state, record, change);
@@ -209,7 +222,10 @@ Judgement judge(const ResultState* before, const Case* last_case, const Record& 
   ResultState& state = judgement.state;
   judgement.change.owner = record.owner;
   note_probe(state, record);
-  if (before && undecided(record.finding) && !state.retries.empty()) return judgement;
+  judgement.change.retry = !record.finding.retries.empty() && !state.retries.empty();
+  // Once the tokens of such a series were given up, the next one that is put off confirms that nothing can be said.
+  const bool given_up_before = state.change_to == Verdict::unclear;
+  if (before && undecided(record.finding) && judgement.change.retry && !given_up_before) return judgement;
   if (state.case_id && last_case && last_case->id == *state.case_id) {
     judge_exposed(state, *last_case, record, judgement.change);
   } else {

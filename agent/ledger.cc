@@ -500,7 +500,8 @@ void Ledger::State::note(const HeldToken& token, const Arrival& arrival) {
 std::pair<ArrivalResult, Change> Ledger::State::prove(HeldToken& token, const Arrival& arrival) {
   token.message.arrived = arrival.time;
   token.peer = arrival.peer.address;
-  token.reason = token.mail ? Reason::message_delivered : Reason::token_returned;
+  // By how it came, not by what was asked for: a message that was refused after DATA (not_sent) may be delivered all the same.
+  token.reason = arrival.kind == CanaryKind::smtp ? Reason::message_delivered : Reason::token_returned;
   dirty.tokens.insert(token.message.token);
   const HeldResult* held = find_at(token.message.key);
   if (held && is_late(held->state, token.message.sent)) {
@@ -517,6 +518,12 @@ std::pair<ArrivalResult, Change> Ledger::State::prove(HeldToken& token, const Ar
   return {ArrivalResult::proved, {}};
 }
 
+namespace {
+
+bool is_about_mail(std::string_view check) { return check.starts_with("smtp") || check == "backscatter"; }
+
+}  // namespace
+
 std::pair<ArrivalResult, Change> Ledger::apply(const Arrival& arrival) {
   const auto found = state_->tokens.find(arrival.token);
   const bool known = found != state_->tokens.end();
@@ -525,6 +532,11 @@ std::pair<ArrivalResult, Change> Ledger::apply(const Arrival& arrival) {
     return {ArrivalResult::noted, {}};
   }
   if (!known) return {ArrivalResult::unknown_token, {}};
+  // The token of a message stands in it for everybody to read: only that message proves that it was carried.
+  if (is_about_mail(found->second.message.key.check) && !arrival.message) {
+    state_->note(found->second, arrival);
+    return {ArrivalResult::noted, {}};
+  }
   if (found->second.message.arrived) return {ArrivalResult::replayed, {}};
   auto result = state_->prove(found->second, arrival);
   state_->flush();

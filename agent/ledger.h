@@ -89,6 +89,7 @@ struct LedgerOptions {
 struct Change {
   bool opened = false, reopened = false, raised = false, closed = false;
   bool confirm = false;  // a second probe is wanted after retry_interval
+  bool retry = false;    // what was put off is to be asked again, unchanged, after retry_interval
   std::string owner;
   std::optional<Case> exposure;  // the case concerned, after the change
 };

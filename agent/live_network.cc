@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <numeric>
 #include <system_error>
 
 #include <fcntl.h>
@@ -133,6 +134,7 @@ Task<std::size_t> LiveLink::read_some(std::string& into, std::size_t max) {
   max = std::min(max, receive_buffer.size());
   for (;;) {
     if (ssl_) {
+      errno = 0;
       const int got = SSL_read(ssl_.get(), receive_buffer.data(), static_cast<int>(max));
       if (got > 0) {
         into.append(receive_buffer.data(), static_cast<std::size_t>(got));
@@ -217,6 +219,7 @@ Task<void> LiveLink::write_all(std::string bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {
     if (ssl_) {
+      errno = 0;
       const int sent = SSL_write(ssl_.get(), bytes.data() + done, static_cast<int>(bytes.size() - done));
       if (sent > 0) {
         done += static_cast<std::size_t>(sent);
@@ -336,8 +339,12 @@ Task<int> LiveNetwork::connect_to(AddressPort place) {
 }
 
 void LiveNetwork::bind_source(int fd, const IpAddress& destination) {
-  for (const IpAddress& source : options_.source_addresses) {
-    if (source.is_v4() != destination.is_v4()) continue;
+  // One address each destination, always the same: greylisting knows us by it.
+  std::vector<IpAddress> sources = options_.source_addresses;
+  std::erase_if(sources, [&](const IpAddress& source) { return source.is_v4() != destination.is_v4(); });
+  if (!sources.empty()) {
+    const auto bytes = destination.bytes();
+    const IpAddress source = sources[std::accumulate(bytes.begin(), bytes.end(), std::size_t{0}) % sources.size()];
     const int on = 1;
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     sockaddr_storage from{};
@@ -374,6 +381,9 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
     co_return link;
   } catch (const LinkError& error) {
     reason = error.reason();
+    trouble = error.what();
+  } catch (const std::system_error& error) {  // no room to watch one more socket
+    reason = Reason::internal_error;
     trouble = error.what();
   }
   if (reason != Reason::tls_failed) transcript_.note("no connection: " + trouble);

@@ -41,9 +41,10 @@ struct Arrival {
   std::int64_t id = 0;  // rises; the cursor of the arrivals API
   Time time{};
   CanaryKind kind{};
-  std::string token;   // a valid one of ours, or empty
-  bool proof = false;  // false: seen, but proves nothing (a bounce to our sender, a recipient callout)
-  AddressPort peer;    // who delivered it: the exit address
+  std::string token;     // a valid one of ours, or empty
+  bool message = false;  // a whole mail message, not the token alone (in EHLO, say)
+  bool proof = false;    // false: seen, but proves nothing (a bounce to our sender, a recipient callout)
+  AddressPort peer;      // who delivered it: the exit address
   AddressPort listener;
   std::vector<std::string> facts;  // EHLO name, envelope, Received and Via lines; escaped and bounded
 };

@@ -50,12 +50,25 @@ bool is_silence(Reason reason) { return reason == Reason::timeout || reason == R
 
 }  // namespace
 
-bool Answered::on_another_port(const IpAddress& address, std::uint16_t port) const {
-  const auto found = ports_.find(address);
-  return found != ports_.end() && found->second != port;
+void Answered::note(const IpAddress& address, std::uint16_t port, Time when) {
+  auto& [latest, other] = seen_[address];
+  if (latest.port != port) other = latest;
+  latest = {port, when};
 }
 
-Finding finding_of(const LinkError& error, bool spoke, bool answered_on_another_port) {
+bool Answered::on_another_port(const IpAddress& address, std::uint16_t port, Time since) const {
+  const auto found = seen_.find(address);
+  return found != seen_.end() && std::any_of(found->second.begin(), found->second.end(), [&](const Seen& seen) {
+           return seen.port != 0 && seen.port != port && seen.when >= since;
+         });
+}
+
+bool spoke(const Transcript& transcript) {
+  const auto& lines = transcript.lines();
+  return std::any_of(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("S: "); });
+}
+
+Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_another_port) {
   Finding finding;
   finding.reason = error.reason();
   finding.because = error.what();
@@ -66,7 +79,7 @@ Finding finding_of(const LinkError& error, bool spoke, bool answered_on_another_
       break;
     case Reason::timeout:
     case Reason::no_route:
-      finding.verdict = spoke ? Verdict::unclear : Verdict::unreachable;
+      finding.verdict = has_spoken ? Verdict::unclear : Verdict::unreachable;
       if (answered_on_another_port) {
         finding.reason = Reason::filtered;
         finding.because += "; another port of this address answers, so a filter stands before this one";
@@ -94,6 +107,9 @@ Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan) {
   LiveNetwork network(world.loop, scope, world.gate, world.tls, std::move(options), plan.host);
   ProbeCanary canary(world.keys, plan.config->canary, agent.name, *world.canary, world.book, plan.key, record.probe_id,
                      world.now);
+  // A token that expired meanwhile would be refused by our own canary.
+  std::erase_if(plan.retries,
+                [&](const Retry& retry) { return world.keys.check(retry.token, record.started) != TokenState::valid; });
   const Subject subject = subject_of(plan, record.started);
   const auto begin = world.loop.now();
   std::optional<LinkError> trouble;
@@ -106,14 +122,12 @@ Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan) {
 
   // A connection that came about, or was refused, is an answer of that address.
   if (!network.source_address().empty() || (trouble && trouble->reason() == Reason::nobody_listens)) {
-    world.answered.note(plan.key.address, plan.key.port);
+    world.answered.note(plan.key.address, plan.key.port, record.started);
   }
   if (trouble) {
     const bool filtered = network.source_address().empty() && is_silence(trouble->reason()) &&
-                          world.answered.on_another_port(plan.key.address, plan.key.port);
-    const auto& lines = network.transcript().lines();
-    const bool spoke = std::any_of(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("S: "); });
-    record.finding = finding_of(*trouble, spoke, filtered);
+                          world.answered.on_another_port(plan.key.address, plan.key.port, record.started - 2 * agent.interval);
+    record.finding = finding_of(*trouble, spoke(network.transcript()), filtered);
   }
   record.tls = plan.tls ? TlsMode::implicit : record.finding.tls;
   record.source_address = network.source_address();

@@ -2,6 +2,7 @@
 // one place.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,15 +20,19 @@
 
 namespace ajar {
 
-// Which addresses answered lately, on any port: silence on another port of theirs is a filter, not an absent host.
+// Which ports of an address answered, and when: silence on another port of it is a filter, not an absent host.
 class Answered {
  public:
-  void note(const IpAddress& address, std::uint16_t port) { ports_.insert_or_assign(address, port); }
-  void forget(const IpAddress& address) { ports_.erase(address); }
-  bool on_another_port(const IpAddress& address, std::uint16_t port) const;
+  void note(const IpAddress& address, std::uint16_t port, Time when);
+  // Whether another port of the address answered at `since` or later.
+  bool on_another_port(const IpAddress& address, std::uint16_t port, Time since) const;
 
  private:
-  std::map<IpAddress, std::uint16_t> ports_;  // the last one that answered
+  struct Seen {
+    std::uint16_t port = 0;
+    Time when{};
+  };
+  std::map<IpAddress, std::array<Seen, 2>> seen_;  // the two ports that answered last: one of them is another one
 };
 
 // What every probe of a process shares. The referred objects outlive the probes.
@@ -57,7 +62,10 @@ struct ProbePlan {
 // nullopt when the loop was shut down meanwhile: such a probe says nothing.
 Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan);
 
-// The verdict of a probe that learnt nothing but this. `spoke`: the peer sent something, so silence afterwards is not absence.
-Finding finding_of(const LinkError& error, bool spoke, bool answered_on_another_port);
+// Whether the peer said anything.
+bool spoke(const Transcript& transcript);
+// The verdict of a probe that learnt nothing but this. `has_spoken`: the peer sent something, so silence afterwards is not
+// absence.
+Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_another_port);
 
 }  // namespace ajar

@@ -101,6 +101,7 @@ struct Finding {
   std::vector<std::string> observations;    // facts beside the verdict: "AUTH offered in clear text"
   std::vector<std::string> exit_addresses;  // where the proof came from, when it came during the check
   std::vector<Retry> retries;               // put off, to be asked again after a while
+  bool whole = true;                        // false: part of the matrix could not be asked, so it is still to be asked
   TlsMode tls = TlsMode::none;              // the strongest that the conversation reached
 };
 

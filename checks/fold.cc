@@ -38,7 +38,7 @@ bool needs_no_control(Reason reason) {
 }
 
 // All that `closed` rests on was refused.
-Judgement judge_refusals(const std::vector<Reason>& reasons, const Control& control) {
+Folded judge_refusals(const std::vector<Reason>& reasons, const Control& control) {
   const bool alike = std::all_of(reasons.begin(), reasons.end(), [&](Reason r) { return r == reasons.front(); });
   if (alike && needs_no_control(reasons.front())) return {Verdict::closed, reasons.front()};
   switch (control.result) {
@@ -52,7 +52,7 @@ Judgement judge_refusals(const std::vector<Reason>& reasons, const Control& cont
   return {Verdict::unclear, Reason::control_failed};
 }
 
-const Asked* first_with(const std::vector<Asked>& all, const Judgement& judgement) {
+const Asked* first_with(const std::vector<Asked>& all, const Folded& judgement) {
   const auto same = [&](const Asked& a) {
     return a.variant.verdict == judgement.verdict && a.variant.reason == judgement.reason;
   };
@@ -65,7 +65,7 @@ const Asked* first_with(const std::vector<Asked>& all, const Judgement& judgemen
   return found == all.end() ? nullptr : &*found;
 }
 
-std::string_view sentence(const Judgement& judgement) {
+std::string_view sentence(const Folded& judgement) {
   switch (judgement.reason) {
     case Reason::refused:
       return judgement.verdict == Verdict::closed ? "It refused a stranger and granted the control request"
@@ -116,7 +116,7 @@ std::string_view sentence(const Judgement& judgement) {
 
 }  // namespace
 
-Judgement fold(const std::vector<Asked>& asked, const Control& control, bool accepts_everything) {
+Folded fold(const std::vector<Asked>& asked, const Control& control, bool accepts_everything) {
   const std::vector<Reason> proven = reasons_where(asked, [](const Asked& a) { return a.variant.verdict == Verdict::open; });
   if (!proven.empty()) return {Verdict::open, proven.front()};
 
@@ -136,7 +136,7 @@ Judgement fold(const std::vector<Asked>& asked, const Control& control, bool acc
   return judge_refusals(refused, control);
 }
 
-std::string because(const Judgement& judgement, const std::vector<Asked>& asked) {
+std::string because(const Folded& judgement, const std::vector<Asked>& asked) {
   std::string text(sentence(judgement));
   const Asked* example = first_with(asked, judgement);
   if (example == nullptr) return text + ".";

@@ -28,7 +28,7 @@ struct Control {
   Reason reason = Reason::control_failed;  // or source_blocked, hung_up, timeout, protocol_error, …
 };
 
-struct Judgement {
+struct Folded {
   Verdict verdict = Verdict::unclear;
   Reason reason = Reason::internal_error;
 };
@@ -38,9 +38,9 @@ struct Judgement {
 // for one reason that needs no control (auth_required, other_protocol, nobody_listens, hung_up), that is the reason and no
 // control is needed. `accepts_everything`: the impossible destination got a yes too; it is said in the reason of `accepted` and
 // changes nothing else.
-Judgement fold(const std::vector<Asked>& asked, const Control& control, bool accepts_everything);
+Folded fold(const std::vector<Asked>& asked, const Control& control, bool accepts_everything);
 
 // One sentence for people: what was judged and by which variant, "External mail was accepted …".
-std::string because(const Judgement& judgement, const std::vector<Asked>& asked);
+std::string because(const Folded& judgement, const std::vector<Asked>& asked);
 
 }  // namespace ajar

@@ -58,6 +58,8 @@ constexpr std::array<std::string_view, 7> kAuthWords = {
     "authentication required", "authentication is required", "auth required", "must authenticate", "must authenticate first",
     "not authenticated",       "authenticate before sending"};
 constexpr std::array<std::string_view, 5> kTlsWords = {"starttls", "tls", "ssl", "encryption", "encrypted"};
+constexpr std::array<std::string_view, 4> kSenderWords = {"sender address rejected", "sender verify failed", "sender rejected",
+                                                          "sender domain rejected"};
 constexpr std::array<std::string_view, 3> kSpfWords = {"spf", "sender policy framework", "openspf"};
 
 void take_out(std::string& text, const std::string& name) {
@@ -121,6 +123,12 @@ bool asks_for_tls(const SmtpReply& reply, const std::string& words) {
 }
 
 }  // namespace
+
+bool refuses_sender(const SmtpReply& reply) {
+  const std::optional<EnhancedCode> code = reply.enhanced();
+  return (code && code->subject == 1 && (code->detail == 7 || code->detail == 8)) ||
+         says_any(lowered(reply.text()), kSenderWords);
+}
 
 bool speaks_of_spf(const SmtpReply& reply) {
   const std::optional<EnhancedCode> code = reply.enhanced();

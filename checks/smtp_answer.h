@@ -33,6 +33,9 @@ struct Spoken {
 SmtpAnswer read_answer(const SmtpReply& reply, SmtpStage stage, const Spoken& spoken, bool tls);
 
 // Whether it speaks of SPF (RFC 7208): refusing a forged sender for that is the server doing its job.
+// A refusal of the sender, whatever command it answers: Postfix delays "550 5.1.8 Sender address rejected" to RCPT, Exim says
+// "Sender verify failed" there (RFC 3463 X.1.7, X.1.8).
+bool refuses_sender(const SmtpReply& reply);
 bool speaks_of_spf(const SmtpReply& reply);
 
 }  // namespace ajar

@@ -88,6 +88,7 @@ class RelayProbe {
   std::vector<Retry> retries_;
   std::string sender_token_;  // of our own sender address in this probe
   std::unique_ptr<SmtpControl> control_;
+  unsigned unasked_ = 0;  // forms that the server left us no time for
   bool accepts_everything_ = false;
 };
 
@@ -292,8 +293,9 @@ void RelayProbe::judge(SmtpResult& result, const SmtpReply& reply, SmtpStage sta
       result.local_yes = result.ask->recipient->place != kOutside;
       break;
     case SmtpAnswer::refused:
-      // A refusal of our own sender says nothing about relaying.
-      set(external && stage == SmtpStage::mail ? Verdict::unclear : Verdict::closed, Reason::refused);
+      // A refusal of our own sender says nothing about relaying, also where it is said at RCPT.
+      set(external && (stage == SmtpStage::mail || refuses_sender(reply)) ? Verdict::unclear : Verdict::closed,
+          Reason::refused);
       break;
     case SmtpAnswer::put_off:
       set(Verdict::unclear, Reason::greylisted);
@@ -335,7 +337,10 @@ void RelayProbe::record(const SmtpAsk& ask, SmtpResult result) {
 
 // A variant that the verdict rests on and that got no answer.
 void RelayProbe::record_unasked(const SmtpAsk& ask, Reason reason) {
-  if (!ask.core && !ask.must_ask && !ask.retried && ask.token.empty()) return;  // never said: not worth a line
+  if (!ask.core && !ask.must_ask && !ask.retried && ask.token.empty()) {
+    ++unasked_;  // never said: not worth a line of its own
+    return;
+  }
   SmtpResult result;
   result.asked.variant.verdict = Verdict::unclear;
   result.asked.variant.reason = reason;
@@ -372,19 +377,22 @@ Task<int> RelayProbe::ask_other(const SmtpAsk& like, std::string sender, std::st
 Task<void> RelayProbe::doubt_yeses() {
   std::set<std::string> refuses;
   std::set<std::string> takes;
+  std::set<std::string> unknown;
   for (SmtpResult& result : results_) {
     if (!result.local_yes || result.asked.variant.verdict != Verdict::accepted) continue;
     const std::string place = fmt::format("{} {} {}", result.ask->sender->name, result.ask->recipient->place, result.ask->tls);
-    if (refuses.count(place) + takes.count(place) == 0) {
+    if (refuses.count(place) + takes.count(place) + unknown.count(place) == 0) {
       visit_.note("a random local part in the same place as " + result.ask->name);
       const std::string sender = write_mailbox(result.ask->sender->mailbox, words({}, sender_token(*result.ask)));
       const std::string random = write_mailbox(result.ask->recipient->place, words(canary_.mint("random_local"), {}));
       const int code = co_await ask_other(*result.ask, sender, random);
-      (code / 100 == 5 ? refuses : takes).insert(place);
+      (code / 100 == 5 ? refuses : code / 100 == 2 ? takes : unknown).insert(place);
     }
     if (refuses.count(place) > 0) continue;
     result.asked.counts = false;
     result.asked.variant.verdict = Verdict::unclear;
+    // Nobody said whether it is local delivery: then it is no refusal either.
+    if (unknown.count(place) > 0) result.asked.must_ask = true;
   }
   for (const SmtpResult& result : results_) {
     if (result.asked.variant.verdict != Verdict::accepted) continue;
@@ -408,12 +416,14 @@ Finding RelayProbe::conclude() {
   settle_forged(results_);
   std::vector<Asked> asked;
   for (const SmtpResult& result : results_) asked.push_back(result.asked);
-  const Judgement judgement = fold(asked, control_->result(), accepts_everything_);
+  const Folded judgement = fold(asked, control_->result(), accepts_everything_);
   Finding finding;
   finding.verdict = judgement.verdict;
   finding.reason = judgement.reason;
   finding.because = because(judgement, asked);
   finding.observations = visit_.observations();
+  finding.whole = unasked_ == 0;
+  if (unasked_ > 0) finding.observations.push_back(fmt::format("{} more forms could not be asked", unasked_));
   finding.retries = std::move(retries_);
   finding.tls = visit_.tls();
   for (Asked& one : asked) finding.variants.push_back(std::move(one.variant));

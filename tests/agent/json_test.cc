@@ -143,6 +143,7 @@ TEST(Json, AnArrivalComesBackWhole) {
   given.time = kStarted;
   given.kind = CanaryKind::smtp;
   given.token = "tokentokentokentokentokentokento";
+  given.message = true;
   given.proof = true;
   given.peer = *AddressPort::parse("[2001:db8::9]:4711");
   given.listener = *AddressPort::parse("198.51.100.7:25");

@@ -343,6 +343,48 @@ TEST(Judge, GreylistingBeforeTheConfirmingAnswerIsNoAnswer) {
   EXPECT_EQ(judged.state.closed_since, kNoon + minutes(5));
 }
 
+TEST(Judge, AMatrixThatWasCutShortIsStillToBeAsked) {
+  Record record = probe(Verdict::closed, Reason::refused, kNoon);
+  record.full_matrix = true;
+  record.finding.whole = false;
+  EXPECT_EQ(judge(nullptr, nullptr, record, hours(24)).state.last_full_matrix, std::nullopt);
+}
+
+// A core-only `closed` says nothing of the form that was open.
+TEST(Judge, AClosedThatLeftOutWhatSaidYesDoesNotEndTheCase) {
+  Record open = probe(Verdict::accepted, Reason::token_pending, kNoon);
+  open.finding.variants = {{"external/percent@domain", Verdict::accepted, Reason::token_pending, 250, "ok"}};
+  auto judged = judge(nullptr, nullptr, open, hours(24));
+  ASSERT_TRUE(judged.change.opened);
+  const Case exposure = *judged.change.exposure;
+  Record closed = probe(Verdict::closed, Reason::refused, kNoon + minutes(5));
+  closed.finding.variants = {{"external/plain", Verdict::closed, Reason::refused, 554, "no"}};
+  for (int i = 0; i < 3; ++i) {
+    judged = judge(&judged.state, &exposure, closed, hours(24));
+    EXPECT_FALSE(judged.change.closed);
+    EXPECT_EQ(judged.state.level, Verdict::accepted);
+  }
+  closed.finding.variants.push_back({"external/percent@domain", Verdict::closed, Reason::refused, 554, "no"});
+  judged = judge(&judged.state, &exposure, closed, hours(24));
+  EXPECT_FALSE(judged.change.closed);
+  judged = judge(&judged.state, &exposure, closed, hours(24));
+  EXPECT_TRUE(judged.change.closed);
+}
+
+// A server that puts everything off for ever: after the tokens are given up the next one counts, and it is unclear.
+TEST(Judge, AGreylistWithoutEndBecomesUnclear) {
+  auto judged = judge(nullptr, nullptr, probe(Verdict::closed, Reason::refused, kNoon), hours(24));
+  judged = judge(&judged.state, nullptr, greylisted(kNoon + hours(1), "t1"), hours(24));
+  EXPECT_TRUE(judged.change.retry);
+  EXPECT_EQ(judged.state.level, Verdict::closed);
+  judged = judge(&judged.state, nullptr, greylisted(kNoon + hours(5), "t1"), hours(24));
+  EXPECT_FALSE(judged.change.retry);
+  EXPECT_EQ(judged.state.level, Verdict::closed);
+  judged = judge(&judged.state, nullptr, greylisted(kNoon + hours(6), "t2"), hours(24));
+  EXPECT_EQ(judged.state.level, Verdict::unclear);
+  EXPECT_EQ(judged.state.reason, Reason::greylisted);
+}
+
 // All was put off: the full matrix is still to be asked.
 TEST(Judge, AGreylistedFullMatrixWasNotAsked) {
   Record record = greylisted(kNoon, "t1");

@@ -86,6 +86,7 @@ Arrival arrival(const std::string& token, Time time) {
   came.time = time;
   came.kind = CanaryKind::smtp;
   came.token = token;
+  came.message = true;
   came.proof = true;
   came.peer = *AddressPort::parse("203.0.113.9:4711");
   came.listener = *AddressPort::parse("198.51.100.7:25");
@@ -428,11 +429,53 @@ TEST_F(LedgerTest, WhatProvesNothingChangesNoVerdict) {
 
 TEST_F(LedgerTest, WithoutAMessageAReturnedTokenSaysSo) {
   Ledger ledger(options());
-  ledger.remember(message("t1"));
+  ResultKey proxy = key();
+  proxy.check = "http_connect";
+  ledger.remember(message("t1", proxy));
+  closed(ledger, proxy);
+  Arrival tunnel = arrival("t1", now);
+  tunnel.kind = CanaryKind::tcp;
+  tunnel.message = false;
+  EXPECT_TRUE(ledger.apply(tunnel).second.opened);
+  EXPECT_EQ(ledger.result(proxy)->reason, Reason::token_returned);
+  EXPECT_EQ(ledger.ask_to_send(message("t2", proxy)), Permit::granted);  // a remembered token is no message
+}
+
+// A server that reads our message and says or fetches the token that stands in it has not carried the message.
+TEST_F(LedgerTest, ATokenOfAMessageThatComesWithoutTheMessageProvesNothing) {
+  Ledger ledger(options());
+  ledger.ask_to_send(message("t1"));
+  accepted(ledger);
+  for (const CanaryKind kind : {CanaryKind::tcp, CanaryKind::smtp}) {
+    Arrival alone = arrival("t1", now);
+    alone.kind = kind;
+    alone.message = false;
+    EXPECT_EQ(ledger.apply(alone).first, ArrivalResult::noted);
+  }
+  ledger.flush();
+  EXPECT_EQ(ledger.result(key())->level, Verdict::accepted);
+  EXPECT_EQ(ledger.apply(arrival("t1", now)).first, ArrivalResult::proved);
+}
+
+TEST_F(LedgerTest, AMessageRefusedAfterDataHoldsNoOtherBackAndStillProves) {
+  Ledger ledger(options());
+  ledger.ask_to_send(message("t1"));
+  ledger.not_sent("t1");
+  EXPECT_EQ(ledger.ask_to_send(message("t2", key(), "00000000000000bb")), Permit::granted);
   closed(ledger);
-  EXPECT_TRUE(ledger.apply(arrival("t1", now)).second.opened);
-  EXPECT_EQ(ledger.result(key())->reason, Reason::token_returned);
-  EXPECT_EQ(ledger.ask_to_send(message("t2")), Permit::granted);  // a remembered token is no message
+  EXPECT_EQ(ledger.apply(arrival("t1", now)).first, ArrivalResult::proved);
+  EXPECT_EQ(ledger.result(key())->level, Verdict::open);
+  EXPECT_EQ(ledger.result(key())->reason, Reason::message_delivered);
+}
+
+TEST_F(LedgerTest, AnOpenCaseKeepsTheEvidenceOfItsYes) {
+  Ledger ledger(options());
+  accepted(ledger);
+  now += minutes(5);
+  ledger.apply(probe(Verdict::unreachable, Reason::timeout, now));
+  ledger.flush();
+  EXPECT_EQ(ledger.latest(key())->finding.verdict, Verdict::unreachable);
+  EXPECT_EQ(ledger.latest_not_closed(key())->finding.verdict, Verdict::accepted);
 }
 
 TEST_F(LedgerTest, ADeadlineThatPassesIsNoProof) {

@@ -195,6 +195,57 @@ TEST(LiveNetwork, HangUpAndReset) {
   EXPECT_EQ(house.outcome, "hung_up: the peer reset the connection");
 }
 
+// The last bytes and the end of the stream come with one event: neither is lost.
+TEST(LiveNetwork, AnEndThatComesWithTheLastBytesIsHeard) {
+  House house;
+  const auto listener = listen(house.loop, [](Link& link) -> Task<void> {
+    const std::string line = co_await link.hear();
+    co_await link.say("421 " + line);
+  });
+  struct Client {
+    static Task<void> run(LiveNetwork& network, AddressPort place, std::string& outcome) {
+      try {
+        const auto link = co_await network.dial(place.address, place.port, TlsMode::none);
+        co_await link->say("hello");
+        const std::string line = co_await link->hear();
+        outcome = line + "|";
+        const std::string none = co_await link->hear();
+        outcome += none;
+      } catch (const LinkError& error) {
+        outcome += error.what();
+      }
+    }
+  };
+  LiveNetwork network = house.network();
+  house.run(Client::run(network, listener->address(), house.outcome));
+  EXPECT_EQ(house.outcome, "421 hello|the peer closed the connection");
+}
+
+TEST(LiveNetwork, IPv6) {
+  House house;
+  house.scope = Scope({*Cidr::parse("::1/128")});
+  std::unique_ptr<Listener> listener;
+  try {
+    listener = listen(house.loop, echo_lines, nullptr, "[::1]:0");
+  } catch (const std::system_error& error) {
+    GTEST_SKIP() << "no IPv6 here: " << error.what();
+  }
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::none, house.outcome));
+  EXPECT_EQ(house.outcome, "echo one|echo two");
+  EXPECT_EQ(network.source_address(), "::1");
+}
+
+// A source address of the other family cannot be used, and no other is used in its stead.
+TEST(LiveNetwork, NoSourceAddressOfThatFamily) {
+  House house;
+  house.options.source_addresses = {*IpAddress::parse("::1")};
+  const auto listener = listen(house.loop, echo_lines);
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::none, house.outcome));
+  EXPECT_EQ(house.outcome, "no_route: no source address of the family of 127.0.0.1");
+}
+
 TEST(LiveNetwork, AnEndlessLineIsAProtocolError) {
   House house;
   const auto listener = listen(house.loop, [](Link& link) -> Task<void> {
@@ -262,8 +313,8 @@ TEST(LiveNetwork, ALargeWriteWaitsForThePeer) {
   received = 0;
   const auto listener = listen(house.loop, [](Link& link) -> Task<void> {
     const bool later = co_await loop->sleep_for(milliseconds(50));
-    for (;;) {
-      const std::string bytes = co_await link.hear_some(later ? 16384 : 1);
+    while (later) {
+      const std::string bytes = co_await link.hear_some(16384);
       if (bytes.empty()) break;
       received += bytes.size();
     }

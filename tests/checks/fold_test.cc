@@ -31,7 +31,7 @@ const Control kRefused{Control::Result::failed, Reason::control_failed};
 const Control kBlocked{Control::Result::failed, Reason::source_blocked};
 
 std::string folded(const std::vector<Asked>& asked, const Control& control = kGranted, bool everything = false) {
-  const Judgement judgement = fold(asked, control, everything);
+  const Folded judgement = fold(asked, control, everything);
   return std::string(to_string(judgement.verdict)) + "/" + std::string(to_string(judgement.reason));
 }
 

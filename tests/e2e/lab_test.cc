@@ -1,5 +1,6 @@
 // Every personality of the lab: what the agent and `ajar check` say of it, that each ends in time, and that none is ever taken
 // for closed or open by mistake.
+#include <csignal>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -130,10 +131,28 @@ TEST(Lab, ExitCodes) {
   EXPECT_THAT(unknown.second, HasSubstr("did you mean smtp_relay"));
   // An address that is not declared, inside scope; its port is the default one, where nobody listens.
   EXPECT_EQ(code({"127.10.0.200"}).first, 0);
+  // Two targets after an option that may be repeated, and one that leads nowhere: not all was asked, so it is no 0.
+  EXPECT_EQ(code({"--check", "smtp_relay", "closed", "absent"}).first, 0);
+  const auto nowhere = code({"closed", "mx.invalid"});
+  EXPECT_EQ(nowhere.first, 1);
+  EXPECT_THAT(nowhere.second, HasSubstr("mx.invalid"));
   // Without any configuration.
-  Process bare({program("ajar"), "check", "--scope", "127.0.0.0/8", "--json", "127.10.0.200"}, folder.path());
+  Process bare({program("ajar"), "check", "--json", "--scope", "127.0.0.0/8", "127.10.0.200"}, folder.path());
   EXPECT_EQ(bare.wait(seconds(60)), 0) << bare.err();
   EXPECT_THAT(bare.out(), HasSubstr(R"("reason":"nobody_listens")"));
+}
+
+// Interrupted is not "all closed".
+TEST(Lab, AnInterruptedCheckIsNoZero) {
+  const Lab lab;
+  const TemporaryFolder folder;
+  write_file(folder.file("ajar.toml"), Setting{}.text(lab.places()));
+  Process check({program("ajar"), "check", "--config", folder.file("ajar.toml"), "--quick", "closed", "slow_byte", "hang"},
+                folder.path());
+  EXPECT_FALSE(check.wait(std::chrono::milliseconds(1500)));
+  check.signal(SIGINT);
+  EXPECT_EQ(check.wait(seconds(5)), 1);
+  EXPECT_THAT(check.err(), HasSubstr("not everything was asked"));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Records and arrivals as JSON: what the agent's API takes. Whatever parses must come back the same from its own writing.
+// Records, arrivals and messages as JSON: what the agent's API takes. Whatever parses must come back the same from its own
+// writing.
 #include <cstdint>
 #include <cstdlib>
 #include <stdexcept>
@@ -18,6 +19,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     const std::string once = ajar::to_json(ajar::parse_arrival(text)).dump();
     if (ajar::to_json(ajar::parse_arrival(once)).dump() != once) std::abort();
+  } catch (const std::runtime_error&) {
+  }
+  try {
+    const std::string once = ajar::serialise(ajar::parse_message(text));
+    if (ajar::serialise(ajar::parse_message(once)) != once) std::abort();
   } catch (const std::runtime_error&) {
   }
   return 0;

@@ -348,18 +348,13 @@ class EveryPersonality : public LabTest {
       try {
         asked.finding = co_await smtp_relay(live, canary_, subject);
       } catch (const LinkError& error) {
-        asked.finding.verdict = of_silence(error.reason());
-        asked.finding.reason = error.reason();
+        asked.finding = finding_of(error, spoke(live.transcript()), false);
       }
       if (asked.finding.retries.empty()) break;
       subject.retries = asked.finding.retries;
       co_await loop_.sleep_for(milliseconds(50));
     }
     asked.ended = true;
-  }
-  static Verdict of_silence(Reason reason) {
-    if (reason == Reason::nobody_listens) return Verdict::closed;
-    return reason == Reason::timeout || reason == Reason::no_route ? Verdict::unreachable : Verdict::unclear;
   }
 
   Scope scope_{{*Cidr::parse("127.0.0.0/8")}};
