@@ -104,13 +104,7 @@ ProbeTls::ProbeTls() : context_(SSL_CTX_new(TLS_client_method())) {
 
 LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
                    Steady::time_point until, const std::string* sni)
-    : Link(transcript),
-      socket_(loop, fd),
-      side_(side),
-      context_(tls),
-      reply_timeout_(reply_timeout),
-      until_(until),
-      sni_(sni) {
+    : Link(transcript), socket_(loop, fd), side_(side), context_(tls), reply_timeout_(reply_timeout), until_(until), sni_(sni) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   begin_wait();
@@ -332,6 +326,10 @@ Task<int> LiveNetwork::connect_to(AddressPort place) {
   if (!scope_.allows(place.address)) throw LinkError(Reason::out_of_scope, place.address.to_string() + " is outside the scope");
   const bool mine = co_await gate_.turn();
   if (!mine || loop_.now() >= until_) throw LinkError(Reason::timeout, "the time for the whole probe is over");
+  co_return begin_connect(place);
+}
+
+int LiveNetwork::begin_connect(const AddressPort& place) {
   const int fd = socket(place.address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) throw LinkError(Reason::internal_error, "no socket: " + text_of(errno));
   FileDescriptor guard(fd);
@@ -341,7 +339,7 @@ Task<int> LiveNetwork::connect_to(AddressPort place) {
   if (connect(fd, reinterpret_cast<sockaddr*>(&to), length) != 0 && errno != EINPROGRESS) {
     throw LinkError(reason_of(errno), text_of(errno));
   }
-  co_return guard.release();
+  return guard.release();
 }
 
 void LiveNetwork::bind_source(int fd, const IpAddress& destination) {
@@ -369,31 +367,31 @@ void LiveNetwork::bind_source(int fd, const IpAddress& destination) {
 Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uint16_t port, TlsMode tls) {
   const AddressPort place{address, port};
   transcript_.note("connecting to " + place.to_string());
-  std::string trouble;
-  Reason reason{};
   try {
     const int fd = co_await connect_to(place);
     const auto by = std::min(loop_.now() + options_.connect_timeout, until_);
     auto link = std::make_unique<LiveLink>(loop_, fd, LiveLink::Side::client, tls_.context(), transcript_,
                                            options_.reply_timeout, until_, &sni_);
     co_await link->connected(by);
-    sockaddr_storage local{};
-    socklen_t length = sizeof local;
-    getsockname(fd, reinterpret_cast<sockaddr*>(&local), &length);
-    source_address_ = from_sockaddr(local).address.to_string();
+    note_source(fd);
     if (tls == TlsMode::implicit) {
       co_await link->start_tls();
     }
     co_return link;
   } catch (const LinkError& error) {
-    reason = error.reason();
-    trouble = error.what();
+    if (error.reason() != Reason::tls_failed) transcript_.note(std::string("no connection: ") + error.what());
+    throw;
   } catch (const std::system_error& error) {  // no room to watch one more socket
-    reason = Reason::internal_error;
-    trouble = error.what();
+    transcript_.note(std::string("no connection: ") + error.what());
+    throw LinkError(Reason::internal_error, error.what());
   }
-  if (reason != Reason::tls_failed) transcript_.note("no connection: " + trouble);
-  throw LinkError(reason, trouble);
+}
+
+void LiveNetwork::note_source(int fd) {
+  sockaddr_storage local{};
+  socklen_t length = sizeof local;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&local), &length);
+  source_address_ = from_sockaddr(local).address.to_string();
 }
 
 Task<void> LiveLink::connected(Steady::time_point by) {

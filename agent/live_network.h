@@ -126,6 +126,8 @@ class LiveNetwork : public Network {
 
  private:
   Task<int> connect_to(AddressPort place);  // a socket whose connect() is under way; the caller owns it
+  int begin_connect(const AddressPort& place);
+  void note_source(int fd);
   void bind_source(int fd, const IpAddress& destination);
 
   Loop& loop_;

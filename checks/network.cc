@@ -6,12 +6,6 @@
 #include <fmt/format.h>
 
 namespace ajar {
-namespace {
-
-// Received bytes wait in a buffer that is kept between lines up to this size; a larger one is given back.
-constexpr std::size_t kKept = 64;
-
-}  // namespace
 
 std::string escape(std::string_view bytes, std::size_t limit) {
   std::string out;
@@ -75,6 +69,7 @@ Link::Say Link::say_bytes(std::string bytes, std::string as) {
 }
 
 Link::Hear Link::hear() { return Hear(*this); }
+Link::HearInto Link::hear(std::string& line) { return HearInto(*this, line); }
 
 bool Link::take_line(std::string& line) {
   const std::size_t newline = in_.find('\n', std::max(searched_, start_));
@@ -107,7 +102,7 @@ std::size_t Link::make_room() {
     searched_ -= std::min(searched_, start_);
     start_ = 0;
   }
-  if (in_.empty() && in_.capacity() > kKept) std::string().swap(in_);
+  if (in_.empty()) std::string().swap(in_);  // a conversation at rest holds no buffer
   return std::min<std::size_t>(4096, kMaxReceived - received_);
 }
 

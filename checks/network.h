@@ -70,6 +70,9 @@ class Link {
   // timeout on silence, protocol_error for an over-long line or too many bytes.
   class Hear;
   Hear hear();
+  // The same into `line`, which the awaiting caller keeps.
+  class HearInto;
+  HearInto hear(std::string& line);
   // Exactly n bytes (n <= kMaxReceived).
   Task<std::string> hear_bytes(std::size_t n);
   // What is there, at least one byte, at most `max`; empty at end of stream.
@@ -91,8 +94,8 @@ class Link {
   // Appends what has arrived, without waiting and without error.
   virtual void read_now(std::string&, std::size_t) {}
   virtual Task<void> handshake() = 0;
-  // Hear::hear() where no whole line is here yet: receives and, after each receipt, takes it into `line`. A link may override it
-  // to wait without a coroutine for read_some().
+  // Hear::hear() where no whole line is here yet: receives and, after each receipt, takes it into `line`. A link may override
+  // it to wait without a coroutine for read_some().
   virtual Task<void> wait_for_line(std::string& line);
   // A new answer is awaited: its deadline begins.
   virtual void begin_wait() {}
@@ -110,6 +113,7 @@ class Link {
  private:
   friend class Say;
   friend class Hear;
+  friend class HearInto;
 
   Transcript& transcript_;
   std::size_t start_ = 0;
@@ -139,23 +143,39 @@ class Link::Say {
   Task<void> slow_;
 };
 
-class Link::Hear {
+class Link::HearInto {
  public:
-  explicit Hear(Link& link) : link_(link) {}
+  HearInto(Link& link, std::string& line) : link_(link), line_(line) {}
   bool await_ready() { return link_.take_line(line_); }
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) {
     slow_ = link_.wait_for_line(line_);
     return slow_.await_suspend(awaiter);
   }
-  std::string await_resume() {
+  void await_resume() {
     if (slow_) slow_.await_resume();
-    return std::move(line_);
   }
 
  private:
   Link& link_;
-  std::string line_;
+  std::string& line_;
   Task<void> slow_;
+};
+
+class Link::Hear {
+ public:
+  explicit Hear(Link& link) : into_(link, line_) {}
+  Hear(const Hear&) = delete;
+  Hear& operator=(const Hear&) = delete;
+  bool await_ready() { return into_.await_ready(); }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) { return into_.await_suspend(awaiter); }
+  std::string await_resume() {
+    into_.await_resume();
+    return std::move(line_);
+  }
+
+ private:
+  std::string line_;
+  HearInto into_;
 };
 
 // What a check may do in the world. One per probe.

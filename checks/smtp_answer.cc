@@ -71,7 +71,7 @@ void take_out(std::string& text, const std::string& name) {
 std::string own_words(const SmtpReply& reply, const Spoken& spoken) {
   std::string text = lowered(reply.text());
   for (const std::string& name : spoken.names) take_out(text, lowered(name));
-  take_out(text, lowered(spoken.our_name));
+  take_out(text, lowered(std::string(spoken.our_name)));
   return text;
 }
 
@@ -151,8 +151,8 @@ SmtpAnswer read_answer(const SmtpReply& reply, SmtpStage stage, const Spoken& sp
   if (!in_sequence_complaint(reply)) {
     if (says_any(words, kHelloWords)) return SmtpAnswer::blocked;
     const std::string all = lowered(reply.text());
-    if (has_our_name(all, lowered(spoken.our_name)) || has_foreign_address(all, spoken.server) || says_any(words, kUsWords) ||
-        (speaks_of_spf(reply) && stage != SmtpStage::data)) {
+    if (has_our_name(all, lowered(std::string(spoken.our_name))) || has_foreign_address(all, spoken.server) ||
+        says_any(words, kUsWords) || (speaks_of_spf(reply) && stage != SmtpStage::data)) {
       return SmtpAnswer::names_us;
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checks/ip_address.h"
@@ -25,7 +26,7 @@ enum class SmtpStage { hello, mail, rcpt, data };  // hello: the greeting and EH
 // What a reply may echo. Echoed names are taken out before its words are read: a domain "relay.example" is not the word
 // "relay".
 struct Spoken {
-  std::string our_name;            // EHLO name
+  std::string_view our_name;       // EHLO name; outlives this
   IpAddress server;                // any other address in a reply is taken for ours, which also sees through NAT
   std::vector<std::string> names;  // the canary's domain, the server's domains and its own name
 };

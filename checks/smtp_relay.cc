@@ -26,6 +26,8 @@
 
 #include <algorithm>
 #include <array>
+#include <forward_list>
+#include <memory>
 #include <set>
 
 #include <fmt/format.h>
@@ -46,9 +48,7 @@ class RelayProbe {
  public:
   RelayProbe(Network& network, Canary& canary, const Subject& subject)
       : canary_(canary), subject_(subject), visit_(network, subject, canary.mail_domain()), picks_(pick_smtp_relay(subject)) {}
-  Task<void> run();
-  // What run() found.
-  Finding finding();
+  static Task<Finding> run(Network& network, Canary& canary, const Subject& subject);
 
  private:
   // The matrix is asked in four parts, in the order of the plan.
@@ -75,37 +75,49 @@ class RelayProbe {
   void record(const SmtpAsk& ask, SmtpResult result);
   void record_unasked(const SmtpAsk& ask, Reason reason);
   void begin_control();
+  Finding dismissed(SmtpVisit::Dismissal& dismissal) const;
+  Finding conclude();
 
   Canary& canary_;
   const Subject& subject_;
   SmtpVisit visit_;
   std::vector<SmtpPick> picks_;
   std::size_t next_ = 0;
-  std::vector<std::unique_ptr<SmtpAsk>> asks_;  // those whose turn has come
+  std::forward_list<SmtpAsk> asks_;  // those whose turn has come
   std::vector<SmtpResult> results_;
   std::vector<Retry> retries_;
   std::string sender_token_;  // of our own sender address in this probe
-  std::unique_ptr<SmtpVisit::Dismissal> dismissal_;
   std::unique_ptr<SmtpControl> control_;
   unsigned unasked_ = 0;  // forms that the server left us no time for
   bool accepts_everything_ = false;
 };
 
-Task<void> RelayProbe::run() {
-  dismissal_ = co_await visit_.meet();
-  if (dismissal_) co_return;
-  sender_token_ = canary_.mint("sender");
+Task<Finding> RelayProbe::run(Network& network, Canary& canary, const Subject& subject) {
+  RelayProbe probe(network, canary, subject);
+  const std::unique_ptr<SmtpVisit::Dismissal> dismissal = co_await probe.visit_.meet();
+  if (dismissal) co_return probe.dismissed(*dismissal);
+  probe.sender_token_ = canary.mint("sender");
   for (const Part& part : kParts) {
-    while (SmtpAsk* const one = next_of(part)) {
-      co_await ask(*one);
+    while (SmtpAsk* const one = probe.next_of(part)) {
+      co_await probe.ask(*one);
     }
-    settle_forged(results_);
+    settle_forged(probe.results_);
     if (!part.core) continue;
-    begin_control();
-    co_await control_->ask(part.tls, results_);
+    probe.begin_control();
+    co_await probe.control_->ask(part.tls, probe.results_);
   }
-  co_await doubt_yeses();
-  co_await visit_.session().quit();
+  co_await probe.doubt_yeses();
+  co_await probe.visit_.session().quit();
+  co_return probe.conclude();
+}
+
+Finding RelayProbe::dismissed(SmtpVisit::Dismissal& dismissal) const {
+  Finding finding;
+  finding.verdict = dismissal.verdict;
+  finding.reason = dismissal.reason;
+  finding.because = std::move(dismissal.because);
+  finding.tls = visit_.tls();
+  return finding;
 }
 
 void RelayProbe::begin_control() {
@@ -119,7 +131,7 @@ void RelayProbe::begin_control() {
 SmtpAsk* RelayProbe::next_of(const Part& part) {
   for (; next_ < picks_.size() && picks_[next_].core == part.core && picks_[next_].tls == part.tls; ++next_) {
     if (part.tls && (!visit_.starttls_offered() || visit_.starttls_failed())) continue;
-    SmtpAsk& one = *asks_.emplace_back(std::make_unique<SmtpAsk>(spell_out(picks_[next_], subject_)));
+    SmtpAsk& one = asks_.emplace_front(spell_out(picks_[next_], subject_));
     if (!visit_.given_up()) {
       ++next_;
       return &one;
@@ -396,15 +408,7 @@ Task<void> RelayProbe::doubt_yeses() {
 
 // The verdict
 
-Finding RelayProbe::finding() {
-  Finding finding;
-  finding.tls = visit_.tls();
-  if (dismissal_) {
-    finding.verdict = dismissal_->verdict;
-    finding.reason = dismissal_->reason;
-    finding.because = std::move(dismissal_->because);
-    return finding;
-  }
+Finding RelayProbe::conclude() {
   std::vector<SmtpAsk> plan;  // names what said yes before; lives as long as the results are looked at
   if (!subject_.must_ask.empty()) plan = plan_smtp_relay(subject_);
   settle_starttls(results_, plan, visit_.starttls_offered());
@@ -413,6 +417,7 @@ Finding RelayProbe::finding() {
   std::vector<Asked> asked;
   for (const SmtpResult& result : results_) asked.push_back(result.asked);
   const Folded judgement = fold(asked, control_->result(), accepts_everything_);
+  Finding finding;
   finding.verdict = judgement.verdict;
   finding.reason = judgement.reason;
   finding.because = because(judgement, asked);
@@ -420,6 +425,7 @@ Finding RelayProbe::finding() {
   finding.whole = unasked_ == 0;
   if (unasked_ > 0) finding.observations.push_back(fmt::format("{} more forms could not be asked", unasked_));
   finding.retries = std::move(retries_);
+  finding.tls = visit_.tls();
   for (Asked& one : asked) finding.variants.push_back(std::move(one.variant));
   return finding;
 }
@@ -427,9 +433,7 @@ Finding RelayProbe::finding() {
 }  // namespace
 
 Task<Finding> smtp_relay(Network& network, Canary& canary, const Subject& subject) {
-  RelayProbe probe(network, canary, subject);
-  co_await probe.run();
-  co_return probe.finding();
+  return RelayProbe::run(network, canary, subject);
 }
 
 }  // namespace ajar

@@ -71,8 +71,10 @@ Task<SmtpReply> SmtpSession::command(std::string&& line) {
   }
   SmtpReplyReader reader;
   for (bool more = true; more;) {
-    const std::string heard = co_await link_->hear();
-    more = take_reply_line(reader, heard);
+    line.clear();
+    line.shrink_to_fit();
+    co_await link_->hear(line);
+    more = take_reply_line(reader, line);
   }
   co_return last_;
 }

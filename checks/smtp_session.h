@@ -36,8 +36,9 @@ class SmtpSession {
   // RFC 3207. LinkError other than tls_failed and hung_up (which mean `refused`).
   Task<Upgrade> start_tls();
 
-  // Sends a command and hears its reply. Bytes that came before the command are a protocol_error. LinkError; the connection is
-  // then of no more use: drop() it. After a 421 the server closes (RFC 5321 3.8): drop() as well.
+  // Sends a command and hears its reply; `line` is of no use afterwards. Bytes that came before the command are a
+  // protocol_error. LinkError; the connection is then of no more use: drop() it. After a 421 the server closes (RFC 5321 3.8):
+  // drop() as well.
   Task<SmtpReply> command(std::string&& line);
   // After a 354: the message, with CRLF line ends, and its end. Once this returns the message may be delivered. LinkError.
   Task<void> say_message(std::string message);
