@@ -72,9 +72,8 @@ int main(int argc, char** argv) {
       app.add_subcommand("check", "Asks now, prints what it found, and exits: 0 closed, 1 unclear, 2 open, 3 usage");
   check->add_option("--config", options.config, "Configuration file; default: ./ajar.toml, else /etc/ajar/ajar.toml");
   check->add_option("--scope", options.scope, "A network that may be asked, without a configuration (CIDR); may be repeated")
-      ->expected(1)
-      ->take_all();
-  check->add_option("--check", options.checks, "Only this check; may be repeated")->expected(1)->take_all();
+      ->allow_extra_args(false);
+  check->add_option("--check", options.checks, "Only this check; may be repeated")->allow_extra_args(false);
   check->add_flag("--quick", options.quick, "Core variants only");
   check->add_option("--wait", wait, "How long to wait for mail to come back")->capture_default_str();
   check->add_flag("--json", options.json, "One JSON object a line");

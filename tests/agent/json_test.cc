@@ -218,6 +218,7 @@ TEST(Json, BadShapesAreRefused) {
     EXPECT_THROW(parse_record(bad.dump()), std::runtime_error) << row.key << " = " << row.value.dump();
   }
   for (const auto& item : good.items()) {
+    if (item.key() == "whole") continue;  // evidence of earlier versions has none
     ordered_json bad = good;
     bad.erase(item.key());
     EXPECT_THROW(parse_record(bad.dump()), std::runtime_error) << item.key() << " missing";

@@ -29,6 +29,19 @@ long peak_memory(pid_t pid) {
   return -1;
 }
 
+// 32 letters of lower-case base32 that stand alone.
+bool holds_a_token(const std::string& text) {
+  std::size_t run = 0;
+  for (const char c : text + " ") {
+    if ((c >= 'a' && c <= 'z') || (c >= '2' && c <= '7')) {
+      ++run;
+    } else if (std::exchange(run, 0) == 32) {
+      return true;
+    }
+  }
+  return false;
+}
+
 TEST(Lab, TheAgentComesToTheExpectedVerdictOfEveryPersonality) {
   const Lab lab;
   const TemporaryFolder folder;
@@ -103,7 +116,7 @@ TEST(Lab, CheckSaysTheSameWithItsReason) {
     if (place.verdict == "open" && !place.personality.starts_with("greylist")) {
       EXPECT_EQ(result.at("exit_addresses"), json::array({place.address}));
     }
-    EXPECT_EQ(result.dump().find("canary.test@"), std::string::npos);
+    EXPECT_FALSE(holds_a_token(result.dump())) << result.dump(1);
   }
 }
 
