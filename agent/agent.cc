@@ -82,7 +82,14 @@ Agent::Agent(std::shared_ptr<const Config> config)
   targets_.seed(known);
   if (ledger_.paused()) spdlog::warn("probing is paused since before the start; POST /-/resume goes on");
   publish_targets();
-  web_ = std::make_unique<Web>(web_state(), config_->web);
+  try {
+    web_ = std::make_unique<Web>(web_state(), config_->web);
+  } catch (const WebError&) {
+    loop_.shut_down();  // what the canary has begun unwinds while everything is still there
+    loop_.post([this] { loop_.stop(); });
+    loop_.run();
+    throw;
+  }
 }
 
 Agent::~Agent() = default;

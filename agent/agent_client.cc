@@ -63,7 +63,7 @@ std::optional<std::string> AgentClient::State::ask(const std::string& method, co
 }
 
 AgentClient::AgentClient(const WebConfig& web, CanaryKeys keys)
-    : state_(std::make_unique<State>(State{std::move(keys), reachable(web), {}, {}, {}, 0})) {}
+    : state_(std::make_unique<State>(State{keys, reachable(web), {}, {}, {}, 0})) {}
 
 AgentClient::~AgentClient() = default;
 

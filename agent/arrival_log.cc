@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <system_error>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -52,8 +53,8 @@ ArrivalLog::ArrivalLog(std::string file, WallClock now, std::chrono::millisecond
   forget_old(now_());
   rewrite();
   if (fd_ < 0) {
-    throw ArrivalLogError(
-        fmt::format("{}: arrivals cannot be kept: {}; make its folder writable for this user", file_, std::strerror(errno)));
+    throw ArrivalLogError(fmt::format("{}: arrivals cannot be kept: {}; make its folder writable for this user", file_,
+                                      std::generic_category().message(errno)));
   }
 }
 
@@ -94,7 +95,7 @@ void ArrivalLog::append(const Arrival& arrival) {
   if (lines_ >= 2 * kMost) rewrite();
   const bool done = write_all(fd_, as_line(arrival)) && ::fdatasync(fd_) == 0;
   ++lines_;
-  if (!done && !failing_) spdlog::error("{}: arrivals are not kept on disk: {}", file_, std::strerror(errno));
+  if (!done && !failing_) spdlog::error("{}: arrivals are not kept on disk: {}", file_, std::generic_category().message(errno));
   if (done && failing_) spdlog::info("{}: arrivals are kept on disk again", file_);
   failing_ = !done;
 }

@@ -155,7 +155,7 @@ std::string TcpSink::raw(const std::string& line) {
 
 std::string TcpSink::token_of(const Request& request) const {
   const std::string_view path = std::string_view(request.path).substr(1);
-  const std::string in_path = leading_token(path);
+  std::string in_path = leading_token(path);
   if (!in_path.empty() && (path.size() == in_path.size() || path.substr(in_path.size()) == "/")) return in_path;
   constexpr std::string_view kName = "token=";
   const auto at = body_.find(kName);
@@ -239,7 +239,8 @@ Task<bool> TcpSink::hear_chunks() {
       co_return true;
     }
     if (size == 0) co_return true;  // trailers are not heard: the connection ends here
-    if (size > kHttpMaxBody || (total += size) > kHttpMaxBody) {
+    total += std::min(size, kHttpMaxBody + 1);
+    if (total > kHttpMaxBody) {
       refusal_ = "413 Content Too Large";
       co_return true;
     }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <system_error>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -109,7 +110,7 @@ void write_all(const File& out, std::string_view bytes, const std::string& file)
     if (n <= 0) {
       const int error = errno;
       ::unlink(file.c_str());
-      refuse(file, fmt::format("cannot be written: {}", std::strerror(error)));
+      refuse(file, fmt::format("cannot be written: {}", std::generic_category().message(error)));
     }
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
@@ -130,7 +131,7 @@ bool make_secret(const std::string& file) {
   if (out.fd < 0) {
     if (errno == EEXIST) return false;
     refuse(file, fmt::format("cannot be made: {}; make its folder writable for this user, or copy a secret there",
-                             std::strerror(errno)));
+                             std::generic_category().message(errno)));
   }
   std::array<unsigned char, CanaryKeys::kSecretLength> bytes{};
   fill_random(bytes);
@@ -140,7 +141,7 @@ bool make_secret(const std::string& file) {
   if (::fsync(out.fd) != 0) {
     const int error = errno;
     ::unlink(file.c_str());
-    refuse(file, fmt::format("cannot be written: {}", std::strerror(error)));
+    refuse(file, fmt::format("cannot be written: {}", std::generic_category().message(error)));
   }
   sync_folder(file);
   return true;
@@ -148,9 +149,10 @@ bool make_secret(const std::string& file) {
 
 std::string read_secret(const std::string& file) {
   const File in{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (in.fd < 0) refuse(file, fmt::format("cannot be read: {}; let this user own it, mode 0600", std::strerror(errno)));
+  if (in.fd < 0)
+    refuse(file, fmt::format("cannot be read: {}; let this user own it, mode 0600", std::generic_category().message(errno)));
   struct stat facts{};
-  if (::fstat(in.fd, &facts) != 0) refuse(file, fmt::format("cannot be read: {}", std::strerror(errno)));
+  if (::fstat(in.fd, &facts) != 0) refuse(file, fmt::format("cannot be read: {}", std::generic_category().message(errno)));
   if (!S_ISREG(facts.st_mode)) refuse(file, "is not a file; name a file, or remove it and a new secret is made");
   if ((facts.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
     refuse(file, fmt::format("others may use it (mode {:04o}); run: chmod 600 {}", facts.st_mode & 07777U, file));
@@ -160,7 +162,7 @@ std::string read_secret(const std::string& file) {
   while (got < text.size()) {
     const ssize_t n = ::read(in.fd, text.data() + got, text.size() - got);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) refuse(file, fmt::format("cannot be read: {}", std::strerror(errno)));
+    if (n < 0) refuse(file, fmt::format("cannot be read: {}", std::generic_category().message(errno)));
     if (n == 0) break;
     got += static_cast<std::size_t>(n);
   }

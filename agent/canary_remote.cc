@@ -28,7 +28,7 @@ class RemoteError : public std::runtime_error {
 }  // namespace
 
 struct RemoteCanary::State {
-  State(Loop& on, CanaryKeys with, RemoteCanaryOptions how) : loop(on), keys(std::move(with)), options(std::move(how)) {}
+  State(Loop& on, CanaryKeys with, RemoteCanaryOptions how) : loop(on), keys(with), options(std::move(how)) {}
 
   Loop& loop;
   const CanaryKeys keys;
@@ -143,7 +143,7 @@ void RemoteCanary::State::run(const std::shared_ptr<State>& self) {
 // The thread is never joined: a name server or peer that hangs must not hold up the end of the agent. It holds its own share of
 // the state and touches the loop only under the mutex and while not stopping.
 RemoteCanary::RemoteCanary(Loop& loop, CanaryKeys keys, RemoteCanaryOptions options)
-    : state_(std::make_shared<State>(loop, std::move(keys), std::move(options))) {
+    : state_(std::make_shared<State>(loop, keys, std::move(options))) {
   std::thread([state = state_] { state->run(state); }).detach();
 }
 

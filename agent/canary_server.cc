@@ -89,7 +89,7 @@ AddressPort local_address(int fd) {
 struct CanaryServer::State {
   State(Loop& on, CanaryKeys with, CanaryServerOptions how)
       : loop(on),
-        keys(std::move(with)),
+        keys(with),
         options(std::move(how)),
         identity{options.agent_name,
                  options.contact,
@@ -257,7 +257,7 @@ void CanaryServer::State::measured(CanaryKind kind, std::string trouble) {
 }
 
 CanaryServer::CanaryServer(Loop& loop, CanaryKeys keys, CanaryServerOptions options)
-    : state_(std::make_shared<State>(loop, std::move(keys), std::move(options))) {
+    : state_(std::make_shared<State>(loop, keys, std::move(options))) {
   state_->listen(state_);
   state_->advertise();
   ajar::start(test_for_ever(state_));

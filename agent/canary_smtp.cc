@@ -401,7 +401,6 @@ MailPath parse_mail_path(std::string_view text) {
     text.remove_prefix(colon + 1);
   }
   bool quoted = false, in_domain = false;
-  std::string mailbox;  // of local part, then domain
   std::size_t i = 0;
   for (; i < text.size(); ++i) {
     const char c = text[i];

@@ -8,10 +8,8 @@
 #include <memory>
 #include <set>
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/agent_client.h"
@@ -132,40 +130,13 @@ std::shared_ptr<const Config> narrowed(Config config, const CheckOptions& option
   return std::make_shared<const Config>(std::move(config));
 }
 
-// The address that the kernel would use towards `destination`: where a canary without configuration listens.
-IpAddress source_towards(const IpAddress& destination) {
-  sockaddr_storage local{};
-  socklen_t length = sizeof local;
-  const int fd = socket(destination.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  sockaddr_in to4{};
-  sockaddr_in6 to6{};
-  const std::string text = destination.to_string();
-  to4.sin_family = AF_INET;
-  to4.sin_port = htons(25);
-  to6.sin6_family = AF_INET6;
-  to6.sin6_port = htons(25);
-  inet_pton(AF_INET, text.c_str(), &to4.sin_addr);
-  inet_pton(AF_INET6, text.c_str(), &to6.sin6_addr);
-  const int failed = destination.is_v4() ? connect(fd, reinterpret_cast<sockaddr*>(&to4), sizeof to4)
-                                         : connect(fd, reinterpret_cast<sockaddr*>(&to6), sizeof to6);
-  if (failed == 0) getsockname(fd, reinterpret_cast<sockaddr*>(&local), &length);
-  close(fd);
-  std::array<char, INET6_ADDRSTRLEN> buffer{};
-  if (local.ss_family == AF_INET)
-    inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in&>(local).sin_addr, buffer.data(), buffer.size());
-  if (local.ss_family == AF_INET6)
-    inet_ntop(AF_INET6, &reinterpret_cast<sockaddr_in6&>(local).sin6_addr, buffer.data(), buffer.size());
-  return IpAddress::parse(buffer.data())
-      .value_or(destination.is_v4() ? *IpAddress::parse("127.0.0.1") : *IpAddress::parse("::1"));
-}
-
 // One run of the command: everything of an agent but the schedule, the pages and the patience.
 class Check {
  public:
   Check(std::shared_ptr<const Config> config, const CheckOptions& options, CanaryKeys keys)
       : config_(std::move(config)),
         options_(options),
-        keys_(std::move(keys)),
+        keys_(keys),
         resolver_(loop_, ResolverOptions{}),
         gate_(loop_, config_->agent.connections_per_second),
         scheduler_({config_->agent.concurrency, config_->agent.connections_per_second, config_->agent.per_address,
@@ -307,7 +278,7 @@ class Check {
         first = plan.key.address;
         return false;
       });
-      if (first) options.config.listen_tcp = {{source_towards(*first), 0}};
+      if (first) options.config.listen_tcp = {{local_address_towards(*first), 0}};
     }
     server_ = std::make_unique<CanaryServer>(loop_, keys_, std::move(options));
     world_.canary = server_.get();
@@ -509,7 +480,8 @@ std::string default_config_file() {
 int run_check(const CheckOptions& options) {
   try {
     const auto [records, whole] = check(options);
-    const bool colour = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
+    // One thread, and nobody changes the environment.
+    const bool colour = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;  // NOLINT(concurrency-mt-unsafe)
     fmt::print("{}", options.json ? check_json(records) : check_table(records, colour));
     std::vector<Verdict> verdicts;
     for (const Record& record : records) verdicts.push_back(record.finding.verdict);

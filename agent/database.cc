@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <system_error>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -34,14 +35,16 @@ FileLock::FileLock(const std::string& path) {
   const std::string name = path + ".lock";
   fd_ = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd_ < 0) {
-    throw LedgerError(fmt::format("{}: cannot be made: {}; its folder must exist and be writable", name, std::strerror(errno)));
+    throw LedgerError(fmt::format("{}: cannot be made: {}; its folder must exist and be writable", name,
+                                  std::generic_category().message(errno)));
   }
   char pid[32] = {};
   if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
     const int error = errno;
     const bool read = ::pread(fd_, pid, sizeof pid - 1, 0) > 0;
     ::close(fd_);
-    if (error != EWOULDBLOCK) throw LedgerError(fmt::format("{}: cannot be locked: {}", name, std::strerror(error)));
+    if (error != EWOULDBLOCK)
+      throw LedgerError(fmt::format("{}: cannot be locked: {}", name, std::generic_category().message(error)));
     pid[std::strcspn(pid, "\n")] = '\0';
     throw LedgerLocked(fmt::format("{}: locked by another agent (pid {}); stop it or give this one another `state`", path,
                                    read ? pid : "unknown"));

@@ -170,18 +170,15 @@ void judge_exposed(ResultState& state, const Case& open, const Record& record, C
 // The same answer as the judged one, and no case.
 void judge_unchanged(ResultState& state, const Record& record, Change& change) {
   set_level(state, state.level, record.finding.reason, record.finding.because);
-  if (state.level != Verdict::closed) {
-    state.change_to.reset();
-  } else if (state.change_to == Verdict::closed) {
-    now_closed(state, state.change_since);
-    state.change_to.reset();
-  } else if (!state.must_ask.empty()) {
+  const bool closed = state.level == Verdict::closed;
+  if (closed && state.change_to != Verdict::closed && !state.must_ask.empty()) {
     // One probe in between said yes, and may have sent a token: whether the door is closed since then needs a confirmed run
     // too.
     pend(state, record, change);
-  } else {
-    state.change_to.reset();
+    return;
   }
+  if (closed && state.change_to == Verdict::closed) now_closed(state, state.change_since);
+  state.change_to.reset();
 }
 
 void judge_unexposed(ResultState& state, bool first, const Case* last_case, const Record& record,

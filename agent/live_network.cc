@@ -107,7 +107,7 @@ LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& tran
     : Link(transcript), socket_(loop, fd), side_(side), context_(tls), reply_timeout_(reply_timeout), until_(until), sni_(sni) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  begin_wait();
+  LiveLink::begin_wait();
 }
 
 LiveLink::~LiveLink() {
@@ -404,6 +404,18 @@ Task<void> LiveLink::connected(Steady::time_point by) {
   socklen_t length = sizeof error;
   getsockopt(socket_.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
   if (error != 0) throw failed(error);
+}
+
+IpAddress local_address_towards(const IpAddress& destination) {
+  const FileDescriptor fd(socket(destination.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage place{};
+  socklen_t length = fill_sockaddr({destination, 25}, place);
+  if (fd.get() >= 0 &&
+      connect(fd.get(), reinterpret_cast<sockaddr*>(&place), length) == 0) {  // a datagram socket: nothing is sent
+    length = sizeof place;
+    if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&place), &length) == 0) return from_sockaddr(place).address;
+  }
+  return destination.is_v4() ? IpAddress::v4({127, 0, 0, 1}) : *IpAddress::parse("::1");
 }
 
 Listener::Listener(Loop& loop, const AddressPort& address, std::function<void(int, AddressPort)> accepted)

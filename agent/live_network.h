@@ -140,6 +140,9 @@ class LiveNetwork : public Network {
   std::string source_address_;
 };
 
+// The address that the kernel would use towards `destination`; a loopback address when it knows no way there.
+IpAddress local_address_towards(const IpAddress& destination);
+
 // Accepts connections on a loopback or configured address: for the canary and the simulated servers. Each accepted descriptor
 // is non-blocking and handed to `accepted` on the loop thread.
 class Listener {

@@ -7,6 +7,7 @@
 #include <deque>
 #include <mutex>
 #include <shared_mutex>
+#include <system_error>
 #include <thread>
 
 #include <fmt/format.h>
@@ -289,7 +290,7 @@ std::shared_ptr<Listener> listen(const std::shared_ptr<Impl>& impl, const std::s
   const bool bound = port != 0 ? server.bind_to_port(place->host, port) : (port = server.bind_to_any_port(place->host)) > 0;
   if (!bound) {
     throw WebError(fmt::format("web.listen: cannot listen on {}: {}; choose another address, or stop what uses it", where,
-                               errno != 0 ? std::strerror(errno) : "no such address"));
+                               errno != 0 ? std::generic_category().message(errno) : "no such address"));
   }
   server.widen_backlog();
   const bool v6 = place->host.find(':') != std::string::npos;

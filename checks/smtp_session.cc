@@ -194,7 +194,7 @@ Task<void> SmtpSession::quit() {
     const SmtpReply reply = co_await command("QUIT");
     static_cast<void>(reply);
   } catch (const LinkError&) {
-    // It is gone already; that was the wish.
+    drop();  // it is gone already; that was the wish
   }
   drop();
 }

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -148,7 +149,8 @@ std::variant<Config, std::vector<ConfigError>> load_config(const std::string& fi
   }
   if (!in.eof()) {
     const int reason = errno != 0 ? errno : EIO;
-    return fail(fmt::format("cannot be read: {}; name the configuration file with --config", std::strerror(reason)));
+    return fail(
+        fmt::format("cannot be read: {}; name the configuration file with --config", std::generic_category().message(reason)));
   }
   return parse_config(text, file);
 }
