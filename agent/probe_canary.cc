@@ -53,10 +53,10 @@ std::string ProbeCanary::redact(const std::string& line) const {
     std::string cleaned;
     std::size_t from = 0;
     for (std::size_t at = lower.find(token); at != std::string::npos; at = lower.find(token, from)) {
-      cleaned += shown.substr(from, at - from) + "<token>";
+      cleaned.append(shown, from, at - from).append("<token>");
       from = at + token.size();
     }
-    shown = cleaned + shown.substr(from);
+    shown = cleaned.append(shown, from);
   }
   return shown;
 }

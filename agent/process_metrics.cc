@@ -1,11 +1,11 @@
 #include "agent/process_metrics.h"
 
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <string>
 
-#include <dirent.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -53,12 +53,12 @@ ProcessFacts read_facts() {
 }
 
 std::optional<double> open_descriptors() {
-  DIR* folder = opendir("/proc/self/fd");
-  if (folder == nullptr) return std::nullopt;
+  std::error_code error;
+  std::filesystem::directory_iterator folder("/proc/self/fd", error);
+  if (error) return std::nullopt;
   double count = 0;
-  while (const dirent* entry = readdir(folder)) count += entry->d_name[0] == '.' ? 0 : 1;
-  closedir(folder);
-  return count - 1;  // without the one that read the folder
+  for (; !error && folder != std::filesystem::directory_iterator(); folder.increment(error)) ++count;
+  return count - 1;  // without the one that reads the folder
 }
 
 std::optional<double> limit(int resource) {
