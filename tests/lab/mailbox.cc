@@ -55,7 +55,7 @@ std::optional<Path> parse_path(std::string_view argument, std::string_view keywo
   if (argument.empty() || argument.front() != '<' || std::ranges::any_of(argument, control)) return std::nullopt;
   argument.remove_prefix(1);
   const std::size_t end = find_unquoted(argument, '>', false);
-  if (end == std::string_view::npos || end > kMaxPath) return std::nullopt;
+  if (end > kMaxPath) return std::nullopt;  // also where there is none: npos
   Path path;
   path.text = argument.substr(0, end);
   argument.remove_prefix(end + 1);

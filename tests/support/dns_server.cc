@@ -94,7 +94,7 @@ DnsServer::DnsServer(Loop& loop) : sockets_(std::make_unique<Sockets>()) {
     sockets_->udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     sockaddr_in place = loopback(0);
     socklen_t length = sizeof place;
-    if (bind(sockets_->udp, reinterpret_cast<sockaddr*>(&place), length) != 0) continue;
+    if (sockets_->udp < 0 || bind(sockets_->udp, reinterpret_cast<sockaddr*>(&place), length) != 0) continue;
     getsockname(sockets_->udp, reinterpret_cast<sockaddr*>(&place), &length);
     sockets_->port = ntohs(place.sin_port);
     sockets_->listener = evconnlistener_new_bind(loop.base(), &Sockets::on_accept, sockets_.get(), LEV_OPT_CLOSE_ON_FREE, 16,
@@ -152,7 +152,7 @@ std::string DnsServer::answer(const std::string& query, bool tcp) {
   std::string name;
   std::size_t at = 12;
   while (query.at(at) != 0) {
-    const auto length = static_cast<std::size_t>(query.at(at));
+    const auto length = static_cast<std::size_t>(static_cast<unsigned char>(query.at(at)));
     name += (name.empty() ? "" : ".") + query.substr(at + 1, length);
     at += length + 1;
   }
