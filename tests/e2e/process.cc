@@ -1,6 +1,7 @@
 #include "tests/e2e/process.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -12,7 +13,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -71,11 +71,14 @@ Process::Process(std::vector<std::string> argv, std::string folder,
     prctl(PR_SET_PDEATHSIG, SIGTERM);  // a test program that dies leaves nothing running
     if (getppid() != parent) _exit(127);
     const int null = open("/dev/null", O_RDONLY);
+    if (null < 0) _exit(127);
     dup2(null, STDIN_FILENO);
     dup2(out_fd_, STDOUT_FILENO);
     dup2(err_fd_, STDERR_FILENO);
     if (!folder.empty() && chdir(folder.c_str()) != 0) _exit(127);
-    for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
+    for (const auto& [name, value] : environment) {
+      setenv(name.c_str(), value.c_str(), 1);  // NOLINT(concurrency-mt-unsafe): the child has one thread
+    }
     execvp(words[0], words.data());
     _exit(127);
   }
