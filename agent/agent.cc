@@ -24,7 +24,7 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr seconds kProbeNowInterval{10};     // POST /probe of one target
+constexpr seconds kProbeNowInterval{60};     // POST /probe of one target
 constexpr milliseconds kLoopAnswer{10'000};  // what a web request waits for the loop
 constexpr milliseconds kFlush{100};          // a change is committed, and seen by readers, no later
 constexpr milliseconds kIdle{500};
@@ -75,6 +75,7 @@ Agent::Agent(std::shared_ptr<const Config> config)
       world_{loop_, gate_, tls_, keys_, nullptr, message_book(), answered_, wall_now},
       published_config_(config_) {
   for (const std::string& note : ledger_.notes()) spdlog::warn("{}", note);
+  if (config_->agent.threads > 1) spdlog::warn("agent.threads = {}: this version probes on one thread", config_->agent.threads);
   start_canary();
   targets_.apply(*config_);
   std::vector<KnownResult> known;

@@ -46,6 +46,9 @@ std::string details(const Record& record) {
   }
   if (yes.size() > kShown) text += fmt::format("    … and {} more ways; all of them with --json\n", yes.size() - kShown);
   for (const std::string& exit : finding.exit_addresses) text += fmt::format("    left from {}\n", escape(exit));
+  for (const std::string& observation : finding.observations) {
+    if (!observation.starts_with("what ")) text += fmt::format("    {}\n", escape(observation));  // arrivals: said above
+  }
   return text;
 }
 

@@ -28,7 +28,7 @@ a{color:var(--link)}
 h1{font-size:1.5rem;line-height:1.25;margin:1.1rem 0 .5rem;overflow-wrap:anywhere}
 h2{font-size:1.15rem;margin:1.7rem 0 .5rem;overflow-wrap:anywhere}h3{font-size:1rem;margin:1.1rem 0 .3rem}
 p{margin:.4rem 0;max-width:60rem;overflow-wrap:anywhere}
-.dim{color:var(--dim)}.when{white-space:nowrap}
+.dim{color:var(--dim)}.when{overflow-wrap:normal}
 .badge{display:inline-block;padding:.05rem .5rem;border-radius:.25rem;color:#fff;font-weight:600;font-size:.9em;white-space:nowrap}
 .closed{background:var(--closed)}.unreachable{background:var(--unreachable)}.unclear{background:var(--unclear)}
 .accepted{background:var(--accepted)}.open{background:var(--open)}

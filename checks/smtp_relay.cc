@@ -90,6 +90,7 @@ class RelayProbe {
   std::unique_ptr<SmtpControl> control_;
   unsigned unasked_ = 0;  // forms that the server left us no time for
   bool accepts_everything_ = false;
+  bool recently_sent_ = false;
 };
 
 Task<Finding> RelayProbe::run(Network& network, Canary& canary, const Subject& subject) {
@@ -206,6 +207,8 @@ Task<void> RelayProbe::send_message(const SmtpAsk& ask, SmtpResult& result) {
       variant.reason = Reason::canary_unreachable;
       co_return;
     case Permit::recently_sent:
+      recently_sent_ = true;
+      [[fallthrough]];
     case Permit::no_mail_domain:
       variant.reason = Reason::no_proof;
       co_return;
@@ -422,6 +425,9 @@ Finding RelayProbe::conclude() {
   finding.reason = judgement.reason;
   finding.because = because(judgement, asked);
   finding.observations = visit_.observations();
+  if (recently_sent_) {
+    finding.observations.emplace_back("No message was sent where one of that kind was sent within message_interval.");
+  }
   finding.whole = unasked_ == 0;
   if (unasked_ > 0) finding.observations.push_back(fmt::format("{} more forms could not be asked", unasked_));
   finding.retries = std::move(retries_);
