@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 
+#include <algorithm>
 #include <csignal>
 #include <set>
 #include <thread>
@@ -28,6 +29,8 @@ constexpr seconds kProbeNowInterval{60};     // POST /probe of one target
 constexpr milliseconds kLoopAnswer{10'000};  // what a web request waits for the loop
 constexpr milliseconds kFlush{100};          // a change is committed, and seen by readers, no later
 constexpr milliseconds kIdle{500};
+constexpr seconds kCanaryPatience{15};
+constexpr milliseconds kRemoteLag{8'000};  // of the arrivals of a canary elsewhere: two polls and a slow answer
 
 SchedulerLimits limits_of(const AgentConfig& agent) {
   return {agent.concurrency, agent.connections_per_second, agent.per_address, agent.retry_interval};
@@ -57,6 +60,15 @@ std::optional<std::string> needs_restart(const Config& before, const Config& aft
   return std::nullopt;
 }
 
+// The kinds of canary that are configured, of those that there are.
+std::vector<CanaryKind> served_kinds(const CanaryConfig& canary) {
+  std::vector<CanaryKind> kinds;
+  const bool remote = !canary.remote.empty();
+  if (remote || !canary.listen_tcp.empty() || !canary.advertise_tcp.empty()) kinds.push_back(CanaryKind::tcp);
+  if (remote || !canary.listen_smtp.empty() || !canary.advertise_smtp.empty()) kinds.push_back(CanaryKind::smtp);
+  return kinds;
+}
+
 std::string place_of(const ResultKey& key) {
   return fmt::format("{} {}/{} {}", escape(key.target), join_host_port(key.address, key.port), to_string(key.transport),
                      key.check);
@@ -72,7 +84,8 @@ Agent::Agent(std::shared_ptr<const Config> config)
       gate_(loop_, config_->agent.connections_per_second),
       scheduler_(limits_of(config_->agent)),
       targets_(resolver_, wall_now, target_events()),
-      world_{loop_, gate_, tls_, keys_, nullptr, message_book(), answered_, wall_now},
+      sightings_(loop_, config_->canary.remote.empty() ? milliseconds(0) : kRemoteLag),
+      world_{loop_, gate_, tls_, keys_, nullptr, message_book(), answered_, sightings_, wall_now},
       published_config_(config_) {
   for (const std::string& note : ledger_.notes()) spdlog::warn("{}", note);
   if (config_->agent.threads > 1) spdlog::warn("agent.threads = {}: this version probes on one thread", config_->agent.threads);
@@ -233,43 +246,51 @@ void Agent::publish_targets() {
 }
 
 void Agent::watch_canary() {
-  const auto& canary = config_->canary;
-  const std::pair<CanaryKind, bool> kinds[] = {
-      {CanaryKind::tcp, remote_ || !canary.listen_tcp.empty() || !canary.advertise_tcp.empty()},
-      {CanaryKind::smtp, remote_ || !canary.listen_smtp.empty() || !canary.advertise_smtp.empty()},
-  };
-  for (const auto& [kind, configured] : kinds) {
+  for (const CanaryKind kind : served_kinds(config_->canary)) {
     const CanaryHealth health = world_.canary->health(kind);
-    if (!configured || !health.measured) continue;
-    metrics_.canary_up(kind, health.up);
+    if (health.measured) metrics_.canary_up(kind, health.up);
   }
 }
 
+// Whether the canary has been measured, or has had its time: what is probed before could not be judged rightly.
+bool Agent::canary_is_known() {
+  if (canary_known_) return true;
+  const std::vector<CanaryKind> kinds = served_kinds(config_->canary);
+  canary_known_ = loop_.now() >= begin_ + kCanaryPatience || std::all_of(kinds.begin(), kinds.end(), [this](CanaryKind kind) {
+                    return world_.canary->health(kind).measured;
+                  });
+  return canary_known_;
+}
+
 void Agent::pump() {
-  if (pumping_) return;  // a probe that ends at once comes back here
+  if (pumping_ || !canary_is_known()) return;  // a probe that ends at once comes back here
   pumping_ = true;
   while (!ledger_.paused() && !loop_.shutting_down()) {
     const std::optional<Visit> visit = scheduler_.next(wall_now());
     if (!visit) break;
-    start(probe(*visit));
+    start(this->visit(*visit));
   }
   pumping_ = false;
 }
 
-Task<void> Agent::probe(Visit visit) {
-  const std::optional<ProbePlan> plan = plan_for(visit.key);
-  std::optional<Record> record;
-  if (plan) {
-    metrics_.in_flight(1);
-    record = co_await run_probe(world_, *plan);
-    metrics_.in_flight(-1);
+Task<void> Agent::visit(Visit visit) {
+  std::vector<ResultKey> keys = visit.others;
+  keys.push_back(visit.key);  // last: what ends the visit for the scheduler
+  std::vector<ProbePlan> plans;
+  for (const ResultKey& key : keys) {
+    std::optional<ProbePlan> plan = plan_for(key);
+    if (plan) plans.push_back(std::move(*plan));
   }
+  std::map<ResultKey, Wanted> wanted;
+  const std::function<void(const Record&)> done = [&](const Record& record) {
+    // It may have left the configuration meanwhile.
+    if (targets_.endpoint(record.key)) wanted[record.key] = settle(record);
+  };
+  metrics_.in_flight(1);
+  co_await run_visit(world_, std::move(plans), done);
+  metrics_.in_flight(-1);
   if (loop_.shutting_down()) co_return;
-  if (record && targets_.endpoint(visit.key)) {
-    settle(*record);
-  } else {
-    scheduler_.finished(visit.key, wall_now());  // it left the configuration meanwhile
-  }
+  for (const ResultKey& key : keys) finish(key, wanted[key]);
   pump();
 }
 
@@ -293,7 +314,8 @@ std::optional<ProbePlan> Agent::plan_for(const ResultKey& key) const {
   return plan;
 }
 
-void Agent::settle(const Record& record) {
+// Judges a probe that has ended. What it wants is for the end of its visit.
+Agent::Wanted Agent::settle(const Record& record) {
   const Finding& finding = record.finding;
   const Change change = ledger_.apply(record);
   ledger_changed_ = true;
@@ -302,17 +324,24 @@ void Agent::settle(const Record& record) {
   spdlog::debug("probe {} {}: {} ({}): {}", record.probe_id, place_of(record.key), to_string(finding.verdict),
                 to_string(finding.reason), escape(finding.because));
   say(change);
-  std::optional<Time> due = scheduler_.finished(record.key, wall_now(), change.confirm);
-  if (due && change.retry) {
+  return {change.confirm, change.retry};
+}
+
+void Agent::finish(const ResultKey& key, Wanted wanted) {
+  std::optional<Time> due = scheduler_.finished(key, wall_now(), wanted.confirm);
+  if (due && wanted.retry) {
     const Time again = wall_now() + config_->agent.retry_interval;
-    if (again < *due && scheduler_.reschedule(record.key, again)) due = again;
+    if (again < *due && scheduler_.reschedule(key, again, wanted.confirm)) due = again;
   }
-  if (due) ledger_.set_due(record.key, *due);
+  if (due) ledger_.set_due(key, *due);
 }
 
 void Agent::arrived(const Arrival& arrival) {
-  const auto [result, change] = ledger_.apply(arrival);
+  const bool awaited = sightings_.note(arrival);
+  auto [result, change] = ledger_.apply(arrival);
   ledger_changed_ = true;
+  // The probe that waits for it judges it.
+  if (awaited && result == ArrivalResult::unknown_token) result = ArrivalResult::proved;
   if (result != ArrivalResult::noted) metrics_.arrival(arrival.kind, result);
   spdlog::debug("canary: {} arrival from {}: {}", to_string(arrival.kind), arrival.peer.to_string(), to_string(result));
   say(change);
@@ -509,7 +538,9 @@ std::string Agent::take_in(const Record& record) {
   const Change change = ledger_.apply(record);
   ledger_changed_ = true;
   say(change);
-  if (change.confirm || change.retry) scheduler_.reschedule(record.key, wall_now() + config_->agent.retry_interval);
+  if (change.confirm || change.retry) {
+    scheduler_.reschedule(record.key, wall_now() + config_->agent.retry_interval, change.confirm);
+  }
   return R"({"stored":true})";
 }
 

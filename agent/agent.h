@@ -51,13 +51,18 @@ class Agent {
 
   // -- loop thread --
   Task<void> drive();
-  Task<void> probe(Visit visit);
+  Task<void> visit(Visit visit);
   void pump();
   void housekeeping();
   void publish_targets();
   void watch_canary();
+  bool canary_is_known();
   std::optional<ProbePlan> plan_for(const ResultKey& key) const;
-  void settle(const Record& record);
+  struct Wanted {
+    bool confirm = false, retry = false;
+  };
+  Wanted settle(const Record& record);
+  void finish(const ResultKey& key, Wanted wanted);
   std::string take_in(const Record& record);
   std::string take_in(const Message& message);
   void arrived(const Arrival& arrival);
@@ -93,11 +98,14 @@ class Agent {
   std::unique_ptr<CanaryApi> canary_api_;
   Scheduler scheduler_;
   Targets targets_;
+  Sightings sightings_;
   ProbeWorld world_;
   bool pumping_ = false;
   bool targets_changed_ = true;
   bool ledger_changed_ = false;
   bool was_failing_ = false;
+  bool canary_known_ = false;
+  Steady::time_point begin_ = Steady::now();
   Steady::time_point next_publish_{}, next_expiry_{};
   std::map<std::string, Time> asked_;  // POST /probe, by target: limits its rate
 

@@ -30,6 +30,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr milliseconds kLateArrivals{8'000};  // how far the log of a canary elsewhere may be behind
+
 // A mistake in the command line or the configuration: exit code 3.
 class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -142,7 +144,8 @@ class Check {
         scheduler_({config_->agent.concurrency, config_->agent.connections_per_second, config_->agent.per_address,
                     config_->agent.retry_interval}),
         targets_(resolver_, wall_now, events()),
-        world_{loop_, gate_, tls_, keys_, nullptr, book(), answered_, wall_now} {}
+        sightings_(loop_, milliseconds(0)),
+        world_{loop_, gate_, tls_, keys_, nullptr, book(), answered_, sightings_, wall_now} {}
 
   // Results, sorted. UsageError, CanaryError.
   std::vector<Record> run(std::unique_ptr<Ledger> ledger, std::unique_ptr<AgentClient> agent) {
@@ -170,6 +173,7 @@ class Check {
  private:
   struct Sent {
     Message message;
+    bool mail = true;  // else a tunnel that may still bring it: looked at, but not waited for
     bool arrived = false;
   };
 
@@ -196,10 +200,11 @@ class Check {
       Permit permit = Permit::granted;
       if (ledger_) permit = ledger_->ask_to_send(message);
       if (agent_) permit = agent_->ask_to_send(message);
-      if (permit == Permit::granted) sent_[message.token] = {message, false};
+      if (permit == Permit::granted) sent_[message.token] = {message, true, false};
       return permit;
     };
     book.remember = [this](const Message& message) {
+      sent_[message.token] = {message, false, false};
       if (ledger_) ledger_->remember(message);
     };
     book.not_sent = [this](const std::string& token) {
@@ -261,10 +266,12 @@ class Check {
       };
       remote_ = std::make_unique<RemoteCanary>(loop_, keys_, std::move(options));
       world_.canary = remote_.get();
+      sightings_.set_patience(kLateArrivals);
       return;
     }
     if (agent_) {
       world_.canary = agent_.get();
+      sightings_.set_patience(kLateArrivals);
       return;
     }
     CanaryServerOptions options;
@@ -284,61 +291,98 @@ class Check {
     world_.canary = server_.get();
   }
 
-  // Mail is sent only once the canary is known to hear it.
+  // Whether any check of mail is asked, or any other.
+  bool asks(bool mail) const {
+    bool found = false;
+    targets_.each([&](const Planned& plan) {
+      found = found || plan.key.check.starts_with("smtp") == mail;
+      return !found;
+    });
+    return found;
+  }
+
+  // Nothing is asked before the canary is known to hear the answer.
   Task<void> first_self_test() {
-    if (config_->canary.mail_domain.empty()) co_return;
+    if (!config_->canary.mail_domain.empty() && asks(true)) co_await wait_for_canary(CanaryKind::smtp);
+    if (asks(false)) co_await wait_for_canary(CanaryKind::tcp);
+  }
+
+  Task<void> wait_for_canary(CanaryKind kind) {
     const auto until = loop_.now() + std::chrono::seconds(15);
-    while (!world_.canary->health(CanaryKind::smtp).measured && loop_.now() < until) {
+    while (!world_.canary->health(kind).measured && loop_.now() < until && !world_.canary->advertised(kind).empty()) {
       const bool go_on = co_await loop_.sleep_for(milliseconds(20));
       if (!go_on) co_return;
       if (agent_) agent_->refresh();
     }
-    const CanaryHealth health = world_.canary->health(CanaryKind::smtp);
+    const CanaryHealth health = world_.canary->health(kind);
     if (!health.up) {
-      spdlog::warn("the canary does not answer through its advertised addresses ({}): no mail is sent, nothing can be proven",
-                   health.measured ? escape(health.trouble) : "no answer yet");
+      spdlog::warn("the canary ({}) does not answer through its advertised addresses ({}): nothing can be proven through it",
+                   to_string(kind), health.measured ? escape(health.trouble) : "no answer yet");
     }
   }
 
   Task<void> probe_all() {
-    while (done_ < planned_ && !loop_.shutting_down()) {
-      while (const auto visit = scheduler_.next(wall_now())) start(probe(*visit));
+    while (ended_ < planned_ && !loop_.shutting_down()) {
+      while (const auto visit = scheduler_.next(wall_now())) start(this->visit(*visit));
+      hear_agent();
       show_progress("asked", done_, planned_);
       co_await loop_.sleep_for(milliseconds(20));
     }
     clear_progress();
   }
 
-  Task<void> probe(Visit visit) {
+  ProbePlan plan_for(const ResultKey& key) {
     ProbePlan plan;
-    const auto endpoint = targets_.endpoint(visit.key);
+    const auto endpoint = targets_.endpoint(key);
     plan.config = config_;
-    plan.check = find_check(visit.key.check);
-    plan.key = visit.key;
+    plan.check = find_check(key.check);
+    plan.key = key;
     plan.host = endpoint ? endpoint->host : "";
     plan.tls = endpoint && endpoint->port.tls;
     plan.full_matrix = !options_.quick;
     if (ledger_) {
-      if (const auto state = ledger_->result(visit.key)) {
+      if (const auto state = ledger_->result(key)) {
         plan.must_ask = state->must_ask;
         plan.retries = state->retries;
       }
     } else if (agent_) {
-      AgentClient::Doubts doubts = agent_->doubts(visit.key);
+      AgentClient::Doubts doubts = agent_->doubts(key);
       plan.must_ask = std::move(doubts.must_ask);
       plan.retries = std::move(doubts.retries);
     }
-    std::optional<Record> record = co_await run_probe(world_, std::move(plan));
+    return plan;
+  }
+
+  Task<void> visit(Visit visit) {
+    std::vector<ResultKey> keys = visit.others;
+    keys.push_back(visit.key);
+    std::vector<ProbePlan> plans;
+    for (const ResultKey& key : keys) plans.push_back(plan_for(key));
+    const std::function<void(const Record&)> done = [this](const Record& record) { take(record); };
+    co_await run_visit(world_, std::move(plans), done);
+    for (const ResultKey& key : keys) {
+      scheduler_.remove(key);
+      scheduler_.finished(key, wall_now());
+      ++ended_;
+    }
+  }
+
+  void take(const Record& record) {
     ++done_;
-    scheduler_.remove(visit.key);
-    scheduler_.finished(visit.key, wall_now());
-    if (!record) co_return;
-    if (ledger_) ledger_->apply(*record);
-    records_.push_back(std::move(*record));
+    if (ledger_) ledger_->apply(record);
+    records_.push_back(record);
     for (const Arrival& arrival : early_) prove(arrival);
   }
 
+  // What the agent's canary saw, for the probes that wait for it.
+  void hear_agent() {
+    if (!agent_ || remote_ || loop_.now() < next_hearing_) return;
+    next_hearing_ = loop_.now() + milliseconds(300);
+    for (const Arrival& arrival : agent_->arrivals()) arrived(arrival);
+  }
+
   void arrived(const Arrival& arrival) {
+    sightings_.note(arrival);
     if (ledger_) ledger_->apply(arrival);
     if (!arrival.proof) return;
     early_.push_back(arrival);
@@ -359,16 +403,16 @@ class Check {
     proof.sent = sent->second.message.sent;
     proof.arrived = arrival.time;
     proof.peer = arrival.peer.address;
+    if (!sent->second.mail) proof.reason = Reason::token_returned;
     add_proof(*record, proof);
   }
 
   Task<void> wait_for_mail() {
     const auto until = loop_.now() + options_.wait;
     for (;;) {
-      if (agent_ && !remote_) {
-        for (const Arrival& arrival : agent_->arrivals()) arrived(arrival);
-      }
-      const auto missing = std::count_if(sent_.begin(), sent_.end(), [](const auto& sent) { return !sent.second.arrived; });
+      hear_agent();
+      const auto missing =
+          std::count_if(sent_.begin(), sent_.end(), [](const auto& sent) { return sent.second.mail && !sent.second.arrived; });
       if (missing == 0 || loop_.now() >= until || loop_.shutting_down()) break;
       show_progress("waiting for messages:", static_cast<std::size_t>(missing), sent_.size());
       const milliseconds pause(agent_ ? 300 : 50);
@@ -398,12 +442,14 @@ class Check {
   Answered answered_;
   Scheduler scheduler_;
   Targets targets_;
+  Sightings sightings_;
   ProbeWorld world_;
   std::unique_ptr<CanaryServer> server_;  // one of the three: ours, that of canary.remote, or the agent's
   std::unique_ptr<RemoteCanary> remote_;
   std::unique_ptr<Ledger> ledger_;  // one of the two where there is a configuration: ours, or the agent's
   std::unique_ptr<AgentClient> agent_;
-  std::size_t planned_ = 0, done_ = 0;
+  Steady::time_point next_hearing_{};
+  std::size_t planned_ = 0, done_ = 0, ended_ = 0;
   std::vector<Record> records_;
   std::map<std::string, Sent> sent_;  // by token
   std::vector<Arrival> early_;        // proofs; also of probes that still run

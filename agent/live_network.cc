@@ -104,7 +104,14 @@ ProbeTls::ProbeTls() : context_(SSL_CTX_new(TLS_client_method())) {
 
 LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
                    Steady::time_point until, const std::string* sni)
-    : Link(transcript), socket_(loop, fd), side_(side), context_(tls), reply_timeout_(reply_timeout), until_(until), sni_(sni) {
+    : Link(transcript),
+      socket_(loop, fd),
+      side_(side),
+      context_(tls),
+      reply_timeout_(reply_timeout),
+      first_reply_timeout_(reply_timeout),
+      until_(until),
+      sni_(sni) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   LiveLink::begin_wait();
@@ -117,12 +124,15 @@ LiveLink::~LiveLink() {
   ERR_clear_error();
 }
 
-void LiveLink::begin_wait() { socket_.set_deadline(std::min(Steady::now() + reply_timeout_, until_)); }
+void LiveLink::begin_wait() {
+  const auto timeout = spoken_to() ? reply_timeout_ : first_reply_timeout_;
+  socket_.set_deadline(std::min(Steady::now() + timeout, until_));
+}
 
 LinkError LiveLink::gave_up() const {
   if (socket_.stopping()) return {Reason::timeout, "interrupted: the agent is stopping"};
   if (Steady::now() >= until_) return {Reason::timeout, "the time for the whole probe is over"};
-  return {Reason::timeout, fmt::format("no answer within {}", reply_timeout_)};
+  return {Reason::timeout, fmt::format("no answer within {}", spoken_to() ? reply_timeout_ : first_reply_timeout_)};
 }
 
 LinkError LiveLink::failed(int error) const {
@@ -374,6 +384,7 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
                                            options_.reply_timeout, until_, &sni_);
     co_await link->connected(by);
     note_source(fd);
+    if (!transcript_.heard()) link->set_first_reply_timeout(options_.first_reply_timeout);
     if (tls == TlsMode::implicit) {
       co_await link->start_tls();
     }

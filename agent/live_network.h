@@ -57,7 +57,9 @@ class LiveLink : public Link {
   int fd() const { return socket_.fd(); }
   // Awaits the end of a connect() under way; LinkError with its cause.
   Task<void> connected(Steady::time_point by);
-  void set_reply_timeout(std::chrono::milliseconds timeout) { reply_timeout_ = timeout; }
+  void set_reply_timeout(std::chrono::milliseconds timeout) { reply_timeout_ = first_reply_timeout_ = timeout; }
+  // Bounds the waits before the peer has sent anything at all.
+  void set_first_reply_timeout(std::chrono::milliseconds timeout) { first_reply_timeout_ = timeout; }
   // Closes with RST instead of FIN: only for simulated servers.
   void reset();
   // "TLSv1.3 TLS_AES_256_GCM_SHA384" once handshaken.
@@ -89,7 +91,7 @@ class LiveLink : public Link {
   Side side_;
   SSL_CTX* context_;
   std::unique_ptr<SSL, Free> ssl_;
-  std::chrono::milliseconds reply_timeout_;
+  std::chrono::milliseconds reply_timeout_, first_reply_timeout_;
   Steady::time_point until_;
   const std::string* sni_;
 };
@@ -112,6 +114,7 @@ struct NetworkOptions {
   std::vector<IpAddress> source_addresses;  // empty: the kernel chooses
   std::chrono::milliseconds connect_timeout{5000};
   std::chrono::milliseconds reply_timeout{60000};
+  std::chrono::milliseconds first_reply_timeout{60000};  // until the peer has said something in this probe
   std::chrono::milliseconds probe_timeout{600000};
 };
 

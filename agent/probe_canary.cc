@@ -5,15 +5,20 @@
 namespace ajar {
 
 ProbeCanary::ProbeCanary(const CanaryKeys& keys, const CanaryConfig& config, std::string agent_name, const CanaryStatus& status,
-                         const MessageBook& book, ResultKey key, std::string probe_id, WallClock now)
+                         const MessageBook& book, Sightings& sightings, ResultKey key, std::string probe_id, WallClock now)
     : keys_(keys),
       config_(config),
       mail_domain_(canary_mail_domain(config, agent_name)),
       status_(status),
       book_(book),
+      sightings_(sightings),
       key_(std::move(key)),
       probe_id_(std::move(probe_id)),
       now_(std::move(now)) {}
+
+ProbeCanary::~ProbeCanary() {
+  for (const std::string& token : tokens_) sightings_.forget(token);
+}
 
 Message ProbeCanary::message(const std::string& token, const std::string& variant, const std::string& variant_class) const {
   Message message;
@@ -26,12 +31,16 @@ Message ProbeCanary::message(const std::string& token, const std::string& varian
   return message;
 }
 
-std::string ProbeCanary::mint(const std::string& variant) {
+std::string ProbeCanary::mint(const std::string&) {
   const std::string token = keys_.mint(now_(), config_.token_retention);
   tokens_.push_back(token);
-  // A tunnel or a fetch may come through late; a mail token is known from ask_to_send() on, and not before.
-  if (!key_.check.starts_with("smtp") && key_.check != "backscatter") book_.remember(message(token, variant, variant));
+  // What a tunnel or a fetch brings; a mail token is known from ask_to_send() on, and not before.
+  if (!key_.check.starts_with("smtp") && key_.check != "backscatter") sightings_.watch(token);
   return token;
+}
+
+void ProbeCanary::expect_late(const std::string& token, const std::string& variant) {
+  book_.remember(message(token, variant, variant));
 }
 
 bool ProbeCanary::proves(const std::string& token, std::string_view bytes) const {

@@ -9,6 +9,7 @@
 #include "agent/canary_status.h"
 #include "agent/ledger.h"
 #include "agent/record.h"
+#include "agent/sightings.h"
 #include "checks/canary.h"
 
 namespace ajar {
@@ -24,7 +25,10 @@ struct MessageBook {
 class ProbeCanary : public Canary {
  public:
   ProbeCanary(const CanaryKeys& keys, const CanaryConfig& config, std::string agent_name, const CanaryStatus& status,
-              const MessageBook& book, ResultKey key, std::string probe_id, WallClock now = wall_now);
+              const MessageBook& book, Sightings& sightings, ResultKey key, std::string probe_id, WallClock now = wall_now);
+  ~ProbeCanary() override;
+  ProbeCanary(const ProbeCanary&) = delete;
+  ProbeCanary& operator=(const ProbeCanary&) = delete;
 
   std::string mail_domain() const override { return mail_domain_; }
   std::string host() const override { return config_.host; }
@@ -32,6 +36,8 @@ class ProbeCanary : public Canary {
   bool up(CanaryKind kind) const override { return status_.health(kind).up; }
   std::string mint(const std::string& variant) override;
   bool proves(const std::string& token, std::string_view bytes) const override;
+  Task<std::optional<Sighting>> sighting(const std::string& token, bool wait) override { return sightings_.find(token, wait); }
+  void expect_late(const std::string& token, const std::string& variant) override;
   Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) override;
 
   void not_sent(const std::string& token) override { book_.not_sent(token); }
@@ -49,6 +55,7 @@ class ProbeCanary : public Canary {
   const std::string mail_domain_;
   const CanaryStatus& status_;
   const MessageBook& book_;
+  Sightings& sightings_;
   const ResultKey key_;
   const std::string probe_id_;
   const WallClock now_;

@@ -63,11 +63,6 @@ bool Answered::on_another_port(const IpAddress& address, std::uint16_t port, Tim
          });
 }
 
-bool spoke(const Transcript& transcript) {
-  const auto& lines = transcript.lines();
-  return std::any_of(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("S: "); });
-}
-
 Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_another_port) {
   Finding finding;
   finding.reason = error.reason();
@@ -92,49 +87,163 @@ Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_ano
   return finding;
 }
 
-Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan) {
-  const auto& agent = plan.config->agent;
+void PortTalk::note(const CheckInfo& check, const Finding& finding) {
+  if (finding.spoken.empty()) return;
+  const bool conclusive = finding.verdict == Verdict::closed || finding.verdict >= Verdict::accepted;
+  heard_.push_back({finding.spoken, conclusive});
+  // These speak when they are spoken to; the others of whom we know greet first, whoever comes.
+  constexpr std::string_view kPatient[] = {"HTTP", "SOCKS4", "SOCKS5", "TLS", "echo"};
+  const bool greets = std::find(std::begin(kPatient), std::end(kPatient), finding.spoken) == std::end(kPatient);
+  if (greets && (finding.reason == Reason::other_protocol || finding.spoken == check.protocol)) greeting_ = finding.spoken;
+}
+
+std::string PortTalk::greeted_instead(const CheckInfo& check) const {
+  return greeting_ == check.protocol ? std::string() : greeting_;
+}
+
+void PortTalk::settle(const CheckInfo& check, Finding& silence) const {
+  const std::string own(check.protocol);
+  const auto socks = [](const std::string& name) { return name.starts_with("SOCKS"); };
+  for (const Heard& heard : heard_) {
+    // Where the same protocol is spoken, or its sister that could not connect either, the silence may be a slow connect.
+    const bool alike = heard.spoken == own || (socks(heard.spoken) && socks(own) && !heard.conclusive);
+    if (alike) {
+      silence.verdict = Verdict::unclear;
+      silence.reason = Reason::timeout;
+      silence.because = fmt::format("It speaks {}, but fell silent when it was asked this.", heard.spoken);
+      return;
+    }
+  }
+  if (heard_.empty()) return;
+  silence.verdict = Verdict::closed;
+  silence.reason = Reason::other_protocol;
+  silence.because = fmt::format("It is silent towards {} and speaks {}.", own, heard_.front().spoken);
+}
+
+namespace {
+
+// A probe, and what the other checks of the visit may take from it.
+struct Outcome {
+  Record record;
+  std::optional<LinkError> trouble;  // that nothing was learnt but this
+  bool connected = false;
+};
+
+Record begin_record(const ProbeWorld& world, const ProbePlan& plan) {
   Record record;
   record.probe_id = fresh_id();
   record.key = plan.key;
   record.host = plan.host;
   record.full_matrix = plan.full_matrix;
   record.started = world.now();
+  record.tls = plan.tls ? TlsMode::implicit : TlsMode::none;
   if (const TargetConfig* target = plan.config->find_target(plan.key.target); target != nullptr) record.owner = target->owner;
+  return record;
+}
 
+// nullopt when the loop was shut down meanwhile. `silences`: the waits for a first answer that the visit has to share.
+Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsigned silences) {
+  const auto& agent = plan.config->agent;
+  Outcome outcome;
+  Record& record = outcome.record;
+  record = begin_record(world, plan);
   const Scope scope(plan.config->scope);
-  NetworkOptions options{agent.source_addresses, agent.connect_timeout, agent.reply_timeout, agent.probe_timeout};
+  NetworkOptions options;
+  options.source_addresses = agent.source_addresses;
+  options.connect_timeout = agent.connect_timeout;
+  options.reply_timeout = agent.reply_timeout;
+  options.first_reply_timeout = agent.reply_timeout / std::max(silences, 1U);
+  options.probe_timeout = agent.probe_timeout;
   LiveNetwork network(world.loop, scope, world.gate, world.tls, std::move(options), plan.host);
-  ProbeCanary canary(world.keys, plan.config->canary, agent.name, *world.canary, world.book, plan.key, record.probe_id,
-                     world.now);
+  ProbeCanary canary(world.keys, plan.config->canary, agent.name, *world.canary, world.book, world.sightings, plan.key,
+                     record.probe_id, world.now);
   // A token that expired meanwhile would be refused by our own canary.
   std::erase_if(plan.retries,
                 [&](const Retry& retry) { return world.keys.check(retry.token, record.started) != TokenState::valid; });
   const Subject subject = subject_of(plan, record.started);
   const auto begin = world.loop.now();
-  std::optional<LinkError> trouble;
   try {
     record.finding = co_await plan.check->function(network, canary, subject);
   } catch (const LinkError& error) {
-    trouble = error;
+    outcome.trouble = error;
   }
   if (world.loop.shutting_down()) co_return std::nullopt;
 
   // A connection that came about, or was refused, is an answer of that address.
-  if (!network.source_address().empty() || (trouble && trouble->reason() == Reason::nobody_listens)) {
+  outcome.connected = !network.source_address().empty();
+  if (outcome.connected || (outcome.trouble && outcome.trouble->reason() == Reason::nobody_listens)) {
     world.answered.note(plan.key.address, plan.key.port, record.started);
   }
-  if (trouble) {
-    const bool filtered = network.source_address().empty() && is_silence(trouble->reason()) &&
+  if (outcome.trouble) {
+    const bool filtered = !outcome.connected && is_silence(outcome.trouble->reason()) &&
                           world.answered.on_another_port(plan.key.address, plan.key.port, record.started - 2 * agent.interval);
-    record.finding = finding_of(*trouble, spoke(network.transcript()), filtered);
+    record.finding = finding_of(*outcome.trouble, network.transcript().heard(), filtered);
   }
-  record.tls = plan.tls ? TlsMode::implicit : record.finding.tls;
+  if (!plan.tls) record.tls = record.finding.tls;
   record.source_address = network.source_address();
   record.duration = std::chrono::duration_cast<std::chrono::milliseconds>(world.loop.now() - begin);
   for (const std::string& line : network.transcript().lines()) record.transcript.push_back(canary.redact(line));
   hide_tokens(record.finding, canary);
-  co_return record;
+  co_return outcome;
+}
+
+// What needs no asking, after what the visit has met.
+Record settled(const ProbeWorld& world, const ProbePlan& plan, Finding finding, const std::string& why) {
+  Record record = begin_record(world, plan);
+  record.finding = std::move(finding);
+  record.transcript = {"# not asked: " + why};
+  return record;
+}
+
+Finding spoken_instead(const CheckInfo& check, const std::string& spoken) {
+  Finding finding;
+  finding.verdict = Verdict::closed;
+  finding.reason = Reason::other_protocol;
+  finding.because = fmt::format("It greets in another protocol than {}: {}.", check.protocol, spoken);
+  return finding;
+}
+
+// The order of the catalogue, which is that of the questions.
+void in_order(std::vector<ProbePlan>& plans) {
+  std::stable_sort(plans.begin(), plans.end(), [](const ProbePlan& a, const ProbePlan& b) { return a.check < b.check; });
+}
+
+}  // namespace
+
+Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::function<void(const Record&)> done) {
+  in_order(plans);
+  PortTalk talk;
+  unsigned silences = 0;
+  for (const ProbePlan& plan : plans) silences += plan.check->silences;
+  std::optional<Record> absent;  // it could not even be connected to
+  std::vector<std::pair<const CheckInfo*, Record>> silent;
+  for (ProbePlan& plan : plans) {
+    const CheckInfo& check = *plan.check;
+    if (absent) {
+      done(settled(world, plan, absent->finding, fmt::format("{} met the same in this visit", absent->key.check)));
+      continue;
+    }
+    if (const std::string instead = talk.greeted_instead(check); !instead.empty()) {
+      done(settled(world, plan, spoken_instead(check, instead), "it greeted in " + instead));
+      continue;
+    }
+    std::optional<Outcome> outcome = co_await run_probe(world, std::move(plan), silences);
+    if (!outcome) co_return false;
+    const bool nothing = outcome->trouble.has_value();
+    if (nothing && !outcome->connected && outcome->trouble->reason() != Reason::internal_error) absent = outcome->record;
+    if (nothing && outcome->connected && outcome->trouble->reason() == Reason::timeout &&
+        outcome->record.finding.verdict == Verdict::unreachable) {
+      silent.emplace_back(&check, std::move(outcome->record));
+      continue;
+    }
+    talk.note(check, outcome->record.finding);
+    done(outcome->record);
+  }
+  for (auto& [check, record] : silent) {
+    talk.settle(*check, record.finding);
+    done(record);
+  }
+  co_return true;
 }
 
 }  // namespace ajar

@@ -1,12 +1,14 @@
-// One probe: one check asked of one endpoint, from its subject to its record. What a check throws becomes a verdict here, in
-// one place.
+// One visit: the checks of one endpoint, asked one after the other, each from its subject to its record. What a check throws
+// becomes a verdict here, in one place; and what one of them learns of the port settles what another could not tell.
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/canary_keys.h"
 #include "agent/canary_status.h"
@@ -15,6 +17,7 @@
 #include "agent/probe_canary.h"
 #include "agent/record.h"
 #include "agent/scope.h"
+#include "agent/sightings.h"
 #include "checks/catalogue.h"
 #include "config/config.h"
 
@@ -44,6 +47,7 @@ struct ProbeWorld {
   const CanaryStatus* canary;
   MessageBook book;
   Answered& answered;
+  Sightings& sightings;
   WallClock now = wall_now;
 };
 
@@ -59,11 +63,29 @@ struct ProbePlan {
   std::vector<Retry> retries;
 };
 
-// nullopt when the loop was shut down meanwhile: such a probe says nothing.
-Task<std::optional<Record>> run_probe(ProbeWorld& world, ProbePlan plan);
+// Asks all of one endpoint (each plan another check), and hands each record over as soon as it is final. A connection that is
+// refused or not answered answers all of them; a server that greets in another protocol is not asked the rest. A port that
+// takes the connection and says nothing costs one reply_timeout, shared by the checks; where one of them is answered, silence
+// towards another is `closed`/`other_protocol`. False when the loop was shut down meanwhile: what is missing says nothing.
+Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::function<void(const Record&)> done);
 
-// Whether the peer said anything.
-bool spoke(const Transcript& transcript);
+// What is known of a port within one visit.
+class PortTalk {
+ public:
+  void note(const CheckInfo& check, const Finding& finding);
+  // A greeting in another protocol than that of `check`: it would hear the same. Empty: none.
+  std::string greeted_instead(const CheckInfo& check) const;
+  // The verdict of a check that met nothing but silence: what it would have said, made plainer by what others heard.
+  void settle(const CheckInfo& check, Finding& silence) const;
+
+ private:
+  struct Heard {
+    std::string spoken;
+    bool conclusive = false;  // a verdict came of it
+  };
+  std::vector<Heard> heard_;
+  std::string greeting_;
+};
 // The verdict of a probe that learnt nothing but this. `has_spoken`: the peer sent something, so silence afterwards is not
 // absence.
 Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_another_port);

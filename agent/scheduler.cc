@@ -1,6 +1,7 @@
 #include "agent/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace ajar {
 
@@ -76,7 +77,10 @@ std::uint32_t Scheduler::group_for(const ResultKey& key) {
   if (new_lane) lanes_.emplace_back().target = key.target;
   const auto [group, new_group] =
       group_index_.try_emplace({lane->second, key.check, key.transport}, static_cast<std::uint32_t>(groups_.size()));
-  if (new_group) groups_.push_back({lane->second, key.check, key.transport, 0});
+  if (new_group) {
+    groups_.push_back({lane->second, key.check, key.transport, 0});
+    lanes_[lane->second].groups.push_back(group->second);
+  }
   return group->second;
 }
 
@@ -146,8 +150,8 @@ void Scheduler::remove(const ResultKey& key) {
 std::uint64_t Scheduler::hash(Id id) const {
   const Entry& entry = entries_[id];
   const Group& group = groups_[entry.group];
-  std::uint64_t hash = fold(fold(kFoldStart, lanes_[group.lane].target), group.check);
-  hash = fold(hash, entry.address.bytes());
+  // Of the endpoint, whatever is asked there.
+  const std::uint64_t hash = fold(fold(kFoldStart, lanes_[group.lane].target), entry.address.bytes());
   return mix(hash ^ mix((std::uint64_t{entry.port} << 1) | static_cast<std::uint64_t>(group.transport)));
 }
 
@@ -181,12 +185,14 @@ std::optional<Time> Scheduler::finished(const ResultKey& key, Time now, bool con
   const std::optional<Id> id = find(key);
   if (!id || entries_[*id].state != State::running) return std::nullopt;
   Entry& entry = entries_[*id];
-  --in_flight_;
-  const auto busy = busy_.find(entry.address);
-  std::vector<Id> parked = std::move(busy->second.parked);
-  busy->second.parked.clear();
-  if (--busy->second.conversations == 0) busy_.erase(busy);
-  for (const Id waiter : parked) push(waiter);
+  if (!std::exchange(entry.companion, false)) {
+    --in_flight_;
+    const auto busy = busy_.find(entry.address);
+    std::vector<Id> parked = std::move(busy->second.parked);
+    busy->second.parked.clear();
+    if (--busy->second.conversations == 0) busy_.erase(busy);
+    for (const Id waiter : parked) push(waiter);
+  }
   if (entry.removed) {
     release(*id);
     return std::nullopt;
@@ -194,16 +200,18 @@ std::optional<Time> Scheduler::finished(const ResultKey& key, Time now, bool con
   const std::int64_t half = entry.when + groups_[entry.group].interval / 2;
   entry.when = place_after(*id, std::max(half, millis(now)));
   if (confirm) entry.when = std::min(entry.when, millis(now) + limits_.retry_interval.count());
+  entry.confirming = confirm;
   push(*id);
   return instant(entry.when);
 }
 
-bool Scheduler::reschedule(const ResultKey& key, Time when) {
+bool Scheduler::reschedule(const ResultKey& key, Time when, bool confirm) {
   const std::optional<Id> id = find(key);
   if (!id || entries_[*id].state == State::running) return false;
   unpark(*id);
   pull(*id);
   entries_[*id].when = millis(when);
+  entries_[*id].confirming = confirm;
   push(*id);
   return true;
 }
@@ -388,13 +396,34 @@ std::optional<Scheduler::Id> Scheduler::take_due(std::uint32_t number, std::int6
   return std::nullopt;
 }
 
+// Takes in what else is to be asked of the endpoint of `id`.
+void Scheduler::take_companions(Id id, bool all, std::int64_t now, Visit& visit) {
+  const Slot own = slot(id);
+  for (const std::uint32_t group : lane_of(id).groups) {
+    if (group == own.group || groups_[group].transport != groups_[own.group].transport) continue;
+    const auto found = index_.find(Slot{group, own.address, own.port});
+    if (found == index_.end()) continue;
+    Entry& other = entries_[*found];
+    if (other.state != State::waiting && other.state != State::parked) continue;
+    if (!all && other.when > now + groups_[group].interval / 2) continue;
+    unpark(*found);
+    pull(*found);
+    other.state = State::running;
+    other.when = now;
+    other.first = other.requested = other.confirming = false;
+    other.companion = true;
+    visit.others.push_back(key(*found));
+  }
+}
+
 Visit Scheduler::start(Id id, std::int64_t now) {
   pull(id);
   Entry& entry = entries_[id];
-  const Visit visit{key(id), instant(std::min(entry.when, now)), entry.first, entry.requested};
+  Visit visit{key(id), instant(std::min(entry.when, now)), entry.first, entry.requested, {}};
+  take_companions(id, entry.requested || entry.confirming, now, visit);
   entry.state = State::running;
   entry.when = now;
-  entry.first = entry.requested = false;
+  entry.first = entry.requested = entry.confirming = false;
   ++in_flight_;
   ++busy_[entry.address].conversations;
   if (limits_.per_second > 0) gate_ = std::max(gate_, now * 1000 - kBurst) + 1'000'000 / limits_.per_second;

@@ -20,7 +20,10 @@
 //             an idle time, or when the caller is late, up to 50 ms worth may start together.
 //   asked     due_now() (POST /probe) goes before everything else, under the same caps.
 //
-// One visit is one result now; the results of one endpoint are separate visits, one after the other by per_address.
+//   visit     The results of one endpoint share the place in their intervals, and one visit asks all of them that are due
+//   within
+//             half an interval. A visit that confirms a change, or was asked for, takes all of them: what one check hears
+//             settles the silence of another.
 //
 // Costs: O(log n) a step; about 90 bytes a result (measured with a million). Loop thread only.
 #pragma once
@@ -56,12 +59,13 @@ struct History {
   std::optional<Time> due;         // as the scheduler last said
 };
 
-// One probe to run now.
+// What to ask of one endpoint now.
 struct Visit {
   ResultKey key;
-  Time due{};              // when it fell due
-  bool first = false;      // it was never probed
-  bool requested = false;  // due_now() asked for it
+  Time due{};                     // when it fell due
+  bool first = false;             // it was never probed
+  bool requested = false;         // due_now() asked for it
+  std::vector<ResultKey> others;  // of the same endpoint, asked in the same visit
 };
 
 class Scheduler {
@@ -76,13 +80,15 @@ class Scheduler {
   // Forgets a result. One that is running stays counted in the caps until finished().
   void remove(const ResultKey& key);
 
-  // The next probe that may start now; the caller runs it and calls finished(). Call until nullopt.
+  // The next visit that may start now; the caller runs it and calls finished() for each result, for `key` last: that frees the
+  // address. Call until nullopt.
   std::optional<Visit> next(Time now);
-  // The probe that next() handed out has ended. `confirm`: a second one is wanted soon (Change::confirm). Returns the next due
+  // A probe that next() handed out has ended. `confirm`: a second one is wanted soon (Change::confirm). Returns the next due
   // time; nullopt when the result was removed meanwhile.
   std::optional<Time> finished(const ResultKey& key, Time now, bool confirm = false);
-  // Moves the next probe of a result that is not running to `when` (greylisting: retry after a while). False: no such result.
-  bool reschedule(const ResultKey& key, Time when);
+  // Moves the next probe of a result that is not running to `when` (greylisting: retry after a while). `confirm`: as finished()
+  // has it. False: no such result.
+  bool reschedule(const ResultKey& key, Time when, bool confirm = false);
   // Asks for a target's results now: of one check, or of all when `check` is empty. Returns how many; 0 also while it is
   // paused.
   std::size_t due_now(std::string_view target, std::string_view check);
@@ -110,7 +116,9 @@ class Scheduler {
     State state = State::free;
     bool first = false;
     bool requested = false;
-    bool removed = false;  // while running
+    bool confirming = false;
+    bool removed = false;    // while running
+    bool companion = false;  // while running: of the visit of another result, which counts in the caps
   };
   // What the results of one target, check and transport share.
   struct Group {
@@ -123,6 +131,7 @@ class Scheduler {
   struct Lane {
     std::string target;
     std::vector<Id> heap;
+    std::vector<std::uint32_t> groups;
     bool paused = false;
     bool ready = false;
     std::int64_t sleeping_until = kAwake;
@@ -186,6 +195,7 @@ class Scheduler {
   std::optional<Id> take_requested();
   std::optional<Id> take_due(std::uint32_t lane, std::int64_t now);
   Visit start(Id id, std::int64_t now);
+  void take_companions(Id id, bool all, std::int64_t now, Visit& visit);
 
   SchedulerLimits limits_;
   std::vector<Entry> entries_;

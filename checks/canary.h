@@ -2,11 +2,13 @@
 // Keys, listeners and the database stay in agent/.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "checks/ip_address.h"
+#include "checks/task.h"
 
 namespace ajar {
 
@@ -21,6 +23,16 @@ enum class Permit {
   recently_sent,   // one was sent within message_interval; it did or did not arrive
   canary_down,     // the canary's self-test fails: an arrival could not be seen
   no_mail_domain,  // none is configured: mail cannot be proven
+};
+
+// What the canary itself saw of a token: its own log, not what a peer says of it.
+struct Sighting {
+  CanaryKind kind = CanaryKind::tcp;
+  bool proof = false;              // false: it came for another authority than ours, say
+  IpAddress exit;                  // who connected to the canary
+  AddressPort listener;            // where it connected to
+  std::string method;              // first word of what it said there: "GET", "TOKEN", "EHLO"
+  std::vector<std::string> facts;  // the request line and the headers that tell of proxies; escaped, tokens hidden
 };
 
 class Canary {
@@ -40,6 +52,12 @@ class Canary {
   virtual std::string mint(const std::string& variant) = 0;
   // True when `bytes` contain the proof of `token`: an HMAC that only the canary computes. An echo of the token is not a proof.
   virtual bool proves(const std::string& token, std::string_view bytes) const = 0;
+  // What the canary saw of a token that this probe minted; nullopt: nothing. `wait`: its log may be behind (a canary
+  // elsewhere), so what must have come is waited for, a few seconds at most.
+  virtual Task<std::optional<Sighting>> sighting(const std::string& token, bool wait) = 0;
+  // A yes whose proof has not come back yet: when the token arrives after the probe, also after a restart, it is attributed to
+  // the variant. Other tokens of proxies are known only while their probe runs.
+  virtual void expect_late(const std::string& token, const std::string& variant) = 0;
   // Asks to send one message to token@mail_domain(). On `granted` the sending is recorded durably before this returns.
   virtual Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) = 0;
   // After `granted`: the server refused the message (or was gone before it was said), so none is on its way and the next probe

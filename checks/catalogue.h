@@ -19,7 +19,9 @@ struct Port {
 struct CheckInfo {
   std::string_view name;      // "smtp_relay": label, configuration, JSON
   std::string_view question;  // "Would it carry a stranger's mail?"
+  std::string_view protocol;  // what a server must speak to be asked it: "SMTP", "HTTP", "SOCKS4", "SOCKS5"
   std::span<const Port> default_ports;
+  unsigned silences = 1;  // how many waits for a first answer it costs where the port says nothing
   bool on_by_default = true;
   CheckFunction function = nullptr;
 };

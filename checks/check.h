@@ -103,6 +103,9 @@ struct Finding {
   std::vector<Retry> retries;               // put off, to be asked again after a while
   bool whole = true;                        // false: part of the matrix could not be asked, so it is still to be asked
   TlsMode tls = TlsMode::none;              // the strongest that the conversation reached
+  // What the peer turned out to speak, in the words of CheckInfo::protocol where one of ours, else "SSH", "FTP", …; empty: it
+  // said nothing, or nothing that is recognised. Settles the silence of other checks of the same visit.
+  std::string spoken;
 };
 
 using CheckFunction = Task<Finding> (*)(Network&, Canary&, const Subject&);

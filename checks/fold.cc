@@ -95,9 +95,11 @@ std::string_view sentence(const Folded& judgement) {
     case Reason::protocol_error:
       return "What it said was not a sensible answer";
     case Reason::canary_unreachable:
-      return "It said yes; nothing could be proven because our canary is down";
+      return judgement.verdict == Verdict::accepted ? "It said yes; nothing could be proven because our canary is down"
+                                                    : "It did not or could not reach our canary, which proves neither";
     case Reason::no_proof:
-      return "It said yes, but no proof came back";
+      return judgement.verdict == Verdict::accepted ? "It said yes, but no proof came back"
+                                                    : "It reached our canary, but no proof came back";
     case Reason::accepts_everything:
       return "It said yes, to an impossible destination too; no proof has come back yet";
     case Reason::token_pending:

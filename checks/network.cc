@@ -1,6 +1,7 @@
 #include "checks/network.h"
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -21,6 +22,14 @@ std::string escape(std::string_view bytes, std::size_t limit) {
     }
   }
   if (bytes.size() > limit) out += "…";
+  return out;
+}
+
+std::string hex(std::string_view bytes) {
+  std::string out;
+  for (const char c : bytes) {
+    fmt::format_to(std::back_inserter(out), "{}{:02x}", out.empty() ? "" : " ", static_cast<unsigned char>(c));
+  }
   return out;
 }
 
@@ -65,6 +74,17 @@ Link::Say Link::say(std::string line) {
 
 Link::Say Link::say_bytes(std::string bytes, std::string as) {
   transcript_.client(as.empty() ? std::string_view(bytes) : std::string_view(as));
+  return Say(*this, std::move(bytes));
+}
+
+Link::Say Link::say_lines(const std::vector<std::string>& lines) {
+  std::string bytes;
+  for (const std::string& line : lines) {
+    if (line.find_first_of("\r\n") != std::string::npos) throw std::logic_error("a line to send holds a line break");
+    transcript_.client(line);
+    bytes += line;
+    bytes += "\r\n";
+  }
   return Say(*this, std::move(bytes));
 }
 
@@ -140,7 +160,7 @@ void Link::begun_and_not_ended(const LinkError& error) {
                   std::string("an answer was begun and not ended: ") + error.what());
 }
 
-Task<std::string> Link::hear_bytes(std::size_t n) {
+Task<std::string> Link::hear_bytes(std::size_t n, Show show) {
   begin_wait();
   while (in_.size() - start_ < n) {
     const std::size_t most = make_room();
@@ -150,7 +170,7 @@ Task<std::string> Link::hear_bytes(std::size_t n) {
   std::string bytes = in_.substr(start_, n);
   start_ += n;
   searched_ = start_;
-  transcript_.server(bytes);
+  transcript_.server(show == Show::hex ? ajar::hex(bytes) : bytes);
   co_return bytes;
 }
 
@@ -169,6 +189,22 @@ Task<std::string> Link::hear_some(std::size_t max) {
   searched_ = start_;
   if (!bytes.empty()) transcript_.server(bytes);
   co_return bytes;
+}
+
+Task<std::string> Link::peek(std::size_t enough) {
+  begin_wait();
+  try {
+    while (in_.size() - start_ < enough) {
+      const std::size_t most = make_room();
+      const std::size_t count = co_await read_some(in_, most);
+      received_ += count;
+      if (count == 0) break;
+    }
+  } catch (const LinkError& error) {
+    const bool ended = error.reason() == Reason::timeout || error.reason() == Reason::hung_up;
+    if (!ended || !begun()) throw;
+  }
+  co_return in_.substr(start_);
 }
 
 bool Link::unread() {

@@ -32,22 +32,30 @@ class LinkError : public std::exception {
 // What a peer said passes here before it reaches a transcript, a log, a page or a label.
 std::string escape(std::string_view bytes, std::size_t limit = 512);
 
+// "05 01 00": bytes of a binary protocol as evidence and transcripts write them.
+std::string hex(std::string_view bytes);
+
 // Evidence in RFC notation: "S: 220 mx.example.org", "C: EHLO probe.example.net", and "# …" for what happened. Bounded: past
 // kMaxLines or kMaxBytes the middle is dropped and said.
 class Transcript {
  public:
   static constexpr std::size_t kMaxLines = 600;
   static constexpr std::size_t kMaxBytes = 64 * 1024;
-  void server(std::string_view line) { add("S: ", line); }
+  void server(std::string_view line) {
+    heard_ = true;
+    add("S: ", line);
+  }
   void client(std::string_view line) { add("C: ", line); }
   void note(std::string_view line) { add("# ", line); }
   std::vector<std::string> lines() const;
+  bool heard() const { return heard_; }  // the peer said something
 
  private:
   void add(std::string_view prefix, std::string_view line);
   std::string text_;  // every line with its LF: a line is escaped, so none is inside
   std::size_t lines_ = 0;
   bool cut_ = false;
+  bool heard_ = false;
 };
 
 // One conversation. Not thread-safe; one operation at a time. Closing is destroying.
@@ -66,6 +74,8 @@ class Link {
   Say say(std::string line);
   // Sends bytes as they are; `as` is what the transcript shows (empty: the escaped bytes).
   Say say_bytes(std::string bytes, std::string as = {});
+  // Sends lines, each with CRLF, in one go; in the transcript they are lines. A CR or LF inside is a bug of ours.
+  Say say_lines(const std::vector<std::string>& lines);
   // The next line without its CRLF or LF. A line that is here already does not suspend. LinkError: hung_up at end of stream,
   // timeout on silence, protocol_error for an over-long line or too many bytes.
   class Hear;
@@ -73,14 +83,21 @@ class Link {
   // The same into `line`, which the awaiting caller keeps.
   class HearInto;
   HearInto hear(std::string& line);
-  // Exactly n bytes (n <= kMaxReceived).
-  Task<std::string> hear_bytes(std::size_t n);
+  // Exactly n bytes (n <= kMaxReceived). The transcript shows them escaped or in hexadecimal.
+  enum class Show { text, hex };
+  Task<std::string> hear_bytes(std::size_t n, Show show = Show::text);
   // What is there, at least one byte, at most `max`; empty at end of stream.
   Task<std::string> hear_some(std::size_t max = 4096);
+  // Waits until `enough` bytes are here, or as many as come before the peer ends or falls silent, and returns what is here
+  // without hearing it: it stays to be heard, and is not in the transcript. Empty at end of stream; LinkError where nothing
+  // came.
+  Task<std::string> peek(std::size_t enough);
   // TLS from here on. LinkError tls_failed. Bytes received before are a protocol_error (RFC 3207 4.2).
   Task<void> start_tls();
   // Whether the peer sent bytes that nobody has heard yet: asked before a command, they would be an answer before the question.
   bool unread();
+  // Whether the peer sent anything at all in this conversation (a TLS handshake apart).
+  bool spoken_to() const { return received_ > 0; }
   bool tls() const { return tls_; }
   Transcript& transcript() { return transcript_; }
 

@@ -40,6 +40,7 @@
 #include "checks/smtp_message.h"
 #include "checks/smtp_verdict.h"
 #include "checks/smtp_visit.h"
+#include "checks/wire/greeting.h"
 
 namespace ajar {
 namespace {
@@ -75,7 +76,7 @@ class RelayProbe {
   void record(const SmtpAsk& ask, SmtpResult result);
   void record_unasked(const SmtpAsk& ask, Reason reason);
   void begin_control();
-  Finding dismissed(SmtpVisit::Dismissal& dismissal) const;
+  Finding dismissed(SmtpVisit::Dismissal& dismissal);
   Finding conclude();
 
   Canary& canary_;
@@ -112,12 +113,14 @@ Task<Finding> RelayProbe::run(Network& network, Canary& canary, const Subject& s
   co_return probe.conclude();
 }
 
-Finding RelayProbe::dismissed(SmtpVisit::Dismissal& dismissal) const {
+Finding RelayProbe::dismissed(SmtpVisit::Dismissal& dismissal) {
   Finding finding;
   finding.verdict = dismissal.verdict;
   finding.reason = dismissal.reason;
   finding.because = std::move(dismissal.because);
   finding.tls = visit_.tls();
+  // Turned away by an SMTP server, or by one of another protocol: 220 and the like are also what FTP and NNTP begin with.
+  finding.spoken = dismissal.reason == Reason::other_protocol ? recognise(visit_.session().last().text()) : "SMTP";
   return finding;
 }
 
@@ -424,6 +427,7 @@ Finding RelayProbe::conclude() {
   finding.verdict = judgement.verdict;
   finding.reason = judgement.reason;
   finding.because = because(judgement, asked);
+  finding.spoken = "SMTP";
   finding.observations = visit_.observations();
   if (recently_sent_) {
     finding.observations.emplace_back("No message was sent where one of that kind was sent within message_interval.");

@@ -1,12 +1,11 @@
 #include "checks/smtp_session.h"
 
 #include <algorithm>
-#include <array>
+
+#include "checks/wire/greeting.h"
 
 namespace ajar {
 namespace {
-
-constexpr std::array<std::string_view, 6> kOtherGreetings = {"SSH-", "HTTP/", "+OK", "* OK", "* BYE", "RFB "};
 
 std::string lowered(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
@@ -20,9 +19,9 @@ bool odd_syntax(int code) { return (code >= 500 && code <= 504) || code == 555; 
 }  // namespace
 
 bool is_other_protocol(std::string_view line) {
+  const std::string_view protocol = recognise(line);
+  if (!protocol.empty() && protocol != "SMTP") return true;
   const auto begins = [&](std::string_view prefix) { return line.substr(0, prefix.size()) == prefix; };
-  if (std::any_of(kOtherGreetings.begin(), kOtherGreetings.end(), begins)) return true;
-  if (begins("<!DOCTYPE") || begins("<html") || begins("<HTML")) return true;
   if (!begins("200 ") && !begins("201 ")) return false;
   const std::string words = lowered(std::string(line));  // NNTP, RFC 3977 5.1.1
   return words.find("nntp") != std::string::npos || words.find("news") != std::string::npos ||

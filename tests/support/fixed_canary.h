@@ -1,6 +1,7 @@
 // A Canary of tests: tokens TOKEN1, TOKEN2, … in the order minted, one proof for all, and a permit as the test wishes.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,7 +15,9 @@ class FixedCanary : public Canary {
  public:
   std::string mail_domain() const override { return domain; }
   std::string host() const override { return domain; }
-  std::vector<AddressPort> advertised(CanaryKind) const override { return addresses; }
+  std::vector<AddressPort> advertised(CanaryKind kind) const override {
+    return kind == CanaryKind::smtp ? mail_addresses : addresses;
+  }
   bool up(CanaryKind) const override { return permit != Permit::canary_down; }
   std::string mint(const std::string& variant) override {
     minted.push_back(variant);
@@ -23,17 +26,35 @@ class FixedCanary : public Canary {
   bool proves(const std::string&, std::string_view bytes) const override {
     return bytes.find("PROOF") != std::string_view::npos;
   }
+  // Of the variant that the token was minted for, by its beginning; the longest that fits.
+  Task<std::optional<Sighting>> sighting(const std::string& token, bool) override {
+    const std::string variant = minted.at(std::stoul(token.substr(5)) - 1);
+    const Seen* best = nullptr;
+    for (const Seen& one : seen) {
+      if (!variant.starts_with(one.variant)) continue;
+      if (best == nullptr || one.variant.size() > best->variant.size()) best = &one;
+    }
+    if (best == nullptr) co_return std::nullopt;
+    co_return best->sighting;
+  }
+  void expect_late(const std::string&, const std::string& variant) override { late.push_back(variant); }
   Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) override {
     asked.push_back({token, variant, variant_class});
     return permit;
   }
   void not_sent(const std::string& token) override { unsent.push_back(token); }
 
+  struct Seen {
+    std::string variant;
+    Sighting sighting;
+  };
   struct Sending {
     std::string token, variant, variant_class;
   };
   std::string domain = "canary.example.net";
-  std::vector<AddressPort> addresses;
+  std::vector<AddressPort> addresses, mail_addresses;
+  std::vector<Seen> seen;
+  std::vector<std::string> late;
   Permit permit = Permit::granted;
   std::vector<std::string> minted;  // the variant of each token
   std::vector<Sending> asked;

@@ -1,0 +1,38 @@
+#include "agent/sightings.h"
+
+#include <algorithm>
+
+namespace ajar {
+
+std::string method_of(const Arrival& arrival) {
+  for (const std::string& fact : arrival.facts) {
+    const std::string word = fact.substr(0, fact.find(' '));
+    const bool capitals =
+        word.size() >= 3 && std::all_of(word.begin(), word.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+    if (capitals && word != "HTTP") return word;  // "HTTP spoken to the SMTP port" stands before the request line
+  }
+  return {};
+}
+
+bool Sightings::note(const Arrival& arrival) {
+  const auto found = watched_.find(arrival.token);
+  if (found == watched_.end()) return false;
+  std::optional<Sighting>& seen = found->second;
+  if (seen && (seen->proof || !arrival.proof)) return true;
+  seen = Sighting{arrival.kind, arrival.proof, arrival.peer.address, arrival.listener, method_of(arrival), arrival.facts};
+  return true;
+}
+
+Task<std::optional<Sighting>> Sightings::find(const std::string& token, bool wait) {
+  const auto until = loop_.now() + (wait ? patience_ : std::chrono::milliseconds(0));
+  for (;;) {
+    const auto found = watched_.find(token);
+    if (found == watched_.end()) co_return std::nullopt;
+    if (found->second) co_return found->second;
+    if (loop_.now() >= until) co_return std::nullopt;
+    const bool go_on = co_await loop_.sleep_for(std::chrono::milliseconds(50));
+    if (!go_on) co_return std::nullopt;
+  }
+}
+
+}  // namespace ajar

@@ -1,0 +1,38 @@
+// What the canary has seen of the tokens of probes that are under way: how a proxy's proof is looked at from our own side. In
+// memory and no longer than the probe; what may come later is the ledger's (Canary::expect_late).
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "agent/loop.h"
+#include "agent/record.h"
+
+namespace ajar {
+
+// Loop thread.
+class Sightings {
+ public:
+  // `patience`: how far the canary's log may be behind. Zero where it is ours: it has seen a token before the answer went out.
+  Sightings(Loop& loop, std::chrono::milliseconds patience) : loop_(loop), patience_(patience) {}
+  void set_patience(std::chrono::milliseconds patience) { patience_ = patience; }
+
+  void watch(const std::string& token) { watched_.try_emplace(token); }
+  void forget(const std::string& token) { watched_.erase(token); }
+  // Whether it is the token of a probe under way. The first proof stays; before it, the first arrival.
+  bool note(const Arrival& arrival);
+  // nullopt: nothing was seen, or the token is not watched. With `wait` it is waited for, as long as our patience lasts.
+  Task<std::optional<Sighting>> find(const std::string& token, bool wait);
+
+ private:
+  Loop& loop_;
+  std::chrono::milliseconds patience_;
+  std::map<std::string, std::optional<Sighting>> watched_;
+};
+
+// The first word of what was said to the canary: "GET", "TOKEN", "EHLO"; empty where no fact tells.
+std::string method_of(const Arrival& arrival);
+
+}  // namespace ajar

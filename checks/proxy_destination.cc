@@ -1,0 +1,52 @@
+#include "checks/proxy_destination.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace ajar {
+namespace {
+
+ProxyDestination literal(const AddressPort& place, CanaryKind kind) {
+  const auto form = place.address.is_v4() ? ProxyDestination::Form::ipv4 : ProxyDestination::Form::ipv6;
+  return {form, kind, place.address.to_string(), place.address, place.port};
+}
+
+void add(std::vector<ProxyDestination>& all, ProxyDestination one) {
+  const auto same = [&](const ProxyDestination& other) { return other.name() == one.name(); };
+  if (all.size() < kMaxDestinations && std::none_of(all.begin(), all.end(), same)) all.push_back(std::move(one));
+}
+
+}  // namespace
+
+std::string ProxyDestination::name() const {
+  const char* const word = form == Form::ipv4 ? "ipv4" : form == Form::ipv6 ? "ipv6" : "name";
+  return fmt::format("{}:{}{}", word, port, kind == CanaryKind::smtp ? "/smtp" : "");
+}
+
+std::string ProxyDestination::authority() const {
+  return fmt::format("{}:{}", form == Form::ipv6 ? "[" + host + "]" : host, port);
+}
+
+std::string ProxyDestination::host_field() const {
+  if (port != 80) return authority();
+  return form == Form::ipv6 ? "[" + host + "]" : host;
+}
+
+std::vector<ProxyDestination> proxy_destinations(const Canary& canary) {
+  std::vector<ProxyDestination> all;
+  const std::string host = canary.host();
+  for (const CanaryKind kind : {CanaryKind::tcp, CanaryKind::smtp}) {
+    for (const AddressPort& place : canary.advertised(kind)) {
+      add(all, literal(place, kind));
+      if (!host.empty()) add(all, {ProxyDestination::Form::name, kind, host, {}, place.port});
+    }
+  }
+  return all;
+}
+
+ProxyDestination impossible_destination(const ProxyDestination& like, const std::string& word) {
+  return {ProxyDestination::Form::name, CanaryKind::tcp, word + ".invalid", {}, like.port};
+}
+
+}  // namespace ajar

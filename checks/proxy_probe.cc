@@ -1,0 +1,410 @@
+#include "checks/proxy_probe.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "checks/wire/greeting.h"
+#include "checks/wire/smtp_reply.h"
+
+namespace ajar {
+namespace {
+
+constexpr int kMaxTunnelLines = 20;
+constexpr std::size_t kMaxSeen = 5;  // sightings told, of those that differ
+
+std::string told(const Sighting& sighting) {
+  std::string text = fmt::format("Our canary was reached from {}", sighting.exit.to_string());
+  for (std::size_t i = 0; i < sighting.facts.size(); ++i) text += (i == 0 ? ": " : "; ") + sighting.facts[i];
+  return text;
+}
+
+}  // namespace
+
+std::string ProxyProbe::user_agent() const {
+  return subject_.contact.empty() ? fmt::format("ajar ({})", subject_.our_name)
+                                  : fmt::format("ajar ({}; {})", subject_.our_name, subject_.contact);
+}
+
+ProxyAsk ProxyProbe::impossible(const ProxyAsk& like, const std::string& word) const {
+  ProxyAsk ask = like;
+  ask.name = "impossible";
+  ask.to = impossible_destination(like.to, word);
+  return ask;
+}
+
+Task<Finding> ProxyProbe::run() {
+  plan_ = plan();
+  if (plan_.empty()) {
+    Finding finding;
+    finding.reason = Reason::canary_unreachable;
+    finding.because = "There is no address of our canary that it could be asked for: canary.advertise_tcp is empty.";
+    co_return finding;
+  }
+  for (ProxyAsk& one : plan_) {
+    one.must_ask = std::find(subject_.must_ask.begin(), subject_.must_ask.end(), one.name) != subject_.must_ask.end();
+    if (!wanted(one)) continue;
+    co_await ask(one);
+    if (!other_protocol_.empty()) co_return dismissed();
+  }
+  co_await look_at_proofs();
+  co_await doubt_yes();
+  co_await look_for_blind_fetches();
+  co_return conclude();
+}
+
+bool ProxyProbe::wanted(const ProxyAsk& ask) const {
+  return (ask.core || ask.must_ask || subject_.full_matrix) && !said_.contains(ask.name);
+}
+
+// Asking
+
+Task<void> ProxyProbe::ask(ProxyAsk& ask) {
+  // Where it merely hangs up, what the verdict rests on is still asked.
+  if (given_up_ && (*given_up_ == Reason::timeout || !(ask.core || ask.must_ask))) {
+    record_unasked(ask, *given_up_);
+    co_return;
+  }
+  ask.token = canary_.mint(ask.name);
+  ProxyAnswer answer = co_await attempt(ask);
+  if (!answer.other_protocol.empty()) {
+    if (control_.result != Control::Result::succeeded) {
+      other_protocol_ = answer.other_protocol;
+      co_return;
+    }
+    say(answer, Verdict::unclear, Reason::protocol_error);
+  }
+  record(ask, std::move(answer));
+}
+
+// A server that hangs up is asked once more: once is chance.
+Task<ProxyAnswer> ProxyProbe::attempt(ProxyAsk& ask) {
+  for (bool again = false;; again = true) {
+    ProxyAnswer answer;
+    std::optional<LinkError> failure;
+    std::unique_ptr<Link> link;
+    network_.transcript().note(ask.name);
+    try {
+      link = co_await network_.dial(subject_.address, subject_.port, subject_.tls);
+      if (link->unread()) {
+        const std::string early = co_await link->peek(8);
+        not_spoken(early, {}, answer);
+        if (answer.other_protocol == protocol_) throw LinkError(Reason::protocol_error, "it answered before it was asked");
+      } else {
+        co_await converse(*link, ask, answer);
+      }
+    } catch (const LinkError& error) {
+      failure = error;
+    }
+    const bool connected = link != nullptr;
+    const bool spoken_to = connected && link->spoken_to();
+    link.reset();
+    heard_ = heard_ || spoken_to;
+    if (!failure) co_return answer;
+    // Nothing has been learnt: the caller's to judge.
+    const bool nothing = !spoken_to && asked_.empty() && !again && !heard_;
+    if (nothing && (!connected || failure->reason() != Reason::hung_up)) throw LinkError(*failure);
+    if (failure->reason() == Reason::hung_up && !again) continue;
+    answer = broken_off(*failure, connected && !spoken_to);
+    co_return answer;
+  }
+}
+
+ProxyAnswer ProxyProbe::broken_off(const LinkError& error, bool without_a_byte) {
+  ProxyAnswer answer;
+  switch (error.reason()) {
+    case Reason::hung_up:
+      if (!without_a_byte) {
+        say(answer, Verdict::unclear, Reason::hung_up);
+      } else if (canary_.up(CanaryKind::tcp)) {
+        say(answer, Verdict::closed, Reason::hung_up);
+      } else {
+        say(answer, Verdict::unclear, Reason::canary_unreachable);
+      }
+      break;
+    case Reason::nobody_listens:
+      say(answer, Verdict::unclear, Reason::hung_up);  // it listened a moment ago
+      break;
+    default:
+      say(answer, Verdict::unclear, error.reason());
+      break;
+  }
+  return answer;
+}
+
+// When the rest has no sense any more.
+void ProxyProbe::count(const ProxyAnswer& answer) {
+  const bool silent = answer.verdict == Verdict::accepted || answer.reason == Reason::timeout;
+  silences_ = silent ? silences_ + 1 : 0;
+  odd_answers_ = answer.shaped ? 0 : odd_answers_ + 1;
+  if (silences_ >= kMaxSilences) given_up_ = Reason::timeout;
+  if (odd_answers_ >= kMaxOddAnswers && !given_up_) given_up_ = answer.reason;
+}
+
+void ProxyProbe::record(const ProxyAsk& ask, ProxyAnswer answer) {
+  if (answer.shaped) control_.result = Control::Result::succeeded;
+  if (answer.verdict == Verdict::accepted) canary_.expect_late(ask.token, ask.name);
+  count(answer);
+  said_.emplace(ask.name, ask);
+  Asked asked;
+  asked.variant = {ask.name, answer.verdict, answer.reason, answer.code, std::move(answer.reply)};
+  asked.core = ask.core;
+  asked.must_ask = ask.must_ask;
+  asked_.push_back(std::move(asked));
+}
+
+void ProxyProbe::record_unasked(const ProxyAsk& ask, Reason reason) {
+  if (!ask.core && !ask.must_ask) {
+    ++unasked_;
+    return;
+  }
+  ProxyAnswer answer;
+  say(answer, Verdict::unclear, reason);
+  record(ask, std::move(answer));
+}
+
+void ProxyProbe::not_spoken(const std::string& first, std::string_view sent, ProxyAnswer& answer) const {
+  network_.transcript().server(first);
+  if (first.empty()) {
+    network_.transcript().note("the peer closed the connection");
+    throw LinkError(Reason::hung_up, "the peer closed the connection");
+  }
+  answer.other_protocol = is_echo(first, sent) ? "echo" : std::string(recognise(first));
+  if (answer.other_protocol.empty()) {
+    throw LinkError(Reason::protocol_error, fmt::format("not {}, nor anything known: {}", protocol_, escape(first, 40)));
+  }
+}
+
+// A tunnel
+
+Task<void> ProxyProbe::prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer, Grant grant) {
+  std::optional<Reason> trouble;
+  bool proven = false;
+  say(answer, Verdict::accepted, canary_.up(ask.to.kind) ? Reason::no_proof : Reason::canary_unreachable);
+  try {
+    proven = co_await ask_tunnel(link, ask, answer);
+  } catch (const LinkError& error) {
+    trouble = error.reason();
+  }
+  if (!proven && answer.verdict == Verdict::accepted) {
+    // One that leads there and not back.
+    const std::optional<Sighting> seen = co_await canary_.sighting(ask.token, false);
+    proven = seen && seen->proof;
+  }
+  if (proven) {
+    say(answer, Verdict::open, Reason::token_returned);
+  } else if ((grant == Grant::content && trouble != Reason::timeout) ||
+             (grant == Grant::closing && trouble == Reason::hung_up)) {
+    say(answer, Verdict::closed, Reason::refused);  // a page of its own
+  }
+}
+
+// Whether the proof came back. HTTP or HTML in the tunnel is a page of the server's own (or itself at the other end): refused.
+Task<bool> ProxyProbe::ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) {
+  const bool mail = ask.to.kind == CanaryKind::smtp;
+  const bool page_is_here = link.unread();  // what follows the grant at once is no answer of the canary's
+  if (!mail && !page_is_here) {
+    co_await link.say("TOKEN " + ask.token);
+  }
+  const std::string first = co_await link.peek(5);
+  if (first.empty()) {
+    network_.transcript().note("the peer closed the connection");
+    throw LinkError(Reason::hung_up, "the tunnel was closed");
+  }
+  if (recognise(first) == "HTTP") {
+    const std::string page = co_await link.hear_some();
+    say(answer, Verdict::closed, Reason::refused);
+    co_return false;
+  }
+  if (mail) {
+    const bool proven = co_await mail_proof(link, ask);
+    co_return proven;
+  }
+  std::string line;
+  for (int i = 0; i < kMaxTunnelLines; ++i) {
+    co_await link.hear(line);
+    if (canary_.proves(ask.token, line)) co_return true;
+  }
+  co_return false;
+}
+
+// RFC 5321 3.1: the mail side of our canary greets, and proves itself in its reply to EHLO. No mail is spoken of.
+Task<bool> ProxyProbe::mail_proof(Link& link, const ProxyAsk& ask) {
+  bool proven = false;
+  std::string line;
+  for (const char* stage : {"greeting", "EHLO"}) {
+    if (*stage == 'E') co_await link.say("EHLO " + ask.token);
+    SmtpReplyReader reader;
+    SmtpReplyReader::Step step = SmtpReplyReader::Step::more;
+    while (step == SmtpReplyReader::Step::more) {
+      co_await link.hear(line);
+      step = reader.take(line);
+      proven = proven || canary_.proves(ask.token, line);
+    }
+    if (step == SmtpReplyReader::Step::bad) co_return proven;
+  }
+  co_await link.say("QUIT");
+  co_return proven;
+}
+
+// What a proof is worth
+
+// A proof that came through one fixed place would have come whatever was asked for.
+Task<void> ProxyProbe::look_at_proofs() {
+  bool wait = true;
+  const auto look = [this](const std::string& name) {
+    return std::any_of(proven_.begin(), proven_.end(), [&](const Proven& p) { return p.name == name; });
+  };
+  for (int round = 0; round < 2; ++round) {
+    for (std::size_t i = 0; i < asked_.size(); ++i) {
+      const std::string name = asked_[i].variant.name;
+      if (asked_[i].variant.verdict != Verdict::open || look(name)) continue;
+      const ProxyAsk& ask = said_.at(name);
+      std::optional<Sighting> seen = co_await canary_.sighting(ask.token, wait);
+      wait = wait && seen;
+      proven_.push_back({name, ask.to, std::move(seen)});
+    }
+    if (proven_.empty()) co_return;
+    if (round == 0) co_await ask_second_endpoint();
+  }
+  one_place_ = co_await leads_to_one_place();
+  if (one_place_) {
+    withdraw_proofs();
+    co_return;
+  }
+  std::set<std::string> tales;
+  for (const Proven& proof : proven_) {
+    if (!proof.sighting) continue;
+    const std::string exit = proof.sighting->exit.to_string();
+    if (std::find(exits_.begin(), exits_.end(), exit) == exits_.end()) exits_.push_back(exit);
+    if (tales.size() < kMaxSeen) tales.insert(told(*proof.sighting));
+  }
+  observations_.insert(observations_.end(), tales.begin(), tales.end());
+}
+
+Task<void> ProxyProbe::ask_second_endpoint() {
+  const ProxyAsk first = said_.at(proven_.front().name);
+  const bool two =
+      std::any_of(proven_.begin(), proven_.end(), [&](const Proven& proof) { return proof.to.port != first.to.port; });
+  if (two) co_return;
+  for (ProxyAsk& other : plan_) {
+    if (other.way != first.way || other.to.port == first.to.port || said_.contains(other.name)) continue;
+    co_await ask(other);
+    co_return;
+  }
+}
+
+// Whether different ports of ours came out at the same listener; nullopt where that cannot be told. Ports, not addresses: one
+// place with a name may have several of those.
+std::optional<bool> ProxyProbe::one_listener() const {
+  std::map<std::uint16_t, std::set<std::uint16_t>> listeners;  // by the port that was asked for
+  std::set<std::uint16_t> all;
+  for (const Proven& proof : proven_) {
+    if (!proof.sighting) continue;
+    listeners[proof.to.port].insert(proof.sighting->listener.port);
+    all.insert(proof.sighting->listener.port);
+  }
+  const bool apart = std::all_of(listeners.begin(), listeners.end(), [](const auto& one) { return one.second.size() == 1; });
+  if (listeners.size() < 2 || !apart) return std::nullopt;
+  return all.size() < listeners.size();
+}
+
+// … or a destination that nobody can reach answers for our canary all the same.
+Task<bool> ProxyProbe::leads_to_one_place() {
+  const std::optional<bool> told = one_listener();
+  if (told) co_return *told;
+  const std::string token = canary_.mint("impossible");
+  ProxyAsk nowhere = impossible(said_.at(proven_.front().name), token);
+  nowhere.token = token;
+  const ProxyAnswer answer = co_await attempt(nowhere);
+  co_return answer.verdict == Verdict::open;
+}
+
+void ProxyProbe::withdraw_proofs() {
+  for (Asked& asked : asked_) {
+    if (asked.variant.verdict != Verdict::open) continue;
+    asked.variant.verdict = Verdict::closed;
+    asked.variant.reason = Reason::refused;
+  }
+  observations_.emplace_back(
+      "It passes everything on to one fixed place whatever is asked for, and that place is our canary: no proxy for "
+      "strangers.");
+}
+
+// A server that connects to a name that does not exist says yes to everything.
+Task<void> ProxyProbe::doubt_yes() {
+  const auto said_so = [this](Verdict verdict) {
+    return std::find_if(asked_.begin(), asked_.end(), [&](const Asked& a) { return a.variant.verdict == verdict; });
+  };
+  const auto yes = said_so(Verdict::accepted);
+  if (yes == asked_.end() || said_so(Verdict::open) != asked_.end()) co_return;
+  const std::string token = canary_.mint("impossible");
+  ProxyAsk nowhere = impossible(said_.at(yes->variant.name), token);
+  nowhere.token = token;
+  const ProxyAnswer answer = co_await attempt(nowhere);
+  accepts_everything_ = answer.verdict >= Verdict::accepted;
+}
+
+// The canary was fetched from and the answer was not passed on: no proof, and no refusal either.
+Task<void> ProxyProbe::look_for_blind_fetches() {
+  if (one_place_) co_return;
+  for (std::size_t i = 0; i < asked_.size(); ++i) {
+    if (asked_[i].variant.verdict >= Verdict::accepted) continue;
+    const auto said = said_.find(asked_[i].variant.name);
+    if (said == said_.end()) continue;
+    const std::optional<Sighting> seen = co_await canary_.sighting(said->second.token, false);
+    if (!seen || !seen->proof) continue;
+    Variant& variant = asked_[i].variant;
+    variant.verdict = Verdict::unclear;
+    variant.reason = Reason::no_proof;
+    observations_.push_back(variant.name + ": no proof came back. " + told(*seen));
+  }
+}
+
+// The verdict
+
+// Variants that said yes before and can no longer be asked, since our canary is not advertised there any more: what can be
+// asked answers for them.
+void ProxyProbe::settle_doubts() {
+  const bool all_closed =
+      std::all_of(asked_.begin(), asked_.end(), [](const Asked& a) { return a.variant.verdict == Verdict::closed; });
+  if (!all_closed) return;
+  for (const std::string& name : subject_.must_ask) {
+    const auto known = [&](const ProxyAsk& ask) { return ask.name == name; };
+    if (std::any_of(plan_.begin(), plan_.end(), known)) continue;
+    Asked asked;
+    asked.variant = {name, Verdict::closed, Reason::refused, std::nullopt, std::nullopt};
+    asked_.push_back(std::move(asked));
+    observations_.push_back(name + " said yes before; our canary is not advertised there any more, and all else was refused");
+  }
+}
+
+Finding ProxyProbe::dismissed() const {
+  Finding finding;
+  finding.verdict = Verdict::closed;
+  finding.reason = Reason::other_protocol;
+  finding.because = fmt::format("It speaks another protocol than {}: {}.", protocol_, other_protocol_);
+  finding.spoken = other_protocol_;
+  finding.tls = subject_.tls;
+  return finding;
+}
+
+Finding ProxyProbe::conclude() {
+  settle_doubts();
+  const Folded judgement = fold(asked_, control_, accepts_everything_);
+  Finding finding;
+  finding.verdict = judgement.verdict;
+  finding.reason = judgement.reason;
+  finding.because = because(judgement, asked_);
+  finding.observations = std::move(observations_);
+  finding.exit_addresses = std::move(exits_);
+  finding.whole = unasked_ == 0;
+  if (unasked_ > 0) finding.observations.push_back(fmt::format("{} more forms were not asked: it is silent", unasked_));
+  finding.tls = subject_.tls;
+  if (control_.result == Control::Result::succeeded) finding.spoken = protocol_;
+  for (Asked& one : asked_) finding.variants.push_back(std::move(one.variant));
+  return finding;
+}
+
+}  // namespace ajar

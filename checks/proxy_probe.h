@@ -1,0 +1,129 @@
+// What the checks of proxies share: variants, each on a connection of its own; a tunnel and its proof; the doubts about a yes
+// and about a proof; the verdict. A check says what is asked (plan), how (converse), and how a place that does not exist is
+// asked for (impossible).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "checks/canary.h"
+#include "checks/fold.h"
+#include "checks/network.h"
+#include "checks/proxy_destination.h"
+
+namespace ajar {
+
+// One variant.
+struct ProxyAsk {
+  std::string name;
+  ProxyDestination to;
+  int way = 0;  // the check's own: how it is asked
+  bool core = false;
+  bool must_ask = false;
+  std::string token;
+};
+
+// What came of it. `verdict`: closed a refusal, open a proof, accepted a yes without proof, unclear put off.
+struct ProxyAnswer {
+  Verdict verdict = Verdict::unclear;
+  Reason reason = Reason::protocol_error;
+  std::optional<int> code;
+  std::optional<std::string> reply;  // escaped
+  std::string other_protocol;        // what it speaks instead; then nothing else counts
+  bool shaped = false;               // an answer in the protocol that was asked for: the control
+};
+
+class ProxyProbe {
+ public:
+  // A tunnel that stays silent costs a whole wait; after so many in a row the rest is not asked. After so many answers in a row
+  // that make no sense, or connections closed without one, neither.
+  static constexpr int kMaxSilences = 2;
+  static constexpr int kMaxOddAnswers = 3;
+
+  virtual ~ProxyProbe() = default;
+  ProxyProbe(const ProxyProbe&) = delete;
+  ProxyProbe& operator=(const ProxyProbe&) = delete;
+  // The whole check. LinkError when nothing was learnt.
+  Task<Finding> run();
+
+ protected:
+  // All three outlive the probe. `protocol`: the check's in the catalogue.
+  ProxyProbe(Network& network, Canary& canary, const Subject& subject, std::string_view protocol)
+      : network_(network), canary_(canary), subject_(subject), protocol_(protocol) {}
+
+  // Every variant, in the order to ask; core ones first.
+  virtual std::vector<ProxyAsk> plan() const = 0;
+  // Asks on a fresh connection. LinkError where the peer broke off before the answer was whole.
+  virtual Task<void> converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) = 0;
+  // The variant asked for a destination that nobody can reach; its token is minted by the caller.
+  virtual ProxyAsk impossible(const ProxyAsk& like, const std::string& word) const;
+
+  // For converse(): `first` is what came first. Sets other_protocol where it is recognised (or an echo of `sent`), else throws
+  // LinkError protocol_error.
+  void not_spoken(const std::string& first, std::string_view sent, ProxyAnswer& answer) const;
+  // How the server granted a tunnel. A page of its own announces content, or the end of the connection; a tunnel does neither.
+  enum class Grant { tunnel, closing, content };
+  // The connection leads somewhere: asks what is there for the proof.
+  Task<void> prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer, Grant grant);
+  static void say(ProxyAnswer& answer, Verdict verdict, Reason reason) {
+    answer.verdict = verdict;
+    answer.reason = reason;
+  }
+  bool heard() const { return heard_; }  // the peer has said something in this probe
+  Canary& canary() { return canary_; }
+  const Subject& subject() const { return subject_; }
+  std::string user_agent() const;
+
+ private:
+  struct Proven {
+    std::string name;
+    ProxyDestination to;
+    std::optional<Sighting> sighting;
+  };
+
+  bool wanted(const ProxyAsk& ask) const;
+  Task<void> ask(ProxyAsk& ask);
+  Task<ProxyAnswer> attempt(ProxyAsk& ask);
+  void record(const ProxyAsk& ask, ProxyAnswer answer);
+  void record_unasked(const ProxyAsk& ask, Reason reason);
+  ProxyAnswer broken_off(const LinkError& error, bool without_a_byte);
+  void count(const ProxyAnswer& answer);
+  Task<void> look_at_proofs();
+  Task<void> ask_second_endpoint();
+  Task<bool> leads_to_one_place();
+  std::optional<bool> one_listener() const;
+  Task<void> doubt_yes();
+  Task<void> look_for_blind_fetches();
+  void withdraw_proofs();
+  void settle_doubts();
+  Task<bool> ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer);
+  Task<bool> mail_proof(Link& link, const ProxyAsk& ask);
+  Finding dismissed() const;
+  Finding conclude();
+
+  Network& network_;
+  Canary& canary_;
+  const Subject& subject_;
+  const std::string protocol_;
+  std::vector<ProxyAsk> plan_;
+  std::vector<Asked> asked_;
+  std::map<std::string, ProxyAsk> said_;  // what was asked, by its name
+  std::vector<Proven> proven_;
+  std::optional<Reason> given_up_;
+  std::string other_protocol_;  // the first answer was in this one
+  std::vector<std::string> observations_;
+  std::vector<std::string> exits_;
+  Control control_;
+  bool heard_ = false;
+  bool accepts_everything_ = false;
+  bool one_place_ = false;
+  int silences_ = 0;
+  int odd_answers_ = 0;
+  unsigned unasked_ = 0;
+};
+
+}  // namespace ajar
