@@ -14,18 +14,6 @@ namespace {
 
 constexpr const char* kMaster = "/usr/lib/postfix/sbin/master";
 
-using Values = std::vector<std::pair<std::string, std::string>>;
-
-std::string render(const std::string& name, const Values& values) {
-  std::string text = read_file(std::string(AJAR_SOURCE_DIR) + "/tests/e2e/postfix/" + name);
-  if (text.empty()) throw std::runtime_error("no template tests/e2e/postfix/" + name);
-  for (const auto& [key, value] : values) {
-    for (std::size_t at = 0; (at = text.find(key, at)) != std::string::npos; at += value.size())
-      text.replace(at, key.size(), value);
-  }
-  return text;
-}
-
 void own(const std::string& path, const char* user, const char* group, mode_t mode) {
   const passwd* account = getpwnam(user);      // NOLINT(concurrency-mt-unsafe): one thread
   const struct group* team = getgrnam(group);  // NOLINT(concurrency-mt-unsafe)
@@ -50,12 +38,6 @@ void make_queue(const TemporaryFolder& folder) {
   }
 }
 
-void make_certificate(const TemporaryFolder& folder) {
-  Process openssl({"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=mail.target.test",
-                   "-keyout", folder.file("etc/key.pem"), "-out", folder.file("etc/certificate.pem")});
-  if (openssl.wait(std::chrono::seconds(60)) != 0) throw std::runtime_error("openssl req: " + openssl.err());
-}
-
 }  // namespace
 
 std::string Postfix::missing() {
@@ -66,17 +48,18 @@ std::string Postfix::missing() {
 
 Postfix::Postfix(const std::string& mode, const AddressPort& listen, const AddressPort& canary) {
   if (!listen.address.is_loopback() || !canary.address.is_loopback()) throw std::runtime_error("loopback only");
-  const Values values = {{"@STATE@", folder_.path()},
-                         {"@ADDRESS@", listen.address.to_string()},
-                         {"@PORT@", std::to_string(listen.port)},
-                         {"@CANARY_ADDRESS@", canary.address.to_string()},
-                         {"@CANARY_PORT@", std::to_string(canary.port)}};
+  const TemplateValues values = {{"@STATE@", folder_.path()},
+                                 {"@ADDRESS@", listen.address.to_string()},
+                                 {"@PORT@", std::to_string(listen.port)},
+                                 {"@CANARY_ADDRESS@", canary.address.to_string()},
+                                 {"@CANARY_PORT@", std::to_string(canary.port)}};
   make_queue(folder_);
-  write_file(folder_.file("etc/main.cf"), render("main.cf", values) + render(mode + ".cf", values));
-  write_file(folder_.file("etc/master.cf"), render("master.cf", values));
+  write_file(folder_.file("etc/main.cf"),
+             fill_template("postfix/main.cf", values) + fill_template("postfix/" + mode + ".cf", values));
+  write_file(folder_.file("etc/master.cf"), fill_template("postfix/master.cf", values));
   write_file(folder_.file("etc/dynamicmaps.cf"), "");
   write_file(folder_.file("maillog"), "");
-  if (mode.starts_with("submission")) make_certificate(folder_);
+  if (mode.starts_with("submission")) make_certificate(folder_.file("etc"), "mail.target.test");
 
   // `postfix start-fg` checks its installation for ten seconds first and leaves the process group; master itself does neither.
   const std::string etc = folder_.file("etc");

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 #include <system_error>
 #include <thread>
 
@@ -195,6 +196,22 @@ void write_file(const std::string& path, const std::string& text) {
   out << text;
   out.close();
   if (!out) throw std::system_error(errno, std::generic_category(), path);
+}
+
+std::string fill_template(const std::string& name, const TemplateValues& values) {
+  std::string text = read_file(std::string(AJAR_SOURCE_DIR) + "/tests/e2e/" + name);
+  if (text.empty()) throw std::runtime_error("no template tests/e2e/" + name);
+  for (const auto& [key, value] : values) {
+    for (std::size_t at = 0; (at = text.find(key, at)) != std::string::npos; at += value.size())
+      text.replace(at, key.size(), value);
+  }
+  return text;
+}
+
+void make_certificate(const std::string& folder, const std::string& common_name) {
+  Process openssl({"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=" + common_name,
+                   "-keyout", folder + "/key.pem", "-out", folder + "/certificate.pem"});
+  if (openssl.wait(std::chrono::seconds(60)) != 0) throw std::runtime_error("openssl req: " + openssl.err());
 }
 
 }  // namespace ajar

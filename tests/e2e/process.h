@@ -76,4 +76,11 @@ class TemporaryFolder {
 std::string read_file(const std::string& path);  // empty when there is none
 void write_file(const std::string& path, const std::string& text);
 
+// The template tests/e2e/NAME with each key ("@PORT@") replaced by its value. std::runtime_error when there is none.
+using TemplateValues = std::vector<std::pair<std::string, std::string>>;
+std::string fill_template(const std::string& name, const TemplateValues& values);
+
+// A self-signed certificate of that name: `folder`/certificate.pem and `folder`/key.pem. std::runtime_error.
+void make_certificate(const std::string& folder, const std::string& common_name);
+
 }  // namespace ajar
