@@ -86,10 +86,12 @@ TEST(Lab, TheAgentComesToTheExpectedVerdictOfEveryPersonality) {
   for (const LabPlace& place : lab.places()) {
     for (const Expected& one : place.expect) {
       const std::set<int>& levels = seen[{place.personality, one.check}];
-      if (one.verdict != "closed")
+      if (one.verdict != "closed") {
         EXPECT_FALSE(levels.contains(0)) << place.personality << " " << one.check << " was called closed";
-      if (one.verdict != "open")
+      }
+      if (one.verdict != "open") {
         EXPECT_FALSE(levels.contains(4)) << place.personality << " " << one.check << " was called open";
+      }
     }
   }
   for (const json& result : agent.data("/api/v1/results")) {
