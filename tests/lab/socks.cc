@@ -70,7 +70,7 @@ Task<bool> agree_on_method(Link& link, bool wants_auth) {
 Task<void> converse_as_socks4(Link& link, SocksWay way, std::string exit, World& world) {
   if (way == SocksWay::hangs_up) co_return;
   const std::string head = co_await link.hear_bytes(7);
-  const std::string user = co_await hear_to_nul(link);
+  co_await hear_to_nul(link);  // the user: nobody asks who that is
   std::string host = dotted(head, 3);
   if (host.starts_with("0.0.0.") && host != "0.0.0.0") host = co_await hear_to_nul(link);  // SOCKS4a
   std::unique_ptr<Link> far;
