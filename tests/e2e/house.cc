@@ -19,8 +19,11 @@ Lab::Lab(std::vector<std::string> options) : control_(free_port("127.0.0.1")) {
   std::istringstream lines(list.out());
   for (std::string line; std::getline(lines, line);) {
     const json one = json::parse(line);
-    places_.push_back({one.at("personality"), one.at("address"), one.at("expect").at("smtp_relay"), one.at("reason"),
-                       one.at("port"), one.at("tls") == "implicit"});
+    LabPlace place{one.at("personality"), one.at("address"), {}, one.at("port"), one.at("tls") == "implicit"};
+    for (const auto& [check, verdict] : one.at("expect").items()) {
+      place.expect.push_back({check, verdict, one.at("reasons").at(check)});
+    }
+    places_.push_back(std::move(place));
   }
   std::vector<std::string> argv = {program("ajar-lab"), "--control", "127.0.0.1:" + std::to_string(control_)};
   argv.insert(argv.end(), options.begin(), options.end());
@@ -44,8 +47,33 @@ bool Lab::change(const LabPlace& place, const std::string& personality) const {
   return http_request("POST", "127.0.0.1", control_, path).status == 200;
 }
 
+namespace {
+
+std::string target_text(const LabPlace& place) {
+  const std::string port = "[\"" + std::to_string(place.port) + (place.tls ? "/tls" : "") + "\"]\n";
+  std::string checks, ports;
+  for (const Expected& one : place.expect) {
+    checks += (checks.empty() ? "\"" : ", \"") + one.check + "\"";
+    ports += "ports." + one.check + " = " + port;
+  }
+  return "[[target]]\nname = \"" + place.personality + "\"\naddress = \"" + place.address + "\"\nchecks = [" + checks + "]\n" +
+         ports + "owner = \"mail-team\"\n";
+}
+
+// The value of a label of a sample: empty where it has none.
+std::string label(const std::string& sample, const std::string& name) {
+  const std::string before = name + "=\"";
+  const std::size_t at = sample.find(before);
+  if (at == std::string::npos) return {};
+  const std::size_t begin = at + before.size();
+  return sample.substr(begin, sample.find('"', begin) - begin);
+}
+
+}  // namespace
+
 std::string Setting::text(const std::vector<LabPlace>& places) const {
-  const std::string canary = std::string("[\"") + kCanaryAddress + ":" + kCanaryPort + "\"]";
+  const std::string smtp = std::string("[\"") + kCanaryAddress + ":" + kCanaryPort + "\"]";
+  const std::string tcp = std::string("[\"") + kCanaryAddress + ":8025\", \"" + kCanaryAddress + ":8443\"]";
   std::string text = "scope = " + scope + R"(
 [agent]
 name = "probe.ajar.test"
@@ -63,18 +91,15 @@ state = ")" + state + R"("
 listen = [")" + (web_listen.empty() ? "127.0.0.1:" + std::to_string(web_port) : web_listen) +
                      R"("]
 [canary]
-listen_smtp = )" + canary +
-                     "\nadvertise_smtp = " + canary + R"(
+listen_smtp = )" + smtp +
+                     "\nadvertise_smtp = " + smtp + "\nlisten_tcp = " + tcp + "\nadvertise_tcp = " + tcp + R"(
+host = "canary.test"
 mail_domain = "canary.test"
 delivery_timeout = ")" +
                      delivery_timeout + R"("
 message_interval = ")" +
                      message_interval + "\"\n";
-  for (const LabPlace& place : places) {
-    text += "[[target]]\nname = \"" + place.personality + "\"\naddress = \"" + place.address +
-            "\"\nchecks = [\"smtp_relay\"]\nports.smtp_relay = [\"" + std::to_string(place.port) + (place.tls ? "/tls" : "") +
-            "\"]\nowner = \"mail-team\"\n";
-  }
+  for (const LabPlace& place : places) text += target_text(place);
   return text + more;
 }
 
@@ -101,13 +126,20 @@ json RunningAgent::data(const std::string& path) const {
   return answer.is_object() && answer.contains("data") ? answer.at("data") : json::array();
 }
 
-std::map<std::string, int> RunningAgent::levels() const {
-  const std::string head = "ajar_exposure_level{target=\"";
-  std::map<std::string, int> levels;
+std::map<std::pair<std::string, std::string>, int> RunningAgent::levels_by_check() const {
+  std::map<std::pair<std::string, std::string>, int> levels;
   std::istringstream lines(get("/metrics").body);
   for (std::string line; std::getline(lines, line);) {
-    if (!line.starts_with(head)) continue;
-    levels[line.substr(head.size(), line.find('"', head.size()) - head.size())] = line.back() - '0';
+    if (!line.starts_with("ajar_exposure_level{")) continue;
+    levels[{label(line, "target"), label(line, "check")}] = line.back() - '0';
+  }
+  return levels;
+}
+
+std::map<std::string, int> RunningAgent::levels() const {
+  std::map<std::string, int> levels;
+  for (const auto& [place, level] : levels_by_check()) {
+    if (place.second == "smtp_relay") levels[place.first] = level;
   }
   return levels;
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -18,9 +19,15 @@ inline constexpr const char* kCanaryPort = "2525";  // where the lab delivers
 
 std::string program(const std::string& name);  // build folder's "ajar", "ajar-lab"
 
+// What a check must say in the end.
+struct Expected {
+  std::string check, verdict, reason;
+};
+
 // A personality of the lab and what is expected of it.
 struct LabPlace {
-  std::string personality, address, verdict, reason;
+  std::string personality, address;
+  std::vector<Expected> expect;
   std::uint16_t port = 0;
   bool tls = false;
 };
@@ -40,7 +47,8 @@ class Lab {
   std::unique_ptr<Process> process_;
 };
 
-// A configuration of quick intervals: one target for each place, named after its personality.
+// A configuration of quick intervals: one target for each place, named after its personality, with the checks that are
+// expected to say something of it.
 struct Setting {
   std::string scope = R"(["127.0.0.0/8"])";
   std::string interval = "3s";
@@ -62,7 +70,9 @@ class RunningAgent {
   HttpAnswer get(const std::string& path) const { return http_get("127.0.0.1", port_, path); }
   HttpAnswer post(const std::string& path) const { return http_request("POST", "127.0.0.1", port_, path); }
   nlohmann::json data(const std::string& path) const;  // of {"data":[…]}; an empty array when there is no answer
-  // ajar_exposure_level by target.
+  // ajar_exposure_level by target and check.
+  std::map<std::pair<std::string, std::string>, int> levels_by_check() const;
+  // That of smtp_relay by target.
   std::map<std::string, int> levels() const;
   Process& process() { return *process_; }
 

@@ -79,11 +79,13 @@ TEST_F(Trouble, PortsThatAreTaken) {
   configure();
   const auto canary = refused();
   EXPECT_EQ(canary.first, 3);
-  EXPECT_THAT(canary.second, HasSubstr("127.9.9.9:2525"));
+  EXPECT_THAT(canary.second, HasSubstr("127.9.9.9:"));
   // The same web port.
   std::string elsewhere = setting.text({});
-  for (std::size_t at = elsewhere.find(":2525"); at != std::string::npos; at = elsewhere.find(":2525"))
-    elsewhere.replace(at, 5, ":2625");
+  for (const auto& [port, other] : {std::pair(":2525", ":2625"), std::pair(":8025", ":8125"), std::pair(":8443", ":8543")}) {
+    for (std::size_t at = elsewhere.find(port); at != std::string::npos; at = elsewhere.find(port))
+      elsewhere.replace(at, 5, other);
+  }
   write_file(folder.file("ajar.toml"), elsewhere);
   const auto web = refused();
   EXPECT_EQ(web.first, 3);

@@ -8,6 +8,8 @@
 namespace ajar::lab {
 namespace {
 
+constexpr unsigned kMaxHeadBlocks = 10000;  // 28 MB; the peer has long left
+
 // Says what `lines` holds, LF between them: one write, as a server does it.
 std::string as_wire(std::string lines) {
   std::string wire;
@@ -51,7 +53,7 @@ Task<void> speak_smtp(Link& link, Dialog& dialog, World& world, milliseconds rep
 }
 
 Task<void> never_stop_greeting(Link& link, std::string host, World& world, milliseconds interval) {
-  for (unsigned i = 1;; ++i) {
+  for (unsigned i = 1; !world.gone(link); ++i) {
     std::string line = fmt::format("220-{} please stand by, line {}\r\n", host, i);
     co_await link.say_bytes(std::move(line), "220-…");
     co_await world.pause(interval);
@@ -64,6 +66,7 @@ Task<void> greet_slowly(Link& link, std::string host, World& world, milliseconds
   greeting.resize(398, '.');
   greeting += "\r\n";
   for (const char c : greeting) {
+    if (world.gone(link)) co_return;
     std::string byte(1, c);
     co_await link.say_bytes(std::move(byte));
     co_await world.pause(interval);
@@ -95,6 +98,43 @@ Task<void> answer_in_advance(Link& link, std::string host) {
   for (int i = 0; i < 40; ++i) bytes += "250 2.1.5 Ok\r\n";
   co_await link.say_bytes(std::move(bytes));
   co_await ignore(link);
+}
+
+// RFC 862.
+Task<void> echo(Link& link) {
+  while (true) {
+    std::string bytes = co_await link.hear_some();
+    if (bytes.empty()) co_return;
+    co_await link.say_bytes(std::move(bytes));
+  }
+}
+
+// A response whose head never ends.
+Task<void> never_stop_heading(Link& link, World& world) {
+  std::vector<std::string> lines;
+  std::string nothing;
+  co_await hear_request_head(link, std::move(nothing), lines);
+  std::string bytes = "HTTP/1.1 200 OK\r\n";
+  co_await link.say_bytes(std::move(bytes));
+  for (unsigned i = 0; i < kMaxHeadBlocks && !world.gone(link); ++i) {
+    bytes.clear();
+    for (unsigned j = 0; j < 50; ++j) bytes += fmt::format("X-Line-{}: there is always one more header field\r\n", i * 50 + j);
+    co_await link.say_bytes(std::move(bytes), "X-Line-…");
+    co_await world.pause(milliseconds(1));
+  }
+}
+
+// Noise instead of an answer, once for each thing heard.
+Task<void> answer_with_noise(Link& link, std::uint64_t seed) {
+  const std::string heard = co_await link.hear_some();
+  if (!heard.empty()) co_await babble(link, seed);
+}
+
+Task<void> hear_and_reset(Link& link, World& world) {
+  std::vector<std::string> lines;
+  std::string nothing;
+  co_await hear_request_head(link, std::move(nothing), lines);
+  world.cut(link);
 }
 
 }  // namespace
@@ -137,6 +177,21 @@ Task<void> converse(Link& link, const Personality& personality, Setting setting,
       co_await ignore(link);
       break;
     }
+    case Kind::proxy:
+      co_await converse_as_proxy(link, personality.proxy, setting, world);
+      break;
+    case Kind::echo:
+      co_await echo(link);
+      break;
+    case Kind::endless_header:
+      co_await never_stop_heading(link, world);
+      break;
+    case Kind::noise:
+      co_await answer_with_noise(link, seed);
+      break;
+    case Kind::reset_after_request:
+      co_await hear_and_reset(link, world);
+      break;
     case Kind::absent:
     case Kind::reset:
       break;

@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/lab/memory_world.h"
+
 namespace ajar::lab {
 namespace {
 
@@ -16,9 +18,9 @@ using testing::IsEmpty;
 using testing::StartsWith;
 
 // A peer that has said everything already, and hangs up after `patience` bytes of answer.
-class MemoryLink : public Link {
+class PatientLink : public Link {
  public:
-  MemoryLink(Transcript& transcript, std::string said, std::size_t patience = 1 << 20)
+  PatientLink(Transcript& transcript, std::string said, std::size_t patience = 1 << 20)
       : Link(transcript), said_(std::move(said)), patience_(patience) {}
   std::string heard;
 
@@ -39,22 +41,6 @@ class MemoryLink : public Link {
  private:
   std::string said_;
   std::size_t patience_;
-};
-
-class TestWorld : public World {
- public:
-  Steady::time_point now() override { return now_; }
-  Task<void> pause(milliseconds span) override {
-    now_ += span;
-    paused += span;
-    co_return;
-  }
-  void carry(Message message) override { messages.push_back(std::move(message)); }
-  std::vector<Message> messages;
-  milliseconds paused{0};
-
- private:
-  Steady::time_point now_{seconds(1000)};
 };
 
 struct Visit {
@@ -81,8 +67,9 @@ Task<void> hold(Link& link, const Personality& personality, World& world, std::u
 
 Visit visit(const std::string& name, std::string said, std::size_t patience = 1 << 20, std::uint64_t seed = 1) {
   Transcript transcript;
-  MemoryLink link(transcript, std::move(said), patience);
-  TestWorld world;
+  PatientLink link(transcript, std::move(said), patience);
+  MemoryWorld world;
+  world.patience = 1 << 20;
   Visit result;
   bool ended = false;
   start(hold(link, *find_personality(name), world, seed, result.left), [&ended] { ended = true; });

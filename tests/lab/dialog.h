@@ -56,6 +56,7 @@ struct Pace {
   milliseconds tarpit_delay{200};
   milliseconds banner_interval{50};  // between lines of the endless banner
   milliseconds byte_interval{1000};  // between bytes of slow_byte
+  milliseconds proxy_delay{300};     // before an answer of proxy_slow
 };
 
 // Who was here before: (client, sender, recipient) -> first sight. Bounded; when full it forgets all.
@@ -88,6 +89,8 @@ struct Setting {
   std::string address;  // own address, also as a literal: "127.10.0.4"
   std::string peer;     // the client's address
   std::string canary_domain = "canary.test";
+  std::string canary = "127.9.9.9";  // its address, for a proxy whose fixed origin it is
+  std::uint16_t canary_http_port = 8025;
   std::string date;   // RFC 5322, for Received and Exim's greeting
   std::string visit;  // unique, for queue ids
   Pace pace;

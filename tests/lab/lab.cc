@@ -121,17 +121,24 @@ const Personality& host_personality(std::uint64_t seed, const IpAddress& address
 }
 
 std::string Listing::to_json() const {
+  std::string expect, reasons;
+  for (const Expectation& one : personality->expect) {
+    const std::string_view comma = expect.empty() ? "" : ",";
+    expect += fmt::format(R"({}"{}":"{}")", comma, one.check, one.verdict);
+    reasons += fmt::format(R"({}"{}":"{}")", comma, one.check, one.reason);
+  }
   return fmt::format(
-      R"({{"address":"{}","port":{},"transport":"tcp","tls":"{}","personality":"{}","expect":{{"smtp_relay":"{}"}},"reason":"{}"}})",
-      place.address.to_string(), place.port, personality->implicit_tls ? "implicit" : "none", personality->name,
-      personality->verdict, personality->reason);
+      R"({{"address":"{}","port":{},"transport":"tcp","tls":"{}","personality":"{}","expect":{{{}}},"reasons":{{{}}}}})",
+      place.address.to_string(), place.port, personality->implicit_tls ? "implicit" : "none", personality->name, expect,
+      reasons);
 }
 
 Lab::Lab(Loop& loop, LabOptions options)
     : loop_(loop),
       options_(std::move(options)),
       tls_(self_signed_context("lab.test")),
-      postman_(loop, Postman::Route{options_.canary, options_.canary_domain, options_.delivery_delay}, options_.log) {
+      postman_(loop, Postman::Route{options_.canary, options_.canary_domain, options_.delivery_delay}, options_.log),
+      gateway_(loop, options_.canary.address, options_.canary_domain) {
   if (options_.hosts > kMaxHosts) throw std::invalid_argument(fmt::format("at most {} hosts", kMaxHosts));
   std::uint8_t number = 1;
   for (const Personality& personality : personalities()) {
@@ -163,16 +170,17 @@ void Lab::bind_place(Place& place) {
 
 std::vector<std::string> Lab::describe() const {
   std::vector<std::string> lines;
-  lines.push_back(fmt::format("{} mail servers on {} to {}, port {} (submission {}, {} with TLS)", places_.size(),
-                              places_.front().address.address.to_string(), places_.back().address.address.to_string(),
-                              2525 + options_.port_offset, 2587 + options_.port_offset, 2465 + options_.port_offset));
+  const auto proxies = std::ranges::count_if(places_, [](const Place& place) { return !place.personality->carries_mail(); });
+  lines.push_back(fmt::format("{} mail servers and {} proxies on {} to {}", static_cast<long>(places_.size()) - proxies,
+                              proxies, places_.front().address.address.to_string(),
+                              places_.back().address.address.to_string()));
   if (options_.hosts > 0) {
     lines.push_back(fmt::format("{} simulated hosts on {} to {}, port {}, seed {}", options_.hosts, host_address(0).to_string(),
                                 host_address(options_.hosts - 1).to_string(), kHostsPort + options_.port_offset,
                                 options_.seed));
   }
-  lines.push_back(
-      fmt::format("open ones deliver mail for {} to {} and nowhere else", options_.canary_domain, options_.canary.to_string()));
+  lines.push_back(fmt::format("open ones deliver mail for {} to {} and connect to {}, and nowhere else", options_.canary_domain,
+                              options_.canary.to_string(), options_.canary.address.to_string()));
   return lines;
 }
 
@@ -224,6 +232,21 @@ Task<void> Lab::pause(milliseconds span) {
   if (!awake) throw LinkError(Reason::timeout, "the lab is shutting down");
 }
 
+Task<std::unique_ptr<Link>> Lab::connect(std::string source, std::string host, std::uint16_t port) {
+  return gateway_.connect(std::move(source), std::move(host), port);
+}
+
+// Every link of the lab is a socket's.
+Task<void> Lab::join(Link& near, Link& far) {
+  return gateway_.join(dynamic_cast<LiveLink&>(near), dynamic_cast<LiveLink&>(far));
+}
+
+Task<void> Lab::linger(Link& link) { return gateway_.linger(dynamic_cast<LiveLink&>(link)); }
+
+bool Lab::gone(Link& link) { return peer_has_ended(dynamic_cast<LiveLink&>(link).fd()); }
+
+void Lab::cut(Link& link) { dynamic_cast<LiveLink&>(link).reset(); }
+
 void Lab::arrive(Place& place, int fd, const AddressPort& peer) {
   Visit visit{place.address, peer, place.personality, &place.greylist, &place.connections, place.host};
   receive(fd, std::move(visit), kMaxConnectionsPerPlace);
@@ -242,6 +265,7 @@ void Lab::receive(int fd, Visit visit, unsigned limit) {
     return close_with_reset(fd);
   }
   if (*visit.connections >= limit) {
+    if (!visit.personality->carries_mail()) return close_with_reset(fd);
     static constexpr std::string_view kBusy = "421 4.7.0 Error: too many connections\r\n";
     [[maybe_unused]] const ssize_t sent = send(fd, kBusy.data(), kBusy.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
@@ -255,14 +279,18 @@ Task<void> Lab::serve(int fd, Visit visit) {
   ++visits_;
   {
     Transcript transcript;
-    // RFC 5321 4.5.3.2.7: a server waits five minutes for the next command.
-    const Steady::time_point until = loop_.now() + std::chrono::minutes(15);
-    LiveLink link(loop_, fd, LiveLink::Side::server, tls_.get(), transcript, std::chrono::minutes(5), until);
+    // RFC 5321 4.5.3.2.7: a server waits five minutes for the next command. A proxy does not.
+    const bool proxy = !visit.personality->carries_mail();
+    const milliseconds patience = proxy ? Gateway::kIdle : milliseconds(std::chrono::minutes(5));
+    const milliseconds life = proxy ? Gateway::kLifetime : milliseconds(std::chrono::minutes(15));
+    LiveLink link(loop_, fd, LiveLink::Side::server, tls_.get(), transcript, patience, loop_.now() + life);
     Setting setting;
     setting.host = visit.host;
     setting.address = visit.local.address.to_string();
     setting.peer = visit.peer.address.to_string();
     setting.canary_domain = options_.canary_domain;
+    setting.canary = options_.canary.address.to_string();
+    setting.canary_http_port = options_.canary_http_port;
     setting.date = to_rfc5322(wall_now());
     setting.visit =
         fmt::format("{:X}", mix(visits_ ^ static_cast<std::uint64_t>(loop_.now().time_since_epoch().count())) & 0xffffffffffU);

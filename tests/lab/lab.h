@@ -13,14 +13,17 @@
 #include "agent/live_network.h"
 #include "agent/loop.h"
 #include "tests/lab/conversation.h"
+#include "tests/lab/gateway.h"
+#include "tests/lab/loopback.h"
 #include "tests/lab/personality.h"
 #include "tests/lab/postman.h"
 
 namespace ajar::lab {
 
 struct LabOptions {
-  AddressPort canary;  // where open personalities deliver
+  AddressPort canary;  // where open personalities deliver; proxies connect to any port of its address
   std::string canary_domain = "canary.test";
+  std::uint16_t canary_http_port = 8025;  // of the proxies that know one port only
   milliseconds delivery_delay{0};
   unsigned hosts = 0;  // beyond the fixed places: 127.20.0.1 and up, all on kHostsPort
   std::uint64_t seed = 1;
@@ -88,6 +91,11 @@ class Lab : private World {
   Steady::time_point now() override { return loop_.now(); }
   Task<void> pause(milliseconds span) override;
   void carry(Message message) override { postman_.carry(std::move(message)); }
+  Task<std::unique_ptr<Link>> connect(std::string source, std::string host, std::uint16_t port) override;
+  Task<void> join(Link& near, Link& far) override;
+  Task<void> linger(Link& link) override;
+  bool gone(Link& link) override;
+  void cut(Link& link) override;
 
   void bind_place(Place& place);
   void arrive(Place& place, int fd, const AddressPort& peer);
@@ -101,6 +109,7 @@ class Lab : private World {
   LabOptions options_;
   std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> tls_;  // self-signed, made in memory
   Postman postman_;
+  Gateway gateway_;
   std::deque<Place> places_;  // stable addresses
   std::unique_ptr<HostsListener> hosts_listener_;
   std::map<IpAddress, const Personality*> changed_hosts_;

@@ -1,4 +1,4 @@
-// ajar-lab: simulated mail servers on 127.0.0.0/8, to see what ajar says about each.
+// ajar-lab: simulated mail servers and proxies on 127.0.0.0/8, to see what ajar says about each.
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -46,15 +46,20 @@ void declare(CLI::App& app, Flags& flags) {
   app.add_flag("--list", flags.list, "print the places as JSON lines, and end");
   app.add_option("--control", flags.control, "HTTP: GET / lists, POST /personality?address=&port=&name= changes one")
       ->type_name("ADDR:PORT");
-  app.add_option("--canary", flags.canary, "where open servers deliver; inside 127.0.0.0/8")
+  app.add_option("--canary", flags.canary,
+                 "where open servers deliver, and whose address open proxies reach; inside 127.0.0.0/8")
       ->type_name("ADDR:PORT")
       ->capture_default_str();
-  app.add_option("--canary-domain", options.canary_domain, "the only domain that mail is delivered for")->capture_default_str();
+  app.add_option("--canary-domain", options.canary_domain, "the only domain that mail is delivered for, and that proxies know")
+      ->capture_default_str();
+  app.add_option("--canary-http-port", options.canary_http_port, "of the proxies that know one port only")
+      ->capture_default_str();
   add_delay(app, "--delivery-delay", options.delivery_delay, "before a delivery");
   add_delay(app, "--greylist-delay", options.pace.greylist_delay, "a retry before this is put off again");
   add_delay(app, "--error-delay", options.pace.error_delay, "postfix_error_limit: a reply after 10 errors");
   add_delay(app, "--tarpit-delay", options.pace.tarpit_delay, "tarpit: a reply");
   add_delay(app, "--byte-interval", options.pace.byte_interval, "slow_byte: a byte");
+  add_delay(app, "--proxy-delay", options.pace.proxy_delay, "proxy_slow: an answer");
   app.add_flag("--quiet", flags.quiet, "print nothing but \"ready\"");
 }
 
@@ -123,7 +128,7 @@ void run(Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Simulated mail servers on 127.0.0.0/8: what does ajar say about each?", "ajar-lab");
+  CLI::App app("Simulated mail servers and proxies on 127.0.0.0/8: what does ajar say about each?", "ajar-lab");
   Flags flags;
   declare(app, flags);
   try {

@@ -1,27 +1,15 @@
 #include "tests/lab/postman.h"
 
-#include <cerrno>
-#include <cstring>
+#include <optional>
 #include <stdexcept>
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "checks/network.h"
+#include "tests/lab/loopback.h"
 
 namespace ajar::lab {
 namespace {
-
-sockaddr_in socket_address(const IpAddress& address, std::uint16_t port) {
-  sockaddr_in result{};
-  result.sin_family = AF_INET;
-  result.sin_port = htons(port);
-  std::memcpy(&result.sin_addr, address.bytes().data(), 4);
-  return result;
-}
 
 // The code of a whole reply, of at most 100 lines; 0 for what is none.
 Task<int> hear_code(Link& link) {
@@ -47,8 +35,6 @@ std::string stuffed(std::string_view text) {
 }
 
 }  // namespace
-
-bool inside_lab(const IpAddress& address) { return address.is_v4() && address.bytes()[0] == 127; }
 
 Postman::Postman(Loop& loop, Route route, std::function<void(const std::string&)> log)
     : loop_(loop), route_(std::move(route)), log_(std::move(log)) {
@@ -96,7 +82,8 @@ Task<Postman::Outcome> Postman::attempt(const Message& message) {
   Transcript transcript;
   Outcome outcome = Outcome::later;
   try {
-    const int fd = connect_from(message.from);
+    const std::optional<IpAddress> from = IpAddress::parse(message.from);
+    const int fd = from ? connect_inside_lab(*from, route_.canary) : -1;
     if (fd < 0) co_return outcome;
     const Steady::time_point until = loop_.now() + std::chrono::seconds(60);
     LiveLink link(loop_, fd, LiveLink::Side::client, nullptr, transcript, std::chrono::seconds(10), until);
@@ -132,22 +119,6 @@ Task<Postman::Outcome> Postman::hand_over(Link& link, const Message& message) {
     // It has the message; how it says goodbye changes nothing.
   }
   co_return Outcome::delivered;
-}
-
-// A non-blocking socket from `source` to the canary; -1 when there is none. The last gate: nothing outside 127.0.0.0/8 passes.
-int Postman::connect_from(const std::string& source) {
-  const std::optional<IpAddress> from = IpAddress::parse(source);
-  if (!from || !inside_lab(*from) || !inside_lab(route_.canary.address)) return -1;
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  const sockaddr_in here = socket_address(*from, 0);
-  const sockaddr_in there = socket_address(route_.canary.address, route_.canary.port);
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&here), sizeof here) != 0 ||
-      (connect(fd, reinterpret_cast<const sockaddr*>(&there), sizeof there) != 0 && errno != EINPROGRESS)) {
-    close(fd);
-    return -1;
-  }
-  return fd;
 }
 
 }  // namespace ajar::lab

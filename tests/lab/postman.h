@@ -37,7 +37,6 @@ class Postman {
   Task<void> deliver(Message message);
   Task<Outcome> attempt(const Message& message);
   Task<Outcome> hand_over(Link& link, const Message& message);
-  int connect_from(const std::string& source);
   void drop(const Message& message, std::string_view why);
 
   Loop& loop_;
@@ -46,8 +45,5 @@ class Postman {
   std::size_t queued_ = 0, queued_bytes_ = 0;
   std::uint64_t delivered_ = 0, dropped_ = 0;
 };
-
-// 127.0.0.0/8: the only network that the lab binds, answers or connects to.
-bool inside_lab(const IpAddress& address);
 
 }  // namespace ajar::lab
