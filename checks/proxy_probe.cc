@@ -310,15 +310,22 @@ std::optional<bool> ProxyProbe::one_listener() const {
   return all.size() < listeners.size();
 }
 
-// … or a destination that nobody can reach answers for our canary all the same.
+// Two ports of ours that come out at two listeners were asked for by a proxy. Else a destination that nobody can reach decides:
+// what is asked for there and reaches our canary all the same, in whatever words, would have reached it anyhow. (nginx's
+// `proxy_pass http://$host:80` goes by the name and not by the port: one listener, and no fixed place.)
 Task<bool> ProxyProbe::leads_to_one_place() {
-  const std::optional<bool> told = one_listener();
-  if (told) co_return *told;
+  const std::optional<bool> one = one_listener();
+  if (one && !*one) co_return false;
+  // A site of ours behind it, by its name alone.
+  const bool by_name = std::all_of(proven_.begin(), proven_.end(),
+                                   [](const Proven& proof) { return proof.to.form == ProxyDestination::Form::name; });
+  if (one && by_name) co_return true;
   const std::string token = canary_.mint("impossible");
   ProxyAsk nowhere = impossible(said_.at(proven_.front().name), token);
   nowhere.token = token;
   const ProxyAnswer answer = co_await attempt(nowhere);
-  co_return answer.verdict == Verdict::open;
+  const std::optional<Sighting> seen = co_await canary_.sighting(token, true);
+  co_return answer.verdict == Verdict::open || seen.has_value();
 }
 
 void ProxyProbe::withdraw_proofs() {
