@@ -101,7 +101,6 @@ class ProxyProbe {
   void withdraw_proofs();
   void settle_doubts();
   Task<bool> ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer);
-  Task<bool> mail_proof(Link& link, const ProxyAsk& ask);
   Finding dismissed() const;
   Finding conclude();
 
