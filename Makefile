@@ -44,7 +44,7 @@ fuzz:  ## Each fuzzer for SECONDS_PER_FUZZER seconds (60), with clang-19
 bench:  ## ajar's engine against a plain C client, paired
 	@tests/support/install_packages.sh build test
 	cmake --preset release
-	cmake --build build/release -j $(JOBS) --target smtp_bench limit fleet
+	cmake --build build/release -j $(JOBS) --target probe_bench limit fleet
 	tests/bench/run.sh build/release
 
 soak:  ## The long tests: 200 rounds of kill -9 while verdicts change
