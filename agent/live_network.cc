@@ -202,6 +202,22 @@ Task<void> LiveLink::wait_for_clear_line(std::string& line) {
   }
 }
 
+Task<void> LiveLink::wait_for_bytes(std::size_t enough) {
+  if (ssl_) return Link::wait_for_bytes(enough);
+  return wait_for_clear_bytes(enough);
+}
+
+Task<void> LiveLink::wait_for_clear_bytes(std::size_t enough) {
+  begin_wait();
+  while (here() < enough) {
+    const std::size_t most = make_room();
+    const bool ready = co_await socket_.readable();
+    if (!ready) throw gave_up();
+    const std::optional<std::size_t> count = receive(in_, most);
+    if (count && !counted(*count)) co_return;
+  }
+}
+
 void LiveLink::read_now(std::string& into, std::size_t max) {
   max = std::min(max, receive_buffer.size());
   ssize_t got = 0;
@@ -314,12 +330,11 @@ void LiveLink::reset() {
   setsockopt(socket_.fd(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
 }
 
-Task<bool> ConnectGate::turn() {
-  if (per_second_ == 0) co_return !loop_.shutting_down();
+Loop::Sleep ConnectGate::turn() {
+  if (per_second_ == 0) return loop_.sleep_until(loop_.now());
   const auto mine = std::max(next_, loop_.now());
   next_ = mine + std::chrono::nanoseconds(1'000'000'000 / per_second_);
-  const bool mine_now = co_await loop_.sleep_until(mine);
-  co_return mine_now;
+  return loop_.sleep_until(mine);
 }
 
 LiveNetwork::LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options,
@@ -331,13 +346,6 @@ LiveNetwork::LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, cons
       options_(std::move(options)),
       sni_(std::move(sni)),
       until_(loop.now() + options_.probe_timeout) {}
-
-Task<int> LiveNetwork::connect_to(AddressPort place) {
-  if (!scope_.allows(place.address)) throw LinkError(Reason::out_of_scope, place.address.to_string() + " is outside the scope");
-  const bool mine = co_await gate_.turn();
-  if (!mine || loop_.now() >= until_) throw LinkError(Reason::timeout, "the time for the whole probe is over");
-  co_return begin_connect(place);
-}
 
 int LiveNetwork::begin_connect(const AddressPort& place) {
   const int fd = socket(place.address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -378,12 +386,15 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
   const AddressPort place{address, port};
   transcript_.note("connecting to " + place.to_string());
   try {
-    const int fd = co_await connect_to(place);
+    if (!scope_.allows(address)) throw LinkError(Reason::out_of_scope, address.to_string() + " is outside the scope");
+    const bool mine = co_await gate_.turn();
+    if (!mine || loop_.now() >= until_) throw LinkError(Reason::timeout, "the time for the whole probe is over");
+    const int fd = begin_connect(place);
     const auto by = std::min(loop_.now() + options_.connect_timeout, until_);
     auto link = std::make_unique<LiveLink>(loop_, fd, LiveLink::Side::client, tls_.context(), transcript_,
                                            options_.reply_timeout, until_, &sni_);
     co_await link->connected(by);
-    note_source(fd);
+    if (source_address_.empty()) note_source(fd);
     if (!transcript_.heard()) link->set_first_reply_timeout(options_.first_reply_timeout);
     if (tls == TlsMode::implicit) {
       co_await link->start_tls();
@@ -411,6 +422,7 @@ Task<void> LiveLink::connected(Steady::time_point by) {
   if (!ready)
     throw LinkError(Reason::timeout,
                     socket_.stopping() ? "interrupted: the agent is stopping" : "no answer to the connection request");
+  if (!socket_.may_be_read()) co_return;  // an error would make it readable too
   int error = 0;
   socklen_t length = sizeof error;
   getsockopt(socket_.fd(), SOL_SOCKET, SO_ERROR, &error, &length);

@@ -72,6 +72,7 @@ class LiveLink : public Link {
   void read_now(std::string& into, std::size_t max) override;
   Task<void> handshake() override;
   Task<void> wait_for_line(std::string& line) override;
+  Task<void> wait_for_bytes(std::size_t enough) override;
   bool is_server() const override { return side_ == Side::server; }
 
  private:
@@ -80,6 +81,7 @@ class LiveLink : public Link {
   };
   void begin_wait() override;
   Task<void> wait_for_clear_line(std::string& line);
+  Task<void> wait_for_clear_bytes(std::size_t enough);
   // One recv of a socket that is readable. nullopt: nothing is there yet; 0: the end. LinkError.
   std::optional<std::size_t> receive(std::string& into, std::size_t max);
   LinkError gave_up() const;
@@ -102,7 +104,7 @@ class ConnectGate {
   ConnectGate(Loop& loop, unsigned per_second) : loop_(loop), per_second_(per_second) {}
   void set_rate(unsigned per_second) { per_second_ = per_second; }
   // Awaits this caller's turn; false when the loop is shutting down.
-  Task<bool> turn();
+  Loop::Sleep turn();
 
  private:
   Loop& loop_;
@@ -124,12 +126,11 @@ class LiveNetwork : public Network {
   LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options,
               std::string sni = {});
   Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) override;
-  // The address that the last dial used; empty before.
+  // The address that the first dial used, as every later one does; empty before.
   const std::string& source_address() const { return source_address_; }
 
  private:
-  Task<int> connect_to(AddressPort place);  // a socket whose connect() is under way; the caller owns it
-  int begin_connect(const AddressPort& place);
+  int begin_connect(const AddressPort& place);  // a socket whose connect() is under way; the caller owns it
   void note_source(int fd);
   void bind_source(int fd, const IpAddress& destination);
 

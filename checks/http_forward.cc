@@ -192,9 +192,7 @@ Task<void> HttpForward::hear_content(Link& link, const ProxyAsk& ask, const Http
 }  // namespace
 
 Task<Finding> http_forward(Network& network, Canary& canary, const Subject& subject) {
-  HttpForward probe(network, canary, subject);
-  Finding finding = co_await probe.run();
-  co_return finding;
+  return ProxyProbe::run(std::make_unique<HttpForward>(network, canary, subject));
 }
 
 }  // namespace ajar

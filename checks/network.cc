@@ -7,16 +7,33 @@
 #include <fmt/format.h>
 
 namespace ajar {
+namespace {
+
+bool plain(char c) { return c >= ' ' && c <= '~' && c != '\\'; }
+
+bool all_plain(std::string_view bytes) {
+  for (const char c : bytes) {
+    if (!plain(c)) return false;
+  }
+  return true;
+}
+
+void must_be_one_line(std::string_view line) {
+  const bool broken = line.find('\r') != std::string_view::npos || line.find('\n') != std::string_view::npos;
+  if (broken) throw std::logic_error("a line to send holds a line break");
+}
+
+}  // namespace
 
 std::string escape(std::string_view bytes, std::size_t limit) {
   std::string out;
   out.reserve(std::min(bytes.size(), limit));
   for (const char c : bytes.substr(0, limit)) {
     const auto byte = static_cast<unsigned char>(c);
-    if (c == '\\') {
-      out += "\\\\";
-    } else if (byte >= 0x20 && byte < 0x7f) {
+    if (plain(c)) {
       out += c;
+    } else if (c == '\\') {
+      out += "\\\\";
     } else {
       fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
     }
@@ -39,8 +56,9 @@ void Transcript::add(std::string_view prefix, std::string_view line) {
     cut_ = true;
     return;
   }
-  const std::string shown = escape(line);
-  const std::size_t needed = text_.size() + prefix.size() + shown.size() + 1;
+  std::string escaped;
+  if (line.size() > kMaxShown || !all_plain(line)) line = escaped = escape(line);
+  const std::size_t needed = text_.size() + prefix.size() + line.size() + 1;
   if (needed > text_.capacity()) {
     // In small steps: a string that grows by itself doubles, and leaves as much again unused in every conversation at rest.
     std::string larger;
@@ -49,7 +67,7 @@ void Transcript::add(std::string_view prefix, std::string_view line) {
     text_.swap(larger);
   }
   text_ += prefix;
-  text_ += shown;
+  text_ += line;
   text_ += '\n';
   ++lines_;
 }
@@ -66,7 +84,7 @@ std::vector<std::string> Transcript::lines() const {
 }
 
 Link::Say Link::say(std::string line) {
-  if (line.find_first_of("\r\n") != std::string::npos) throw std::logic_error("a line to send holds a line break");
+  must_be_one_line(line);
   transcript_.client(line);
   line += "\r\n";
   return Say(*this, std::move(line));
@@ -80,7 +98,7 @@ Link::Say Link::say_bytes(std::string bytes, std::string as) {
 Link::Say Link::say_lines(const std::vector<std::string>& lines) {
   std::string bytes;
   for (const std::string& line : lines) {
-    if (line.find_first_of("\r\n") != std::string::npos) throw std::logic_error("a line to send holds a line break");
+    must_be_one_line(line);
     transcript_.client(line);
     bytes += line;
     bytes += "\r\n";
@@ -126,10 +144,14 @@ std::size_t Link::make_room() {
   return std::min<std::size_t>(4096, kMaxReceived - received_);
 }
 
+bool Link::counted(std::size_t count) {
+  received_ += count;
+  return count > 0;
+}
+
 // It was at least one byte, or throws.
 void Link::received(std::size_t count) {
-  received_ += count;
-  if (count == 0) {
+  if (!counted(count)) {
     if (!in_.empty()) transcript_.server(in_);
     transcript_.note("the peer closed the connection");
     throw LinkError(Reason::hung_up, "the peer closed the connection");
@@ -162,7 +184,7 @@ void Link::begun_and_not_ended(const LinkError& error) {
 
 Task<std::string> Link::hear_bytes(std::size_t n, Show show) {
   begin_wait();
-  while (in_.size() - start_ < n) {
+  while (here() < n) {
     const std::size_t most = make_room();
     const std::size_t count = co_await read_some(in_, most);
     received(count);
@@ -191,20 +213,25 @@ Task<std::string> Link::hear_some(std::size_t max) {
   co_return bytes;
 }
 
-Task<std::string> Link::peek(std::size_t enough) {
+Link::Peek Link::peek(std::size_t enough) { return Peek(*this, enough); }
+
+Task<void> Link::wait_for_bytes(std::size_t enough) {
   begin_wait();
+  while (here() < enough) {
+    const std::size_t most = make_room();
+    const std::size_t count = co_await read_some(in_, most);
+    if (!counted(count)) co_return;
+  }
+}
+
+std::string Link::Peek::await_resume() {
   try {
-    while (in_.size() - start_ < enough) {
-      const std::size_t most = make_room();
-      const std::size_t count = co_await read_some(in_, most);
-      received_ += count;
-      if (count == 0) break;
-    }
+    if (slow_) slow_.await_resume();
   } catch (const LinkError& error) {
     const bool ended = error.reason() == Reason::timeout || error.reason() == Reason::hung_up;
-    if (!ended || !begun()) throw;
+    if (!ended || !link_.begun()) throw;
   }
-  co_return in_.substr(start_);
+  return link_.in_.substr(link_.start_);
 }
 
 bool Link::unread() {

@@ -1,6 +1,7 @@
 #include "checks/proxy_probe.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -33,28 +34,37 @@ ProxyAsk ProxyProbe::impossible(const ProxyAsk& like, const std::string& word) c
   return ask;
 }
 
-Task<Finding> ProxyProbe::run() {
-  plan_ = plan();
-  if (plan_.empty()) {
-    Finding finding;
-    finding.reason = Reason::canary_unreachable;
-    finding.because = "There is no address of our canary that it could be asked for: canary.advertise_tcp is empty.";
-    co_return finding;
+Task<Finding> ProxyProbe::run(std::unique_ptr<ProxyProbe> probe) {
+  std::vector<ProxyAsk> asks = probe->wanted();
+  if (asks.empty()) co_return probe->nowhere_to_lead();
+  for (ProxyAsk& one : asks) {
+    co_await probe->ask(one);
+    if (!probe->other_protocol_.empty()) co_return probe->dismissed();
   }
-  for (ProxyAsk& one : plan_) {
-    one.must_ask = std::find(subject_.must_ask.begin(), subject_.must_ask.end(), one.name) != subject_.must_ask.end();
-    if (!wanted(one)) continue;
-    co_await ask(one);
-    if (!other_protocol_.empty()) co_return dismissed();
-  }
-  co_await look_at_proofs();
-  co_await doubt_yes();
-  co_await look_for_blind_fetches();
-  co_return conclude();
+  co_await probe->look_at_proofs();
+  co_await probe->doubt_yes();
+  co_await probe->look_for_blind_fetches();
+  co_return probe->conclude();
 }
 
-bool ProxyProbe::wanted(const ProxyAsk& ask) const {
-  return (ask.core || ask.must_ask || subject_.full_matrix) && !said_.contains(ask.name);
+std::vector<ProxyAsk> ProxyProbe::whole_plan() const {
+  std::vector<ProxyAsk> all = plan();
+  for (ProxyAsk& one : all) {
+    one.must_ask = std::find(subject_.must_ask.begin(), subject_.must_ask.end(), one.name) != subject_.must_ask.end();
+  }
+  return all;
+}
+
+std::vector<ProxyAsk> ProxyProbe::wanted() const {
+  std::vector<ProxyAsk> all = whole_plan();
+  if (subject_.full_matrix) return all;
+  std::erase_if(all, [](const ProxyAsk& ask) { return !ask.core && !ask.must_ask; });
+  all.shrink_to_fit();  // thousands of probes wait at the same time
+  return all;
+}
+
+bool ProxyProbe::said(const std::string& name) const {
+  return std::any_of(said_.begin(), said_.end(), [&](const ProxyAsk& ask) { return ask.name == name; });
 }
 
 // Asking
@@ -62,11 +72,12 @@ bool ProxyProbe::wanted(const ProxyAsk& ask) const {
 Task<void> ProxyProbe::ask(ProxyAsk& ask) {
   // Where it merely hangs up, what the verdict rests on is still asked.
   if (given_up_ && (*given_up_ == Reason::timeout || !(ask.core || ask.must_ask))) {
-    record_unasked(ask, *given_up_);
+    record_unasked(std::move(ask), *given_up_);
     co_return;
   }
   ask.token = canary_.mint(ask.name);
-  ProxyAnswer answer = co_await attempt(ask);
+  ProxyAnswer answer;
+  co_await attempt(ask, answer);
   if (!answer.other_protocol.empty()) {
     if (control_.result != Control::Result::succeeded) {
       other_protocol_ = answer.other_protocol;
@@ -74,22 +85,20 @@ Task<void> ProxyProbe::ask(ProxyAsk& ask) {
     }
     say(answer, Verdict::unclear, Reason::protocol_error);
   }
-  record(ask, std::move(answer));
+  record(std::move(ask), std::move(answer));
 }
 
 // A server that hangs up is asked once more: once is chance.
-Task<ProxyAnswer> ProxyProbe::attempt(ProxyAsk& ask) {
+Task<void> ProxyProbe::attempt(const ProxyAsk& ask, ProxyAnswer& answer) {
   for (bool again = false;; again = true) {
-    ProxyAnswer answer;
+    answer = ProxyAnswer();
     std::optional<LinkError> failure;
     std::unique_ptr<Link> link;
     network_.transcript().note(ask.name);
     try {
       link = co_await network_.dial(subject_.address, subject_.port, subject_.tls);
       if (link->unread()) {
-        const std::string early = co_await link->peek(8);
-        not_spoken(early, {}, answer);
-        if (answer.other_protocol == protocol_) throw LinkError(Reason::protocol_error, "it answered before it was asked");
+        co_await hear_early(*link, answer);
       } else {
         co_await converse(*link, ask, answer);
       }
@@ -100,14 +109,21 @@ Task<ProxyAnswer> ProxyProbe::attempt(ProxyAsk& ask) {
     const bool spoken_to = connected && link->spoken_to();
     link.reset();
     heard_ = heard_ || spoken_to;
-    if (!failure) co_return answer;
+    if (!failure) co_return;
     // Nothing has been learnt: the caller's to judge.
     const bool nothing = !spoken_to && asked_.empty() && !again && !heard_;
     if (nothing && (!connected || failure->reason() != Reason::hung_up)) throw LinkError(*failure);
     if (failure->reason() == Reason::hung_up && !again) continue;
     answer = broken_off(*failure, connected && !spoken_to);
-    co_return answer;
+    co_return;
   }
+}
+
+// It speaks first: another protocol.
+Task<void> ProxyProbe::hear_early(Link& link, ProxyAnswer& answer) {
+  const std::string early = co_await link.peek(8);
+  not_spoken(early, {}, answer);
+  if (answer.other_protocol == protocol_) throw LinkError(Reason::protocol_error, "it answered before it was asked");
 }
 
 ProxyAnswer ProxyProbe::broken_off(const LinkError& error, bool without_a_byte) {
@@ -141,26 +157,26 @@ void ProxyProbe::count(const ProxyAnswer& answer) {
   if (odd_answers_ >= kMaxOddAnswers && !given_up_) given_up_ = answer.reason;
 }
 
-void ProxyProbe::record(const ProxyAsk& ask, ProxyAnswer answer) {
+void ProxyProbe::record(ProxyAsk ask, ProxyAnswer answer) {
   if (answer.shaped) control_.result = Control::Result::succeeded;
   if (answer.verdict == Verdict::accepted) canary_.expect_late(ask.token, ask.name);
   count(answer);
-  said_.emplace(ask.name, ask);
   Asked asked;
   asked.variant = {ask.name, answer.verdict, answer.reason, answer.code, std::move(answer.reply)};
   asked.core = ask.core;
   asked.must_ask = ask.must_ask;
   asked_.push_back(std::move(asked));
+  said_.push_back(std::move(ask));
 }
 
-void ProxyProbe::record_unasked(const ProxyAsk& ask, Reason reason) {
+void ProxyProbe::record_unasked(ProxyAsk ask, Reason reason) {
   if (!ask.core && !ask.must_ask) {
     ++unasked_;
     return;
   }
   ProxyAnswer answer;
   say(answer, Verdict::unclear, reason);
-  record(ask, std::move(answer));
+  record(std::move(ask), std::move(answer));
 }
 
 void ProxyProbe::not_spoken(const std::string& first, std::string_view sent, ProxyAnswer& answer) const {
@@ -235,16 +251,14 @@ Task<bool> ProxyProbe::ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& 
 Task<void> ProxyProbe::look_at_proofs() {
   bool wait = true;
   const auto look = [this](const std::string& name) {
-    return std::any_of(proven_.begin(), proven_.end(), [&](const Proven& p) { return p.name == name; });
+    return std::any_of(proven_.begin(), proven_.end(), [&](const Proven& p) { return p.ask.name == name; });
   };
   for (int round = 0; round < 2; ++round) {
     for (std::size_t i = 0; i < asked_.size(); ++i) {
-      const std::string name = asked_[i].variant.name;
-      if (asked_[i].variant.verdict != Verdict::open || look(name)) continue;
-      const ProxyAsk& ask = said_.at(name);
-      std::optional<Sighting> seen = co_await canary_.sighting(ask.token, wait);
+      if (asked_[i].variant.verdict != Verdict::open || look(said_[i].name)) continue;
+      std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, wait);
       wait = wait && seen;
-      proven_.push_back({name, ask.to, std::move(seen)});
+      proven_.push_back({said_[i], std::move(seen)});
     }
     if (proven_.empty()) co_return;
     if (round == 0) co_await ask_second_endpoint();
@@ -265,12 +279,13 @@ Task<void> ProxyProbe::look_at_proofs() {
 }
 
 Task<void> ProxyProbe::ask_second_endpoint() {
-  const ProxyAsk first = said_.at(proven_.front().name);
+  const ProxyAsk& first = proven_.front().ask;
   const bool two =
-      std::any_of(proven_.begin(), proven_.end(), [&](const Proven& proof) { return proof.to.port != first.to.port; });
+      std::any_of(proven_.begin(), proven_.end(), [&](const Proven& proof) { return proof.ask.to.port != first.to.port; });
   if (two) co_return;
-  for (ProxyAsk& other : plan_) {
-    if (other.way != first.way || other.to.port == first.to.port || said_.contains(other.name)) continue;
+  std::vector<ProxyAsk> all = whole_plan();
+  for (ProxyAsk& other : all) {
+    if (other.way != first.way || other.to.port == first.to.port || said(other.name)) continue;
     co_await ask(other);
     co_return;
   }
@@ -283,7 +298,7 @@ std::optional<bool> ProxyProbe::one_listener() const {
   std::set<std::uint16_t> all;
   for (const Proven& proof : proven_) {
     if (!proof.sighting) continue;
-    listeners[proof.to.port].insert(proof.sighting->listener.port);
+    listeners[proof.ask.to.port].insert(proof.sighting->listener.port);
     all.insert(proof.sighting->listener.port);
   }
   const bool apart = std::all_of(listeners.begin(), listeners.end(), [](const auto& one) { return one.second.size() == 1; });
@@ -299,12 +314,13 @@ Task<bool> ProxyProbe::leads_to_one_place() {
   if (one && !*one) co_return false;
   // A site of ours behind it, by its name alone.
   const bool by_name = std::all_of(proven_.begin(), proven_.end(),
-                                   [](const Proven& proof) { return proof.to.form == ProxyDestination::Form::name; });
+                                   [](const Proven& proof) { return proof.ask.to.form == ProxyDestination::Form::name; });
   if (one && by_name) co_return true;
   const std::string token = canary_.mint("impossible");
-  ProxyAsk nowhere = impossible(said_.at(proven_.front().name), token);
+  ProxyAsk nowhere = impossible(proven_.front().ask, token);
   nowhere.token = token;
-  const ProxyAnswer answer = co_await attempt(nowhere);
+  ProxyAnswer answer;
+  co_await attempt(nowhere, answer);
   const std::optional<Sighting> seen = co_await canary_.sighting(token, true);
   co_return answer.verdict == Verdict::open || seen.has_value();
 }
@@ -328,9 +344,10 @@ Task<void> ProxyProbe::doubt_yes() {
   const auto yes = said_so(Verdict::accepted);
   if (yes == asked_.end() || said_so(Verdict::open) != asked_.end()) co_return;
   const std::string token = canary_.mint("impossible");
-  ProxyAsk nowhere = impossible(said_.at(yes->variant.name), token);
+  ProxyAsk nowhere = impossible(said_[static_cast<std::size_t>(yes - asked_.begin())], token);
   nowhere.token = token;
-  const ProxyAnswer answer = co_await attempt(nowhere);
+  ProxyAnswer answer;
+  co_await attempt(nowhere, answer);
   accepts_everything_ = answer.verdict >= Verdict::accepted;
 }
 
@@ -339,9 +356,7 @@ Task<void> ProxyProbe::look_for_blind_fetches() {
   if (one_place_) co_return;
   for (std::size_t i = 0; i < asked_.size(); ++i) {
     if (asked_[i].variant.verdict >= Verdict::accepted) continue;
-    const auto said = said_.find(asked_[i].variant.name);
-    if (said == said_.end()) continue;
-    const std::optional<Sighting> seen = co_await canary_.sighting(said->second.token, false);
+    const std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, false);
     if (!seen || !seen->proof) continue;
     Variant& variant = asked_[i].variant;
     variant.verdict = Verdict::unclear;
@@ -359,13 +374,19 @@ void ProxyProbe::settle_doubts() {
       std::all_of(asked_.begin(), asked_.end(), [](const Asked& a) { return a.variant.verdict == Verdict::closed; });
   if (!all_closed) return;
   for (const std::string& name : subject_.must_ask) {
-    const auto known = [&](const ProxyAsk& ask) { return ask.name == name; };
-    if (std::any_of(plan_.begin(), plan_.end(), known)) continue;
+    if (said(name)) continue;  // every variant of the plan that must be asked was
     Asked asked;
     asked.variant = {name, Verdict::closed, Reason::refused, std::nullopt, std::nullopt};
     asked_.push_back(std::move(asked));
     observations_.push_back(name + " said yes before; our canary is not advertised there any more, and all else was refused");
   }
+}
+
+Finding ProxyProbe::nowhere_to_lead() const {
+  Finding finding;
+  finding.reason = Reason::canary_unreachable;
+  finding.because = "There is no address of our canary that it could be asked for: canary.advertise_tcp is empty.";
+  return finding;
 }
 
 Finding ProxyProbe::dismissed() const {

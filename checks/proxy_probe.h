@@ -3,7 +3,6 @@
 // asked for (impossible).
 #pragma once
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,15 +46,15 @@ class ProxyProbe {
   virtual ~ProxyProbe() = default;
   ProxyProbe(const ProxyProbe&) = delete;
   ProxyProbe& operator=(const ProxyProbe&) = delete;
-  // The whole check. LinkError when nothing was learnt.
-  Task<Finding> run();
+  // The whole check, which keeps its probe. LinkError when nothing was learnt.
+  static Task<Finding> run(std::unique_ptr<ProxyProbe> probe);
 
  protected:
-  // All three outlive the probe. `protocol`: the check's in the catalogue.
+  // All four outlive the probe. `protocol`: the check's in the catalogue.
   ProxyProbe(Network& network, Canary& canary, const Subject& subject, std::string_view protocol)
       : network_(network), canary_(canary), subject_(subject), protocol_(protocol) {}
 
-  // Every variant, in the order to ask; core ones first.
+  // Every variant, in the order to ask; core ones first. Said anew each time: most probes need a few of them, once.
   virtual std::vector<ProxyAsk> plan() const = 0;
   // Asks on a fresh connection. LinkError where the peer broke off before the answer was whole.
   virtual Task<void> converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) = 0;
@@ -74,22 +73,23 @@ class ProxyProbe {
     answer.reason = reason;
   }
   bool heard() const { return heard_; }  // the peer has said something in this probe
-  Canary& canary() { return canary_; }
+  Canary& canary() const { return canary_; }
   const Subject& subject() const { return subject_; }
   std::string user_agent() const;
 
  private:
   struct Proven {
-    std::string name;
-    ProxyDestination to;
+    ProxyAsk ask;
     std::optional<Sighting> sighting;
   };
 
-  bool wanted(const ProxyAsk& ask) const;
+  std::vector<ProxyAsk> whole_plan() const;  // which variants must be asked is said in it
+  std::vector<ProxyAsk> wanted() const;      // what this probe asks of it
   Task<void> ask(ProxyAsk& ask);
-  Task<ProxyAnswer> attempt(ProxyAsk& ask);
-  void record(const ProxyAsk& ask, ProxyAnswer answer);
-  void record_unasked(const ProxyAsk& ask, Reason reason);
+  Task<void> attempt(const ProxyAsk& ask, ProxyAnswer& answer);
+  Task<void> hear_early(Link& link, ProxyAnswer& answer);
+  void record(ProxyAsk ask, ProxyAnswer answer);
+  void record_unasked(ProxyAsk ask, Reason reason);
   ProxyAnswer broken_off(const LinkError& error, bool without_a_byte);
   void count(const ProxyAnswer& answer);
   Task<void> look_at_proofs();
@@ -101,16 +101,17 @@ class ProxyProbe {
   void withdraw_proofs();
   void settle_doubts();
   Task<bool> ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer);
+  bool said(const std::string& name) const;
+  Finding nowhere_to_lead() const;
   Finding dismissed() const;
   Finding conclude();
 
   Network& network_;
   Canary& canary_;
   const Subject& subject_;
-  const std::string protocol_;
-  std::vector<ProxyAsk> plan_;
+  const std::string_view protocol_;
   std::vector<Asked> asked_;
-  std::map<std::string, ProxyAsk> said_;  // what was asked, by its name
+  std::vector<ProxyAsk> said_;  // what asked_ is about, one by one
   std::vector<Proven> proven_;
   std::optional<Reason> given_up_;
   std::string other_protocol_;  // the first answer was in this one

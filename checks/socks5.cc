@@ -114,9 +114,7 @@ Task<void> Socks5::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer
 }  // namespace
 
 Task<Finding> socks5(Network& network, Canary& canary, const Subject& subject) {
-  Socks5 probe(network, canary, subject);
-  Finding finding = co_await probe.run();
-  co_return finding;
+  return ProxyProbe::run(std::make_unique<Socks5>(network, canary, subject));
 }
 
 }  // namespace ajar
