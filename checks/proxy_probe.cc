@@ -202,14 +202,16 @@ Task<void> ProxyProbe::prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer
 // Whether the proof came back. HTTP or HTML in the tunnel is a page of the server's own (or itself at the other end): refused.
 Task<bool> ProxyProbe::ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) {
   const bool mail = ask.to.kind == CanaryKind::smtp;
-  const bool page_is_here = link.unread();  // what follows the grant at once is no answer of the canary's
-  if (!page_is_here) {
-    // The mail side of our canary proves itself in its reply to EHLO. It greets first, but a tunnel that ends elsewhere may
-    // not: it is not waited for.
+  std::string first;
+  // What follows the grant at once is a page, or the greeting of the canary's mail side.
+  if (link.unread()) first = co_await link.peek(5);
+  if (recognise(first) != "HTTP") {
+    // The mail side proves itself in its reply to EHLO. It greets first, but a tunnel that ends elsewhere may not: it is not
+    // waited for.
     const std::string question = (mail ? "EHLO " : "TOKEN ") + ask.token;
     co_await link.say(question);
+    first = co_await link.peek(5);
   }
-  const std::string first = co_await link.peek(5);
   if (first.empty()) {
     network_.transcript().note("the peer closed the connection");
     throw LinkError(Reason::hung_up, "the tunnel was closed");
