@@ -90,6 +90,7 @@ Agent::Agent(std::shared_ptr<const Config> config)
   for (const std::string& note : ledger_.notes()) spdlog::warn("{}", note);
   if (config_->agent.threads > 1) spdlog::warn("agent.threads = {}: this version probes on one thread", config_->agent.threads);
   start_canary();
+  warn_of_no_proof();
   targets_.apply(*config_);
   std::vector<KnownResult> known;
   for (const ResultState& result : ledger_.results()) known.push_back({result.key, result.host});
@@ -133,6 +134,21 @@ void Agent::start_canary() {
   no_arrivals_ = std::make_unique<ArrivalLog>("", wall_now, config_->canary.token_retention);
   canary_api_ = std::make_unique<CanaryApi>(keys_, *remote_, *no_arrivals_);
   world_.canary = remote_.get();
+}
+
+// Checks that need a part of the canary which is not there.
+void Agent::warn_of_no_proof() const {
+  const std::vector<CanaryKind> kinds = served_kinds(config_->canary);
+  if (std::find(kinds.begin(), kinds.end(), CanaryKind::tcp) != kinds.end()) return;
+  for (const TargetConfig& target : config_->targets) {
+    const auto asks = [](const std::string& check) { return !check.starts_with("smtp"); };
+    if (std::none_of(target.checks.begin(), target.checks.end(), asks)) continue;
+    spdlog::warn(
+        "canary.listen_tcp is empty, and target {} is asked for open proxies: nothing can be proven; "
+        "give the canary ports, or write checks = [\"smtp_relay\"]",
+        escape(target.name));
+    return;
+  }
 }
 
 TargetEvents Agent::target_events() {

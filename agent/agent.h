@@ -55,6 +55,7 @@ class Agent {
   void pump();
   void housekeeping();
   void publish_targets();
+  void warn_of_no_proof() const;
   void watch_canary();
   bool canary_is_known();
   std::optional<ProbePlan> plan_for(const ResultKey& key) const;

@@ -36,6 +36,8 @@ ProxyAsk ProxyProbe::impossible(const ProxyAsk& like, const std::string& word) c
 Task<Finding> ProxyProbe::run() {
   plan_ = plan();
   if (plan_.empty()) {
+    // Nobody may listen there.
+    const std::unique_ptr<Link> link = co_await network_.dial(subject_.address, subject_.port, subject_.tls);
     Finding finding;
     finding.reason = Reason::canary_unreachable;
     finding.because = "There is no address of our canary that it could be asked for: canary.advertise_tcp is empty.";
