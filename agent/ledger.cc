@@ -500,8 +500,9 @@ void Ledger::State::note(const HeldToken& token, const Arrival& arrival) {
 std::pair<ArrivalResult, Change> Ledger::State::prove(HeldToken& token, const Arrival& arrival) {
   token.message.arrived = arrival.time;
   token.peer = arrival.peer.address;
-  // By how it came, not by what was asked for: a message that was refused after DATA (not_sent) may be delivered all the same.
-  token.reason = arrival.kind == CanaryKind::smtp ? Reason::message_delivered : Reason::token_returned;
+  // By how it came, not by what was asked for: a message that was refused after DATA (not_sent) may be delivered all the same,
+  // and a tunnel may lead to the canary's mail side.
+  token.reason = arrival.message ? Reason::message_delivered : Reason::token_returned;
   dirty.tokens.insert(token.message.token);
   const HeldResult* held = find_at(token.message.key);
   if (held && is_late(held->state, token.message.sent)) {

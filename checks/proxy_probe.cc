@@ -22,8 +22,9 @@ std::string told(const Sighting& sighting) {
 }  // namespace
 
 std::string ProxyProbe::user_agent() const {
-  return subject_.contact.empty() ? fmt::format("ajar ({})", subject_.our_name)
-                                  : fmt::format("ajar ({}; {})", subject_.our_name, subject_.contact);
+  const std::string name = escape(subject_.our_name, 255);
+  return subject_.contact.empty() ? fmt::format("ajar ({})", name)
+                                  : fmt::format("ajar ({}; {})", name, escape(subject_.contact, 255));
 }
 
 ProxyAsk ProxyProbe::impossible(const ProxyAsk& like, const std::string& word) const {
