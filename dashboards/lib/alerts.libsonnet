@@ -242,7 +242,7 @@
             {
               summary: 'The database {{ $labels.zone }} gives no usable answers',
               description: [
-                '{{ $labels.zone }} has failed the agent\'s test for %s: it is empty, lists the whole world, times out, or its name' %
+                "{{ $labels.zone }} has failed the agent's test for %s: it is empty, lists the whole world, times out, or its name" %
                 config.zoneBrokenFor,
                 'was taken over. Its answers are not believed, and listings that it made before are kept for a day. This is certain.',
                 'First: read its state; a database that has shut down for good belongs out of the configuration.',
@@ -334,8 +334,8 @@
             {
               summary: '{{ $labels.instance }} does not see what a stranger sees ({{ $labels.kind }})',
               description: [
-                'The agent\'s test of its own vantage, {{ $labels.kind }}, has failed for %s.' % config.vantageBlockedFor,
-                'Answers from here may be the network\'s and not the servers\': closed is less sure than it looks, open stays open.',
+                "The agent's test of its own vantage, {{ $labels.kind }}, has failed for %s." % config.vantageBlockedFor,
+                "Answers from here may be the network's and not the servers': closed is less sure than it looks, open stays open.",
                 'First: ask the provider whether port 25 is filtered or a proxy answers in between; is our address listed?',
               ],
             },
@@ -379,7 +379,7 @@
               summary:
                 '{{ with $labels.instance }}The agent {{ . }} is no longer scraped{{ else }}No ajar agent is scraped at all{{ end }}',
               description: [
-                '{{ with $labels.instance }}The agent {{ . }} has gone from Prometheus\' targets{{ else }}' +
+                "{{ with $labels.instance }}The agent {{ . }} has gone from Prometheus' targets{{ else }}" +
                 'Prometheus has heard of no ajar agent for a day{{ end }}:',
                 'nobody asks whether a door is open, and no other alert of ajar can fire for it. This is certain.',
                 'First: the scrape configuration and its discovery file; was the agent moved on purpose?',
@@ -415,7 +415,7 @@
               description: [
                 'Probes at {{ $labels.instance }} have begun {{ $value | humanizeDuration }} late, for %s.' % config.scheduleLagFor,
                 'An open door is seen as much later. This is certain.',
-                'First: concurrency and connections_per_second against the number of endpoints; slow servers; the host\'s CPU.',
+                "First: concurrency and connections_per_second against the number of endpoints; slow servers; the host's CPU.",
               ],
             },
             'now',
@@ -445,7 +445,7 @@
             {
               summary: 'The certificate of {{ $labels.instance }} ends soon',
               description: [
-                'ajar\'s own certificate at {{ $labels.instance }} ends at {{ $value | humanizeTimestamp }}.',
+                "ajar's own certificate at {{ $labels.instance }} ends at {{ $value | humanizeTimestamp }}.",
                 'After that Prometheus cannot scrape it, and every alert goes quiet but AjarAgentDown. This is certain.',
                 'First: renew it and reload.',
               ],
