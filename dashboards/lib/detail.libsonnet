@@ -147,7 +147,7 @@ function(config)
           'Probes that told nothing, by reason',
           'In an hour, at the pace of each moment. source_blocked: they refuse us, not strangers. All owners: the agent does not count it by owner.',
           'suffix: /h',
-          [p.query('3600 * sum by (reason) (rate(ajar_probe_failures_total{%s}[$__rate_interval])) > 0' % q.ofCheck, '{{reason}}')],
+          [p.query('3600 * sum by (reason) (rate(ajar_probe_failures_total{%s}[$__rate_interval]))' % q.ofCheck, '{{reason}}')],
           12,
           8,
           p.stacked,

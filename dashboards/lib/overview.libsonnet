@@ -83,20 +83,24 @@ function(config)
           'Since a case was last open, in the last 90 days (or as far back as Prometheus remembers). Without those that are exempt.',
           'suffix: days',
           [p.now(|||
+            0 * count(
+              %(now)s
+            )
+            or
             (
               time()
               -
               max(max_over_time(timestamp(
-                (
-                  ajar_exposure_first_seen_timestamp_seconds{%(result)s}
-                  unless on (%(key)s) ajar_exposure_exempt{%(result)s}
-                )
-                and on (job, instance, target) ajar_target_info{%(target)s, owner=~"$owner"}
+                %(now)s
               )[90d:15m]))
             ) / 86400
             or
             90 * (count(ajar_build_info{%(agent)s}) > bool 0)
-          ||| % { result: q.result, key: q.key, target: q.ofTarget, agent: q.agent })],
+          ||| % {
+            now: '(ajar_exposure_first_seen_timestamp_seconds{%s} unless on (%s) ajar_exposure_exempt{%s}) and on (job, instance, target) ajar_target_info{%s, owner=~"$owner"}' %
+                 [q.result, q.key, q.result, q.ofTarget],
+            agent: q.agent,
+          })],
           4,
           5,
           p.steps('red', [[0.1, 'orange'], [30, 'green']]),
