@@ -2,7 +2,8 @@
 """alerts.py [ROOT]: the alert rules, their unit tests, runbooks and the example Alertmanager configuration belong together.
 
 Every alert has a severity, its annotations, a runbook of its name, a unit test in which it fires and is silent, the words that it says
-(alerts/tests/words.yml) and a route; and nothing of these speaks of an alert that is not there. alert_tests.sh runs the unit tests."""
+(alerts/tests/words.yml) and a route; and nothing of these speaks of an alert that is not there. alert_tests.sh runs the unit tests,
+alertmanager.py the routes."""
 import pathlib
 import re
 import shutil
@@ -128,25 +129,14 @@ class Lint:
 
     def alertmanager(self, names):
         path = self.folder / 'alertmanager.yml'
-        config = yaml.safe_load(path.read_text())
-        self.command('alertmanager.yml', 'amtool', 'check-config', str(path))
         for name in sorted(set(re.findall(r'\bAjar\w+', path.read_text()))):
             # AjarAgent stands in the expression AjarAgent.*
             if name not in names and not any(other.startswith(name) for other in names):
                 self.say('alertmanager.yml', f'no alert is called {name}')
-        routes = self.folder / 'alerts' / 'tests' / 'routes.txt'
-        routed = set()
-        for line in routes.read_text().splitlines():
-            if line.startswith('#') or not line.strip():
-                continue
-            receivers, labels = (part.split() for part in line.split('|'))
-            routed |= {label.split('=')[1] for label in labels if label.startswith('alertname=')}
-            self.command(f'alerts/tests/routes.txt: {line}', 'amtool', 'config', 'routes', 'test', f'--config.file={path}',
-                         f'--verify.receivers={receivers[0]}', *labels)
+        routes = (self.folder / 'alerts' / 'tests' / 'routes.txt').read_text()
+        routed = set(re.findall(r'^[^#].*\balertname=(\w+)', routes, re.M))
         for name in sorted(names - routed):
             self.say('alerts/tests/routes.txt', f'nothing says where {name} goes')
-        if 'inhibit_rules' not in config:
-            self.say('alertmanager.yml', 'nothing is inhibited')
 
     # -- provisioning: what the compose file mounts is there, and Prometheus takes its configuration as it lies there --
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""inhibition.py [ROOT]: a real Alertmanager with the inhibitions of dashboards/alertmanager.yml is given alerts, and hides the lesser ones.
+"""alertmanager.py [ROOT]: dashboards/alertmanager.yml is right, each alert of dashboards/alerts/tests/routes.txt goes where it says, and a
+real Alertmanager that is given alerts hides the lesser ones.
 
-Its receivers are emptied first: nothing leaves this host."""
+That one's receivers are emptied first: nothing leaves this host."""
 import json
 import pathlib
 import socket
@@ -13,7 +14,7 @@ import urllib.request
 
 import yaml
 
-DEADLINE = 30  # seconds
+DEADLINE = 15  # seconds
 AGENT = {'job': 'ajar', 'instance': 'probe:9925'}
 DOOR = {**AGENT, 'target': 'mx1', 'address': '203.0.113.5', 'port': '25', 'transport': 'tcp', 'check': 'smtp_relay'}
 OTHER = {**DOOR, 'address': '203.0.113.6'}
@@ -92,11 +93,38 @@ def key(labels):
     return tuple(sorted(labels.items()))
 
 
+def run(*arguments):
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    return '' if done.returncode == 0 else (done.stdout + done.stderr).strip() or f'exit code {done.returncode}'
+
+
+# What amtool has against the configuration and its routes.
+def routes(rules):
+    wrong = run('amtool', 'check-config', str(rules))
+    if wrong:
+        return [wrong]
+    lines = (rules.parent / 'alerts' / 'tests' / 'routes.txt').read_text().splitlines()
+    found = []
+    for line in lines:
+        if line.startswith('#') or not line.strip():
+            continue
+        receivers, labels = (part.split() for part in line.split('|'))
+        wrong = run('amtool', 'config', 'routes', 'test', f'--config.file={rules}', f'--verify.receivers={receivers[0]}', *labels)
+        if wrong:
+            found.append(f'alerts/tests/routes.txt: {line}: {wrong}')
+    return found
+
+
 def main():
     root = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).resolve().parent.parent.parent
     rules = root / 'dashboards' / 'alertmanager.yml'
     if not rules.exists():
         return 0
+    wrong = routes(rules)
+    for what in wrong:
+        print(f'dashboards/alertmanager.yml: {what}')
+    if wrong:
+        return 1
     with tempfile.TemporaryDirectory() as place:
         folder = pathlib.Path(place)
         base = f'http://127.0.0.1:{free_port()}'
