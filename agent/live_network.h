@@ -115,7 +115,8 @@ struct NetworkOptions {
   std::chrono::milliseconds connect_timeout{5000};
   std::chrono::milliseconds reply_timeout{60000};
   std::chrono::milliseconds probe_timeout{600000};
-  std::optional<std::chrono::milliseconds> first_reply_timeout;  // until the peer has said something; nullopt: reply_timeout
+  std::optional<std::chrono::milliseconds> first_reply_timeout =
+      {};  // until the peer has said something; nullopt: reply_timeout
 };
 
 // The network of one probe. Its deadline begins when it is made.
