@@ -393,7 +393,10 @@ Finding ProxyProbe::conclude() {
   finding.observations = std::move(observations_);
   finding.exit_addresses = std::move(exits_);
   finding.whole = unasked_ == 0;
-  if (unasked_ > 0) finding.observations.push_back(fmt::format("{} more forms were not asked: it is silent", unasked_));
+  if (unasked_ > 0) {
+    finding.observations.push_back(fmt::format("{} more forms were not asked, after the first were answered by {}", unasked_,
+                                               given_up_ == Reason::timeout ? "silence" : to_string(*given_up_)));
+  }
   finding.tls = subject_.tls;
   if (control_.result == Control::Result::succeeded) finding.spoken = protocol_;
   for (Asked& one : asked_) finding.variants.push_back(std::move(one.variant));
