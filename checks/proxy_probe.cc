@@ -340,7 +340,7 @@ Task<void> ProxyProbe::look_for_blind_fetches() {
   for (std::size_t i = 0; i < asked_.size(); ++i) {
     if (asked_[i].variant.verdict >= Verdict::accepted) continue;
     const auto said = said_.find(asked_[i].variant.name);
-    if (said == said_.end()) continue;
+    if (said == said_.end() || said->second.token.empty()) continue;  // not asked
     const std::optional<Sighting> seen = co_await canary_.sighting(said->second.token, false);
     if (!seen || !seen->proof) continue;
     Variant& variant = asked_[i].variant;
