@@ -204,7 +204,8 @@ Task<void> ProxyProbe::prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer
 // Whether the proof came back. HTTP or HTML in the tunnel is a page of the server's own (or itself at the other end): refused.
 Task<bool> ProxyProbe::ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) {
   const bool mail = ask.to.kind == CanaryKind::smtp;
-  const bool page_is_here = link.unread();  // what follows the grant at once is no answer of the canary's
+  // What follows the grant at once is no answer of the canary's, but for the greeting of its mail side.
+  const bool page_is_here = link.unread() && !mail;
   if (!page_is_here) {
     // The mail side of our canary proves itself in its reply to EHLO. It greets first, but a tunnel that ends elsewhere may
     // not: it is not waited for.
