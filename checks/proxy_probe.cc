@@ -82,6 +82,7 @@ Task<void> ProxyProbe::ask(ProxyAsk& ask) {
 
 // A server that hangs up is asked once more: once is chance.
 Task<ProxyAnswer> ProxyProbe::attempt(ProxyAsk& ask) {
+  bool any_byte = false;  // in either attempt
   for (bool again = false;; again = true) {
     ProxyAnswer answer;
     std::optional<LinkError> failure;
@@ -103,12 +104,13 @@ Task<ProxyAnswer> ProxyProbe::attempt(ProxyAsk& ask) {
     const bool spoken_to = connected && link->spoken_to();
     link.reset();
     heard_ = heard_ || spoken_to;
+    any_byte = any_byte || spoken_to;
     if (!failure) co_return answer;
     // Nothing has been learnt: the caller's to judge.
     const bool nothing = !spoken_to && asked_.empty() && !again && !heard_;
     if (nothing && (!connected || failure->reason() != Reason::hung_up)) throw LinkError(*failure);
     if (failure->reason() == Reason::hung_up && !again) continue;
-    answer = broken_off(*failure, connected && !spoken_to);
+    answer = broken_off(*failure, connected && !any_byte);
     co_return answer;
   }
 }
@@ -345,7 +347,7 @@ Task<void> ProxyProbe::look_for_blind_fetches() {
   for (std::size_t i = 0; i < asked_.size(); ++i) {
     if (asked_[i].variant.verdict >= Verdict::accepted) continue;
     const auto said = said_.find(asked_[i].variant.name);
-    if (said == said_.end()) continue;
+    if (said == said_.end() || said->second.token.empty()) continue;  // not asked
     const std::optional<Sighting> seen = co_await canary_.sighting(said->second.token, false);
     if (!seen || !seen->proof) continue;
     Variant& variant = asked_[i].variant;
