@@ -179,7 +179,6 @@
     label: label,
     type: 'query',
     datasource: datasource,
-    definition: query,
     query: { query: query, refId: 'PrometheusVariableQueryEditor-VariableQuery' },
     refresh: 2,
     sort: 1,
@@ -203,7 +202,7 @@
       includeAll: false,
       multi: false,
       options: [],
-      current: {},
+      current: { text: '', value: '' },
       skipUrlSync: false,
     },
     // No allValue for job and instance: "all" must mean ajar's, also for `up`.
@@ -222,14 +221,14 @@
       'target',
       'Target',
       'label_values(ajar_target_info{job=~"$job", instance=~"$instance", owner=~"$owner"}, target)',
-      { multi: false, includeAll: false, current: {} }
+      { multi: false, includeAll: false, current: { text: '', value: '' } }
     ),
     // Where the pages of the (first) agent are; not shown.
     ajar(urls): variable(
       'ajar',
       'Pages of ajar',
       'query_result(%s)' % urls,
-      { multi: false, includeAll: false, current: {}, hide: 2, regex: '/[{,]url="([^"]*)"/', skipUrlSync: true, sort: 0 }
+      { multi: false, includeAll: false, current: { text: '', value: '' }, hide: 2, regex: '/[{,]url="([^"]*)"/', skipUrlSync: true, sort: 0 }
     ),
   },
 
@@ -249,7 +248,6 @@
     fiscalYearStartMonth: 0,
     liveNow: false,
     weekStart: '',
-    style: 'dark',
     annotations: { list: [] },
     templating: { list: variables },
     links: links,
