@@ -41,7 +41,7 @@ Task<Finding> ProxyProbe::run() {
     const std::unique_ptr<Link> link = co_await network_.dial(subject_.address, subject_.port, subject_.tls);
     Finding finding;
     finding.reason = Reason::canary_unreachable;
-    finding.because = "There is no address of our canary that it could be asked for: canary.advertise_tcp is empty.";
+    finding.because = "There is no address of our canary that it could be asked for: see canary.advertise_tcp.";
     co_return finding;
   }
   for (ProxyAsk& one : plan_) {
@@ -364,7 +364,8 @@ Task<void> ProxyProbe::look_for_blind_fetches() {
 void ProxyProbe::settle_doubts() {
   const bool all_closed =
       std::all_of(asked_.begin(), asked_.end(), [](const Asked& a) { return a.variant.verdict == Verdict::closed; });
-  if (!all_closed) return;
+  const bool core = std::any_of(asked_.begin(), asked_.end(), [](const Asked& a) { return a.core; });
+  if (!all_closed || !core) return;
   for (const std::string& name : subject_.must_ask) {
     const auto known = [&](const ProxyAsk& ask) { return ask.name == name; };
     if (std::any_of(plan_.begin(), plan_.end(), known)) continue;
@@ -387,11 +388,15 @@ Finding ProxyProbe::dismissed() const {
 
 Finding ProxyProbe::conclude() {
   settle_doubts();
-  const Folded judgement = fold(asked_, control_, accepts_everything_);
+  Folded judgement = fold(asked_, control_, accepts_everything_);
+  // What the verdict rests on could not be asked: our canary has mail alone, or IPv6 where the protocol has none.
+  const bool no_place = judgement.reason == Reason::internal_error;
+  if (no_place) judgement.reason = Reason::canary_unreachable;
   Finding finding;
   finding.verdict = judgement.verdict;
   finding.reason = judgement.reason;
-  finding.because = because(judgement, asked_);
+  finding.because = no_place ? "There is no address of our canary that it could be asked for: see canary.advertise_tcp."
+                             : because(judgement, asked_);
   finding.observations = std::move(observations_);
   finding.exit_addresses = std::move(exits_);
   finding.whole = unasked_ == 0;
