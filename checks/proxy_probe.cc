@@ -222,7 +222,7 @@ Task<bool> ProxyProbe::ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& 
     throw LinkError(Reason::hung_up, "the tunnel was closed");
   }
   if (recognise(first) == "HTTP") {
-    const std::string page = co_await link.hear_some();
+    co_await link.hear_some();  // into the evidence
     say(answer, Verdict::closed, Reason::refused);
     co_return false;
   }
