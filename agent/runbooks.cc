@@ -24,13 +24,6 @@ using Owned = std::unique_ptr<T, Free>;
 // Nothing of CMARK_OPT_UNSAFE: HTML in the text and links to javascript: are left out.
 constexpr int kOptions = CMARK_OPT_DEFAULT | CMARK_OPT_VALIDATE_UTF8;
 
-// The library's own list of extensions, filled once.
-cmark_syntax_extension* table_extension() {
-  static std::once_flag filled;
-  std::call_once(filled, cmark_gfm_core_extensions_ensure_registered);
-  return cmark_find_syntax_extension("table");
-}
-
 void lead_to_pages(cmark_node* document) {
   const Owned<cmark_iter> iter(cmark_iter_new(document));
   for (cmark_event_type event; (event = cmark_iter_next(iter.get())) != CMARK_EVENT_DONE;) {
@@ -52,8 +45,12 @@ const Runbook* find_runbook(std::string_view alert) {
 }
 
 std::string markdown_html(std::string_view markdown) {
+  // The library keeps its extensions, and what characters they look at, in static memory.
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  cmark_gfm_core_extensions_ensure_registered();
   const Owned<cmark_parser> parser(cmark_parser_new(kOptions));
-  cmark_parser_attach_syntax_extension(parser.get(), table_extension());
+  cmark_parser_attach_syntax_extension(parser.get(), cmark_find_syntax_extension("table"));
   cmark_parser_feed(parser.get(), markdown.data(), markdown.size());
   const Owned<cmark_node> document(cmark_parser_finish(parser.get()));
   lead_to_pages(document.get());

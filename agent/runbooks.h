@@ -19,7 +19,7 @@ std::span<const Runbook> runbooks();
 const Runbook* find_runbook(std::string_view alert);
 
 // A text in GitHub's Markdown as HTML, without the HTML that it may hold itself. A link to a neighbouring file leads to its
-// page: "AjarDoorOpen.md" -> "/runbooks/AjarDoorOpen".
+// page: "AjarDoorOpen.md" -> "/runbooks/AjarDoorOpen". Any thread.
 std::string markdown_html(std::string_view markdown);
 
 }  // namespace ajar
