@@ -887,6 +887,13 @@ std::vector<CaseCount> Ledger::case_counts() const {
   return list;
 }
 
+LedgerTotals Ledger::totals() const {
+  const std::shared_lock hold(state_->mutex);
+  const auto is_open = [](const auto& entry) { return entry.second.status == CaseStatus::open; };
+  const auto& cases = state_->visible.cases;
+  return {state_->visible.results.size(), static_cast<std::size_t>(std::count_if(cases.begin(), cases.end(), is_open))};
+}
+
 bool Ledger::paused() const {
   const std::shared_lock hold(state_->mutex);
   return state_->visible.paused;

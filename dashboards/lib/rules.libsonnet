@@ -117,7 +117,8 @@
           |||)),
 
           // How many results of a target are overdue; a target whose oldest conclusive answer is too old, though it is not that
-          // the answers say nothing, counts as one. Who paused the agent knows it (and AjarPaused reminds).
+          // the answers say nothing, counts as one. Nothing of a target is due that is paused in the configuration: it has results,
+          // and none is due. Who paused the agent knows it (and AjarPaused reminds).
           held('ajar:stale_results:held', owned(|||
             (
               count by (job, instance, target) (time() - ajar_result_due_timestamp_seconds > %(overdue)d)
@@ -125,6 +126,8 @@
               (
                 (time() - ajar_target_last_conclusive_timestamp_seconds > bool %(conclusive)d) == 1
                 unless on (job, instance, target) (ajar_exposure_level >= 1 < 3)
+                unless on (job, instance, target)
+                (ajar_exposure_level unless on (job, instance, target) ajar_result_due_timestamp_seconds)
               )
             )
             unless on (job, instance) ajar_paused == 1
