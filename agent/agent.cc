@@ -29,6 +29,7 @@ constexpr seconds kProbeNowInterval{60};     // POST /probe of one target
 constexpr milliseconds kLoopAnswer{10'000};  // what a web request waits for the loop
 constexpr milliseconds kFlush{100};          // a change is committed, and seen by readers, no later
 constexpr milliseconds kIdle{500};
+constexpr seconds kStatusInterval{2};  // the line that the service manager shows
 constexpr seconds kCanaryPatience{15};
 constexpr milliseconds kRemoteLag{8'000};  // of the arrivals of a canary elsewhere: two polls and a slow answer
 
@@ -90,6 +91,7 @@ Agent::Agent(std::shared_ptr<const Config> config)
   for (const std::string& note : ledger_.notes()) spdlog::warn("{}", note);
   if (config_->agent.threads > 1) spdlog::warn("agent.threads = {}: this version probes on one thread", config_->agent.threads);
   start_canary();
+  warn_of_no_proof();
   targets_.apply(*config_);
   std::vector<KnownResult> known;
   for (const ResultState& result : ledger_.results()) known.push_back({result.key, result.host});
@@ -135,6 +137,21 @@ void Agent::start_canary() {
   world_.canary = remote_.get();
 }
 
+// Checks that need a part of the canary which is not there.
+void Agent::warn_of_no_proof() const {
+  const std::vector<CanaryKind> kinds = served_kinds(config_->canary);
+  if (std::find(kinds.begin(), kinds.end(), CanaryKind::tcp) != kinds.end()) return;
+  for (const TargetConfig& target : config_->targets) {
+    const auto asks = [](const std::string& check) { return !check.starts_with("smtp"); };
+    if (std::none_of(target.checks.begin(), target.checks.end(), asks)) continue;
+    spdlog::warn(
+        "canary.listen_tcp is empty, and target {} is asked for open proxies: nothing can be proven; "
+        "give the canary ports, or write checks = [\"smtp_relay\"]",
+        escape(target.name));
+    return;
+  }
+}
+
 TargetEvents Agent::target_events() {
   TargetEvents events;
   events.planned = [this](const Planned& plan) { planned(plan); };
@@ -168,12 +185,13 @@ void Agent::run() {
   web_->stop();
   remote_end.join();
   ledger_.flush();
-  spdlog::info("stopped: {} results are kept", ledger_.results().size());
+  spdlog::info("stopped: {} results are kept", ledger_.totals().results);
 }
 
 // Every wait ends, every conversation unwinds; what they post is still run before the loop ends.
 void Agent::stop() {
   spdlog::info("stopping");
+  service_manager_.stopping();
   ready_ = false;
   stopping_ = true;
   loop_.shut_down();
@@ -184,6 +202,7 @@ Task<void> Agent::drive() {
   while (!loop_.shutting_down()) {
     housekeeping();
     pump();
+    tell_service_manager();
     const auto wakeup = scheduler_.next_wakeup(wall_now());
     auto wait = std::chrono::ceil<milliseconds>(wakeup ? *wakeup - wall_now() : kIdle);
     wait = std::clamp<milliseconds>(wait, milliseconds(20), ledger_changed_ ? kFlush : kIdle);
@@ -243,6 +262,19 @@ void Agent::publish_targets() {
   } else {
     ready_ = true;
   }
+}
+
+// The watchdog is fed here and nowhere else: web threads outlive a loop that hangs.
+void Agent::tell_service_manager() {
+  if (!service_manager_.listens()) return;
+  if (loop_.now() >= next_status_) {
+    next_status_ = loop_.now() + kStatusInterval;
+    const LedgerTotals totals = ledger_.totals();
+    service_manager_.status(fmt::format("targets: {}, results: {}, open cases: {}{}", config_->targets.size(), totals.results,
+                                        totals.open_cases, ledger_.paused() ? "; probing is paused" : ""));
+  }
+  if (ready_) service_manager_.ready();
+  service_manager_.alive(loop_.now());
 }
 
 void Agent::watch_canary() {
@@ -385,6 +417,13 @@ void Agent::refused(const std::string& target, const std::string& host, const Ip
 }
 
 std::optional<std::string> Agent::reload() {
+  service_manager_.reloading();
+  std::optional<std::string> trouble = take_over_configuration();
+  service_manager_.reloaded();
+  return trouble;
+}
+
+std::optional<std::string> Agent::take_over_configuration() {
   const auto loaded = load_config(config_->file);
   std::string trouble;
   if (const auto* errors = std::get_if<std::vector<ConfigError>>(&loaded)) {

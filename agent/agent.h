@@ -20,6 +20,7 @@
 #include "agent/resolver.h"
 #include "agent/runner.h"
 #include "agent/scheduler.h"
+#include "agent/service_manager.h"
 #include "agent/target_view.h"
 #include "agent/targets.h"
 #include "agent/web.h"
@@ -55,6 +56,8 @@ class Agent {
   void pump();
   void housekeeping();
   void publish_targets();
+  void warn_of_no_proof() const;
+  void tell_service_manager();
   void watch_canary();
   bool canary_is_known();
   std::optional<ProbePlan> plan_for(const ResultKey& key) const;
@@ -70,7 +73,8 @@ class Agent {
   void planned(const Planned& planned);
   void retired(const ResultKey& key);
   void refused(const std::string& target, const std::string& host, const IpAddress& address);
-  std::optional<std::string> reload();
+  std::optional<std::string> reload();  // what is wrong, when the configuration was not taken over
+  std::optional<std::string> take_over_configuration();
   void set_paused(bool paused);
   ProbeNow probe_now(const std::string& target, const std::optional<std::string>& check);
   void stop();
@@ -84,6 +88,7 @@ class Agent {
   auto on_loop(Work work) -> std::optional<decltype(work())>;
 
   Loop loop_;
+  ServiceManager service_manager_;
   std::shared_ptr<const Config> config_;  // loop thread; readers take published_config_
   CanaryKeys keys_;
   Ledger ledger_;
@@ -106,7 +111,7 @@ class Agent {
   bool was_failing_ = false;
   bool canary_known_ = false;
   Steady::time_point begin_ = Steady::now();
-  Steady::time_point next_publish_{}, next_expiry_{};
+  Steady::time_point next_publish_{}, next_expiry_{}, next_status_{};
   std::map<std::string, Time> asked_;  // POST /probe, by target: limits its rate
 
   std::mutex published_mutex_;

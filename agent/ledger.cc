@@ -500,8 +500,9 @@ void Ledger::State::note(const HeldToken& token, const Arrival& arrival) {
 std::pair<ArrivalResult, Change> Ledger::State::prove(HeldToken& token, const Arrival& arrival) {
   token.message.arrived = arrival.time;
   token.peer = arrival.peer.address;
-  // By how it came, not by what was asked for: a message that was refused after DATA (not_sent) may be delivered all the same.
-  token.reason = arrival.kind == CanaryKind::smtp ? Reason::message_delivered : Reason::token_returned;
+  // By how it came, not by what was asked for: a message that was refused after DATA (not_sent) may be delivered all the same,
+  // and a tunnel may lead to the canary's mail side.
+  token.reason = arrival.message ? Reason::message_delivered : Reason::token_returned;
   dirty.tokens.insert(token.message.token);
   const HeldResult* held = find_at(token.message.key);
   if (held && is_late(held->state, token.message.sent)) {
@@ -884,6 +885,13 @@ std::vector<CaseCount> Ledger::case_counts() const {
   std::vector<CaseCount> list;
   for (const auto& [key, counted] : state_->visible.counts) list.push_back(counted);
   return list;
+}
+
+LedgerTotals Ledger::totals() const {
+  const std::shared_lock hold(state_->mutex);
+  const auto is_open = [](const auto& entry) { return entry.second.status == CaseStatus::open; };
+  const auto& cases = state_->visible.cases;
+  return {state_->visible.results.size(), static_cast<std::size_t>(std::count_if(cases.begin(), cases.end(), is_open))};
 }
 
 bool Ledger::paused() const {

@@ -106,6 +106,10 @@ struct CaseCount {
   std::vector<double> durations;  // seconds of cases closed since this start
 };
 
+struct LedgerTotals {
+  std::size_t results = 0, open_cases = 0;
+};
+
 // The database cannot be used at all; what() says why and what to do ("locked by another agent (pid 123)").
 class LedgerError : public std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -164,6 +168,7 @@ class Ledger {
   std::optional<Record> latest(const ResultKey& key) const;
   std::optional<Record> latest_not_closed(const ResultKey& key) const;
   std::vector<CaseCount> case_counts() const;
+  LedgerTotals totals() const;
   bool paused() const;
   bool failing() const;                    // the last write failed (disk full): probing and serving go on
   std::string failure() const;             // its message

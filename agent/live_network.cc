@@ -395,7 +395,7 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
                                            options_.reply_timeout, until_, &sni_);
     co_await link->connected(by);
     if (source_address_.empty()) note_source(fd);
-    if (!transcript_.heard()) link->set_first_reply_timeout(options_.first_reply_timeout);
+    if (options_.first_reply_timeout && !transcript_.heard()) link->set_first_reply_timeout(*options_.first_reply_timeout);
     if (tls == TlsMode::implicit) {
       co_await link->start_tls();
     }

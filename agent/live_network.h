@@ -116,8 +116,9 @@ struct NetworkOptions {
   std::vector<IpAddress> source_addresses;  // empty: the kernel chooses
   std::chrono::milliseconds connect_timeout{5000};
   std::chrono::milliseconds reply_timeout{60000};
-  std::chrono::milliseconds first_reply_timeout{60000};  // until the peer has said something in this probe
   std::chrono::milliseconds probe_timeout{600000};
+  std::optional<std::chrono::milliseconds> first_reply_timeout =
+      {};  // until the peer has said something; nullopt: reply_timeout
 };
 
 // The network of one probe. Its deadline begins when it is made.

@@ -41,7 +41,8 @@ constexpr Family kLastLevel{"ajar_last_probe_level", kGauge,
 constexpr Family kLastProbe{"ajar_last_probe_timestamp_seconds", kGauge, "When the last probe of a result began."};
 constexpr Family kLastConclusive{"ajar_last_conclusive_timestamp_seconds", kGauge,
                                  "When the last probe began that said closed, accepted or open."};
-constexpr Family kDue{"ajar_result_due_timestamp_seconds", kGauge, "When the next probe of a result is due."};
+constexpr Family kDue{"ajar_result_due_timestamp_seconds", kGauge,
+                      "When the next probe of a result is due; absent while its target is paused."};
 constexpr Family kTargetLevel{"ajar_target_exposure_level", kGauge,
                               "The worst ajar_exposure_level of a target, from its first result on."};
 constexpr Family kTargetConclusive{
@@ -140,6 +141,14 @@ struct Row {
   std::string labels;
 };
 
+std::set<std::string_view> paused_targets(std::span<const TargetView> targets) {
+  std::set<std::string_view> names;
+  for (const TargetView& view : targets) {
+    if (view.config.paused) names.insert(view.config.name);
+  }
+  return names;
+}
+
 bool exempt_now(const Config& config, const ResultKey& key, Time now) { return is_exempt(config, key.target, key.check, now); }
 
 // The per-result families. `rows` are the results shown, in the order of their keys.
@@ -166,7 +175,11 @@ void write_rows(Exposition& out, const Metrics::Scene& scene, const std::vector<
   each(kLastProbe, [](const ResultState& r) -> Value { return to_seconds(r.last_probe); });
   each(kLastConclusive,
        [](const ResultState& r) -> Value { return r.last_conclusive ? Value(to_seconds(*r.last_conclusive)) : Value(); });
-  each(kDue, [](const ResultState& r) -> Value { return r.due == Time{} ? Value() : to_seconds(r.due); });
+  // Nothing of a paused target is due: it would be overdue for as long as the pause lasts.
+  const std::set<std::string_view> paused = paused_targets(scene.targets);
+  each(kDue, [&](const ResultState& r) -> Value {
+    return r.due == Time{} || paused.contains(r.key.target) ? Value() : to_seconds(r.due);
+  });
 }
 
 std::vector<Row> rows_of(const std::vector<ResultState>& results, bool only_not_closed) {

@@ -46,13 +46,16 @@ summary{cursor:pointer;overflow-wrap:anywhere}
 pre{background:var(--soft);padding:.6rem .8rem;border-radius:.35rem;overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere;
 font:13.5px/1.5 ui-monospace,"DejaVu Sans Mono",monospace;margin:.4rem 0}
 pre .c{color:var(--link)}pre .n{color:var(--dim)}
+code{font:.9em ui-monospace,"DejaVu Sans Mono",monospace;background:var(--soft);border-radius:.2rem;padding:.05rem .2rem}
+pre code{font:inherit;padding:0}
+.book li{max-width:60rem;margin:.3rem 0}.book td{overflow-wrap:anywhere}.book th{white-space:normal}
 button{font:inherit;padding:.25rem .8rem;border:1px solid var(--dim);border-radius:.3rem;background:var(--soft);color:var(--fg);
 cursor:pointer}
 table.tight{width:auto}table.tight td,table.tight th{padding-right:1.4rem}
 @media (max-width:40rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.4rem}
-thead{display:none}table,tbody,tr,td{display:block}table.tight{width:100%}tr{border-bottom:1px solid var(--line);padding:.5rem 0}
+thead{display:none}.book thead{display:block}table,tbody,tr,td{display:block}table.tight{width:100%}tr{border-bottom:1px solid var(--line);padding:.5rem 0}
 td,td.n,td.wide{border:0;padding:.1rem 0;text-align:left;min-width:0;overflow-wrap:anywhere}td:empty{display:none}
-td::before{content:attr(data-h);color:var(--dim);display:inline-block;min-width:7rem;margin-right:.5rem}}
+td[data-h]::before{content:attr(data-h);color:var(--dim);display:inline-block;min-width:7rem;margin-right:.5rem}}
 )css";
 
 constexpr Verdict kWorstFirst[] = {Verdict::open, Verdict::accepted, Verdict::unclear, Verdict::unreachable, Verdict::closed};
@@ -164,7 +167,8 @@ std::string page(const Frame& frame, std::string_view title, std::string_view bo
       "<title>{0} · ajar</title><style>{1}</style></head><body>"
       "<header><b><a href=\"/\">ajar</a></b><a href=\"/\">Now</a><a href=\"/targets\">Targets</a><a "
       "href=\"/exposures\">Exposures</a>"
-      "<a href=\"/config\">Configuration</a><a href=\"/metrics\">Metrics</a></header><main>{2}{3}</main>"
+      "<a href=\"/runbooks/\">Runbooks</a><a href=\"/config\">Configuration</a><a "
+      "href=\"/metrics\">Metrics</a></header><main>{2}{3}</main>"
       "<footer>ajar {4} ({5}) · {6}</footer></body></html>\n",
       html(title), kStyle, banners(frame), body, html(kVersion), html(kRevision), clock_text(frame.now));
 }
@@ -330,6 +334,13 @@ std::string counts_table(const Overview& overview) {
     rows.push_back(std::move(row));
   }
   return table({"Check", ">open", ">accepted", ">unclear", ">unreachable", ">closed", ">Known"}, rows, true);
+}
+
+// What stands between the title and the first section: one line.
+std::string_view urgency(const Runbook& runbook) {
+  std::string_view text = runbook.markdown;
+  text.remove_prefix(std::min(text.size(), text.find('\n')));
+  return text.substr(0, text.find("\n## "));
 }
 
 std::string canary_text(const Frame& frame, bool configured) {
@@ -510,6 +521,20 @@ std::string exposure_page(const Frame& frame, const ExposureView& view, const st
   body += "<h2>Evidence</h2>";
   body += found ? evidence(*found, frame.now) : "<p class=dim>None is stored.</p>";
   return page(frame, exposure.key.check + " on " + exposure.key.target, body);
+}
+
+std::string runbooks_page(const Frame& frame, std::span<const Runbook> runbooks) {
+  std::string body = "<h1>Runbooks</h1><p>What to do when an alert fires.</p>";
+  std::vector<std::vector<std::string>> rows;
+  for (const Runbook& runbook : runbooks) {
+    rows.push_back({fmt::format("<a href=\"/runbooks/{}\">{}</a>", url_encode(runbook.alert), html(runbook.alert)),
+                    markdown_html(urgency(runbook))});
+  }
+  return page(frame, "Runbooks", body + table({"Alert", "Urgency"}, rows, true));
+}
+
+std::string runbook_page(const Frame& frame, const Runbook& runbook) {
+  return page(frame, runbook.alert, "<div class=book>" + markdown_html(runbook.markdown) + "</div>");
 }
 
 std::string config_page(const Frame& frame, const Config& config) {

@@ -5,12 +5,14 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "agent/ledger.h"
 #include "agent/metrics.h"
+#include "agent/runbooks.h"
 #include "agent/target_view.h"
 
 namespace ajar {
@@ -67,6 +69,8 @@ std::string target_page(const Frame& frame, const TargetPage& page);
 std::string exposures_page(const Frame& frame, const std::vector<ExposureView>& exposures, std::optional<CaseStatus> status,
                            std::size_t left_out);
 std::string exposure_page(const Frame& frame, const ExposureView& exposure, const std::optional<Record>& evidence);
+std::string runbooks_page(const Frame& frame, std::span<const Runbook> runbooks);
+std::string runbook_page(const Frame& frame, const Runbook& runbook);
 std::string config_page(const Frame& frame, const Config& config);
 // The effective configuration in its own notation; what is secret in it is masked.
 std::string config_text(const Config& config);

@@ -4,6 +4,16 @@
 
 namespace ajar {
 
+namespace {
+
+void replace(std::string& text, const std::string& what, std::string_view with) {
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size())) {
+    text.replace(at, what.size(), with);
+  }
+}
+
+}  // namespace
+
 ProbeCanary::ProbeCanary(const CanaryKeys& keys, const CanaryConfig& config, std::string agent_name, const CanaryStatus& status,
                          const MessageBook& book, Sightings& sightings, ResultKey key, std::string probe_id, WallClock now)
     : keys_(keys),
@@ -55,6 +65,9 @@ Permit ProbeCanary::ask_to_send(const std::string& token, const std::string& var
 
 std::string ProbeCanary::redact(const std::string& line) const {
   std::string shown = hide_tokens(line, keys_, now_());
+  if (shown.starts_with("S: ") && (shown.find("PROOF ") != std::string::npos || shown.find(" proof ") != std::string::npos)) {
+    for (const std::string& token : tokens_) replace(shown, keys_.proof(token), "<proof>");
+  }
   // A token that a server wrote together with other letters is no word of its own.
   for (const std::string& token : tokens_) {
     const std::string lower = to_lower(shown);

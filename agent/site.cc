@@ -27,17 +27,20 @@ constexpr std::string_view kText = "text/plain; charset=utf-8";
 // Smaller answers are not worth compressing.
 constexpr std::size_t kWorthCompressing = 1400;
 
-const std::set<std::string, std::less<>> kGetOnly = {"/",          "/targets", "/exposures",        "/metrics",       "/config",
-                                                     "/-/healthy", "/-/ready", "/api/v1/exposures", "/api/v1/targets"};
+const std::set<std::string, std::less<>> kGetOnly = {
+    "/",       "/targets",   "/exposures", "/runbooks",         "/metrics",
+    "/config", "/-/healthy", "/-/ready",   "/api/v1/exposures", "/api/v1/targets"};
 const std::set<std::string, std::less<>> kPostOnly = {"/-/reload", "/-/pause", "/-/resume"};
 const std::set<std::string, std::less<>> kInternal = {"/api/v1/arrivals", "/api/v1/canary", "/api/v1/messages"};
 constexpr std::string_view kResultsPath = "/api/v1/results";
 constexpr std::string_view kProbePath = "/probe";
 constexpr std::string_view kTargetsPrefix = "/targets/";
 constexpr std::string_view kExposuresPrefix = "/exposures/";
+constexpr std::string_view kRunbooksPrefix = "/runbooks/";
 
 bool is_get_only(std::string_view path) {
-  return kGetOnly.contains(path) || path.starts_with(kTargetsPrefix) || path.starts_with(kExposuresPrefix);
+  return kGetOnly.contains(path) || path.starts_with(kTargetsPrefix) || path.starts_with(kExposuresPrefix) ||
+         path.starts_with(kRunbooksPrefix);
 }
 bool is_internal(std::string_view path) { return kInternal.contains(path); }
 bool takes_both(std::string_view path) { return path == kResultsPath || path == kProbePath || is_internal(path); }
@@ -248,6 +251,8 @@ SiteReply Site::get(const SiteRequest& request) {
   if (path.starts_with(kTargetsPrefix)) return target(request, path.substr(kTargetsPrefix.size()));
   if (path == "/exposures") return exposures(request);
   if (path.starts_with(kExposuresPrefix)) return exposure(request, path.substr(kExposuresPrefix.size()));
+  if (path == "/runbooks") return runbook(request, "");
+  if (path.starts_with(kRunbooksPrefix)) return runbook(request, path.substr(kRunbooksPrefix.size()));
   if (path == "/config") return packed(request, reply(200, config_page(frame(), *state_.config()), kHtml));
   if (path == "/-/healthy") return reply(200, "ajar is healthy\n");
   if (path == "/-/ready") return state_.ready() ? reply(200, "ajar is ready\n") : reply(503, "ajar is not ready\n");
@@ -399,6 +404,13 @@ SiteReply Site::exposure(const SiteRequest& request, const std::string& id) cons
   const std::optional<Record> evidence = state_.ledger.latest_not_closed(found->key);
   const bool exempt = is_exempt(*state_.config(), found->key.target, found->key.check, state_.now());
   return packed(request, reply(200, exposure_page(frame(), {*std::move(found), exempt}, evidence), kHtml));
+}
+
+SiteReply Site::runbook(const SiteRequest& request, const std::string& alert) const {
+  if (alert.empty()) return packed(request, reply(200, runbooks_page(frame(), runbooks()), kHtml));
+  const Runbook* found = find_runbook(alert);
+  if (found == nullptr) return not_found("unknown alert");
+  return packed(request, reply(200, runbook_page(frame(), *found), kHtml));
 }
 
 SiteReply Site::metrics(const SiteRequest& request) {

@@ -23,8 +23,9 @@ std::string told(const Sighting& sighting) {
 }  // namespace
 
 std::string ProxyProbe::user_agent() const {
-  return subject_.contact.empty() ? fmt::format("ajar ({})", subject_.our_name)
-                                  : fmt::format("ajar ({}; {})", subject_.our_name, subject_.contact);
+  const std::string name = escape(subject_.our_name, 255);
+  return subject_.contact.empty() ? fmt::format("ajar ({})", name)
+                                  : fmt::format("ajar ({}; {})", name, escape(subject_.contact, 255));
 }
 
 ProxyAsk ProxyProbe::impossible(const ProxyAsk& like, const std::string& word) const {
@@ -36,7 +37,11 @@ ProxyAsk ProxyProbe::impossible(const ProxyAsk& like, const std::string& word) c
 
 Task<Finding> ProxyProbe::run(std::unique_ptr<ProxyProbe> probe) {
   std::vector<ProxyAsk> asks = probe->wanted();
-  if (asks.empty()) co_return probe->nowhere_to_lead();
+  if (asks.empty()) {
+    // Nobody may listen there.
+    const std::unique_ptr<Link> link = co_await probe->reach();
+    co_return probe->nowhere_to_lead();
+  }
   for (ProxyAsk& one : asks) {
     co_await probe->ask(one);
     if (!probe->other_protocol_.empty()) co_return probe->dismissed();
@@ -69,6 +74,8 @@ bool ProxyProbe::said(const std::string& name) const {
 
 // Asking
 
+Task<std::unique_ptr<Link>> ProxyProbe::reach() { return network_.dial(subject_.address, subject_.port, subject_.tls); }
+
 Task<void> ProxyProbe::ask(ProxyAsk& ask) {
   // Where it merely hangs up, what the verdict rests on is still asked.
   if (given_up_ && (*given_up_ == Reason::timeout || !(ask.core || ask.must_ask))) {
@@ -90,13 +97,14 @@ Task<void> ProxyProbe::ask(ProxyAsk& ask) {
 
 // A server that hangs up is asked once more: once is chance.
 Task<void> ProxyProbe::attempt(const ProxyAsk& ask, ProxyAnswer& answer) {
+  bool any_byte = false;  // in either attempt
   for (bool again = false;; again = true) {
     answer = ProxyAnswer();
     std::optional<LinkError> failure;
     std::unique_ptr<Link> link;
     network_.transcript().note(ask.name);
     try {
-      link = co_await network_.dial(subject_.address, subject_.port, subject_.tls);
+      link = co_await reach();
       if (link->unread()) {
         co_await hear_early(*link, answer);
       } else {
@@ -109,12 +117,13 @@ Task<void> ProxyProbe::attempt(const ProxyAsk& ask, ProxyAnswer& answer) {
     const bool spoken_to = connected && link->spoken_to();
     link.reset();
     heard_ = heard_ || spoken_to;
+    any_byte = any_byte || spoken_to;
     if (!failure) co_return;
     // Nothing has been learnt: the caller's to judge.
     const bool nothing = !spoken_to && asked_.empty() && !again && !heard_;
     if (nothing && (!connected || failure->reason() != Reason::hung_up)) throw LinkError(*failure);
     if (failure->reason() == Reason::hung_up && !again) continue;
-    answer = broken_off(*failure, connected && !spoken_to);
+    answer = broken_off(*failure, connected && !any_byte);
     co_return;
   }
 }
@@ -218,20 +227,22 @@ Task<void> ProxyProbe::prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer
 // Whether the proof came back. HTTP or HTML in the tunnel is a page of the server's own (or itself at the other end): refused.
 Task<bool> ProxyProbe::ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) {
   const bool mail = ask.to.kind == CanaryKind::smtp;
-  const bool page_is_here = link.unread();  // what follows the grant at once is no answer of the canary's
-  if (!page_is_here) {
-    // The mail side of our canary proves itself in its reply to EHLO. It greets first, but a tunnel that ends elsewhere may
-    // not: it is not waited for.
+  std::string first;
+  // What follows the grant at once is a page, or the greeting of the canary's mail side.
+  if (link.unread()) first = co_await link.peek(5);
+  if (recognise(first) != "HTTP") {
+    // The mail side proves itself in its reply to EHLO. It greets first, but a tunnel that ends elsewhere may not: it is not
+    // waited for.
     const std::string question = (mail ? "EHLO " : "TOKEN ") + ask.token;
     co_await link.say(question);
+    first = co_await link.peek(5);
   }
-  const std::string first = co_await link.peek(5);
   if (first.empty()) {
     network_.transcript().note("the peer closed the connection");
     throw LinkError(Reason::hung_up, "the tunnel was closed");
   }
   if (recognise(first) == "HTTP") {
-    const std::string page = co_await link.hear_some();
+    co_await link.hear_some();  // into the evidence
     say(answer, Verdict::closed, Reason::refused);
     co_return false;
   }
@@ -356,6 +367,7 @@ Task<void> ProxyProbe::look_for_blind_fetches() {
   if (one_place_) co_return;
   for (std::size_t i = 0; i < asked_.size(); ++i) {
     if (asked_[i].variant.verdict >= Verdict::accepted) continue;
+    if (said_[i].token.empty()) continue;  // not asked
     const std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, false);
     if (!seen || !seen->proof) continue;
     Variant& variant = asked_[i].variant;
@@ -372,7 +384,8 @@ Task<void> ProxyProbe::look_for_blind_fetches() {
 void ProxyProbe::settle_doubts() {
   const bool all_closed =
       std::all_of(asked_.begin(), asked_.end(), [](const Asked& a) { return a.variant.verdict == Verdict::closed; });
-  if (!all_closed) return;
+  const bool core = std::any_of(asked_.begin(), asked_.end(), [](const Asked& a) { return a.core; });
+  if (!all_closed || !core) return;
   for (const std::string& name : subject_.must_ask) {
     if (said(name)) continue;  // every variant of the plan that must be asked was
     Asked asked;
@@ -385,7 +398,7 @@ void ProxyProbe::settle_doubts() {
 Finding ProxyProbe::nowhere_to_lead() const {
   Finding finding;
   finding.reason = Reason::canary_unreachable;
-  finding.because = "There is no address of our canary that it could be asked for: canary.advertise_tcp is empty.";
+  finding.because = "There is no address of our canary that it could be asked for: see canary.advertise_tcp.";
   return finding;
 }
 
@@ -401,15 +414,22 @@ Finding ProxyProbe::dismissed() const {
 
 Finding ProxyProbe::conclude() {
   settle_doubts();
-  const Folded judgement = fold(asked_, control_, accepts_everything_);
+  Folded judgement = fold(asked_, control_, accepts_everything_);
+  // What the verdict rests on could not be asked: our canary has mail alone, or IPv6 where the protocol has none.
+  const bool no_place = judgement.reason == Reason::internal_error;
+  if (no_place) judgement.reason = Reason::canary_unreachable;
   Finding finding;
   finding.verdict = judgement.verdict;
   finding.reason = judgement.reason;
-  finding.because = because(judgement, asked_);
+  finding.because = no_place ? "There is no address of our canary that it could be asked for: see canary.advertise_tcp."
+                             : because(judgement, asked_);
   finding.observations = std::move(observations_);
   finding.exit_addresses = std::move(exits_);
   finding.whole = unasked_ == 0;
-  if (unasked_ > 0) finding.observations.push_back(fmt::format("{} more forms were not asked: it is silent", unasked_));
+  if (unasked_ > 0) {
+    finding.observations.push_back(fmt::format("{} more forms were not asked, after the first were answered by {}", unasked_,
+                                               given_up_ == Reason::timeout ? "silence" : to_string(*given_up_)));
+  }
   finding.tls = subject_.tls;
   if (control_.result == Control::Result::succeeded) finding.spoken = protocol_;
   for (Asked& one : asked_) finding.variants.push_back(std::move(one.variant));

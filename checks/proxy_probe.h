@@ -85,6 +85,7 @@ class ProxyProbe {
 
   std::vector<ProxyAsk> whole_plan() const;  // which variants must be asked is said in it
   std::vector<ProxyAsk> wanted() const;      // what this probe asks of it
+  Task<std::unique_ptr<Link>> reach();  // a fresh connection to the server
   Task<void> ask(ProxyAsk& ask);
   Task<void> attempt(const ProxyAsk& ask, ProxyAnswer& answer);
   Task<void> hear_early(Link& link, ProxyAnswer& answer);

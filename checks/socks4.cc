@@ -71,7 +71,7 @@ Task<void> Socks4::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer
   }
   const bool granted = *code == Socks4Code::granted;
   if (!granted && first.size() < kSocks4Reply) co_return;
-  const std::string reply = co_await link.hear_bytes(kSocks4Reply, Link::Show::hex);
+  co_await link.hear_bytes(kSocks4Reply, Link::Show::hex);
   if (granted) {
     co_await prove_tunnel(link, ask, answer, Grant::tunnel);
   }

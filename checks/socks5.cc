@@ -53,7 +53,7 @@ Task<bool> Socks5::agree(Link& link, ProxyAnswer& answer) {
     not_spoken(first, greeting, answer);
     co_return false;
   }
-  const std::string chosen = co_await link.hear_bytes(2, Link::Show::hex);
+  co_await link.hear_bytes(2, Link::Show::hex);
   answer.shaped = true;
   if (*method == 0) co_return true;
   answer.code = *method;

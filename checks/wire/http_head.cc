@@ -130,7 +130,7 @@ void HttpContent::take(std::string_view bytes, std::string& into) {
       continue;
     }
     const std::size_t newline = bytes.find('\n');
-    line_ += bytes.substr(0, std::min(newline, kMaxSizeLine));
+    line_ += bytes.substr(0, std::min(newline, kMaxSizeLine + 1));
     if (line_.size() > kMaxSizeLine) {
       broken_ = true;
       state_ = State::ended;

@@ -218,6 +218,17 @@ TEST_F(LedgerTest, CasesAreListedNewestFirst) {
   EXPECT_FALSE(ledger.find_case("nobody"));
 }
 
+TEST_F(LedgerTest, TotalsCountResultsAndOpenCases) {
+  Ledger ledger(options());
+  for (int i = 0; i < 3; ++i) accepted(ledger, key(i));
+  closed(ledger, key(3));
+  ledger.retire(key(0));
+  EXPECT_EQ(ledger.totals().results, 0U);
+  ledger.flush();
+  EXPECT_EQ(ledger.totals().results, 3U);
+  EXPECT_EQ(ledger.totals().open_cases, 2U);
+}
+
 TEST_F(LedgerTest, RetiringKeepsTheCaseAndForgetsTheResult) {
   Ledger ledger(options());
   accepted(ledger);

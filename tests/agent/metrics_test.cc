@@ -156,6 +156,39 @@ TEST(Metrics, ExemptUntilTheEndOfTheLastDay) {
   EXPECT_FALSE(is_exempt(*agent.config, "mx1", "smtp_relay", agent.now));
 }
 
+// An alert on what is overdue would fire for as long as the pause lasts.
+TEST(Metrics, NothingOfAPausedTargetIsDue) {
+  MadeUpAgent agent;
+  agent.fill();
+  ASSERT_THAT(series(page(agent), "ajar_result_due_timestamp_seconds"), testing::SizeIs(5));
+  for (TargetView& view : agent.targets) view.config.paused = view.config.name == "mx2";
+  const std::string text = page(agent);
+  EXPECT_THAT(series(text, "ajar_result_due_timestamp_seconds"),
+              testing::AllOf(testing::SizeIs(3), testing::Each(Not(HasSubstr("target=\"mx2\"")))));
+  // What was found before is still shown.
+  for (const char* name : {"ajar_exposure_level", "ajar_last_probe_timestamp_seconds", "ajar_target_exposure_level",
+                           "ajar_target_last_conclusive_timestamp_seconds"}) {
+    EXPECT_THAT(series(text, name), testing::Contains(HasSubstr("target=\"mx2\""))) << name;
+  }
+  std::string one;
+  Exposition out(Format::text, [&](std::string_view chunk) { one += chunk; });
+  agent.metrics.write_target(out, {agent.ledger, *agent.config, agent.targets, agent.now}, "mx2", "");
+  out.finish();
+  EXPECT_THAT(series(one, "ajar_exposure_level"), testing::SizeIs(2));
+  EXPECT_THAT(series(one, "ajar_result_due_timestamp_seconds"), testing::IsEmpty());
+}
+
+// Who paused the agent knows it by ajar_paused: its series stay.
+TEST(Metrics, WhileTheAgentIsPausedWhatWasDueIsStillShown) {
+  MadeUpAgent agent;
+  agent.fill();
+  agent.ledger.set_paused(true);
+  agent.ledger.flush();
+  const std::string text = page(agent);
+  EXPECT_THAT(series(text, "ajar_result_due_timestamp_seconds"), testing::SizeIs(5));
+  EXPECT_THAT(text, HasSubstr("\najar_paused 1\n"));
+}
+
 TEST(Metrics, DetailOfTargetsShowsOnlyWhatIsNotClosed) {
   MadeUpAgent agent;
   agent.fill();

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <set>
 
 #include <gmock/gmock.h>
 
@@ -200,6 +201,59 @@ TEST(Pages, TheConfigurationCanBeLoadedAgainAndKeepsItsSecrets) {
   EXPECT_THAT(text, HasSubstr("until = 2026-01-31"));
   EXPECT_THAT(text, Not(HasSubstr("hunter2")));
   EXPECT_THAT(text, Not(HasSubstr("canary.secret")));
+}
+
+// The alerts that the rules know.
+std::set<std::string> alerts() {
+  std::ifstream rules(std::string(AJAR_SOURCE_DIR) + "/dashboards/alerts/ajar.rules.yml");
+  std::set<std::string> found;
+  const std::string before = "  - alert: ";
+  for (std::string line; std::getline(rules, line);) {
+    if (line.starts_with(before)) found.insert(line.substr(before.size()));
+  }
+  return found;
+}
+
+TEST(Pages, EveryAlertHasItsRunbookAndEveryRunbookItsAlert) {
+  MadeUpAgent agent;
+  agent.fill();
+  Site site(agent.web_state());
+  std::set<std::string> carried;
+  for (const Runbook& runbook : runbooks()) carried.emplace(runbook.alert);
+  EXPECT_THAT(carried, testing::SizeIs(testing::Ge(20U)));
+  EXPECT_EQ(carried, alerts());
+  const std::string index = get(site, "/runbooks/");
+  expect_well_formed(index);
+  EXPECT_EQ(get(site, "/runbooks"), index);
+  for (const std::string& alert : alerts()) {
+    EXPECT_THAT(index, HasSubstr("<a href=\"/runbooks/" + alert + "\">" + alert + "</a>"));
+    const std::string text = get(site, "/runbooks/" + alert);
+    expect_well_formed(text);
+    EXPECT_THAT(text, HasSubstr("<h1>" + alert + "</h1>"));
+    EXPECT_THAT(text, HasSubstr("<h2>Confirm</h2>"));
+    EXPECT_THAT(text, Not(HasSubstr("raw HTML omitted"))) << alert << ": a < that needs `code` around it";
+    EXPECT_THAT(text, Not(HasSubstr("<p>|"))) << alert << ": a table that is none";
+    EXPECT_THAT(text, Not(HasSubstr(".md\""))) << alert << ": a link that leads to no page";
+  }
+}
+
+TEST(Pages, ARunbookIsTheOneOfTheFile) {
+  const Runbook* open = find_runbook("AjarDoorOpen");
+  ASSERT_NE(open, nullptr);
+  std::ifstream file(std::string(AJAR_SOURCE_DIR) + "/dashboards/runbooks/AjarDoorOpen.md");
+  EXPECT_EQ(open->markdown, std::string(std::istreambuf_iterator<char>(file), {}));
+  EXPECT_EQ(find_runbook("AjarDoor"), nullptr);
+  EXPECT_EQ(find_runbook(""), nullptr);
+}
+
+TEST(Pages, MarkdownCannotBringItsOwnHtml) {
+  EXPECT_EQ(markdown_html("a [b](AjarDoorOpen.md) [c](https://example.org/d.md)"),
+            "<p>a <a href=\"/runbooks/AjarDoorOpen\">b</a> <a href=\"https://example.org/d.md\">c</a></p>\n");
+  EXPECT_THAT(markdown_html("| a | b |\n|---|---|\n| `c \\| d` | e |\n"), HasSubstr("<td><code>c | d</code></td>"));
+  EXPECT_THAT(markdown_html("x <script>alert(1)</script>\n\n<b onclick=x>\n\n    a < b\n"),
+              testing::AllOf(Not(HasSubstr("<script")), Not(HasSubstr("<b ")), HasSubstr("a &lt; b")));
+  EXPECT_THAT(markdown_html("[a](javascript:alert)"), Not(HasSubstr("javascript")));
+  EXPECT_THAT(markdown_html("a\xFF"), HasSubstr("a\xEF\xBF\xBD"));
 }
 
 TEST(Pages, Words) {

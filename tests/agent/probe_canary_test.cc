@@ -27,6 +27,7 @@ class ProbeCanaryTest : public ::testing::Test {
             "probe.example.net",
             status_,
             book_,
+            sightings_,
             {"mx1", *IpAddress::parse("203.0.113.5"), 25, Transport::tcp, check},
             "0123456789abcdef",
             clock_};
@@ -35,6 +36,8 @@ class ProbeCanaryTest : public ::testing::Test {
   WallClock clock_ = [this] { return now_; };
   CanaryKeys keys_{std::string(32, 'k')};
   CanaryConfig config_;
+  Loop loop_;
+  Sightings sightings_{loop_, 0ms};
   SettableStatus status_;
   Ledger ledger_{{.path = ":memory:", .now = clock_}};
   MessageBook book_{[this](const Message& message) { return ledger_.ask_to_send(message); },
@@ -81,6 +84,29 @@ TEST_F(ProbeCanaryTest, AMessageThatWasNotTakenIsNotCounted) {
   mine.not_sent(token);
   EXPECT_EQ(mine.ask_to_send(mine.mint("external/plain"), "external/plain", "external/plain"), Permit::granted);
   EXPECT_EQ(mine.ask_to_send(mine.mint("external/plain"), "external/plain", "external/plain"), Permit::pending);
+}
+
+// The token of a proxy is known while its probe runs; only one that may still come is written down.
+TEST_F(ProbeCanaryTest, WhatAProxyBringsIsSeenAndWhatIsLateIsRemembered) {
+  const auto arrival = [](const std::string& token) {
+    Arrival it;
+    it.token = token;
+    it.proof = true;
+    it.peer = *AddressPort::parse("203.0.113.9:4711");
+    it.facts = {"GET /<token> HTTP/1.1", "Via: 1.1 proxy"};
+    return it;
+  };
+  std::string seen, late;
+  {
+    ProbeCanary mine = canary("http_forward");
+    seen = mine.mint("absolute/get@ipv4:8025");
+    late = mine.mint("host/get@ipv4:8025");
+    EXPECT_TRUE(sightings_.note(arrival(seen)));
+    EXPECT_EQ(ledger_.apply(arrival(seen)).first, ArrivalResult::unknown_token);
+    mine.expect_late(late, "host/get@ipv4:8025");
+  }
+  EXPECT_FALSE(sightings_.note(arrival(seen)));
+  EXPECT_EQ(ledger_.apply(arrival(late)).first, ArrivalResult::proved);
 }
 
 TEST_F(ProbeCanaryTest, NoTokenIsShown) {

@@ -129,6 +129,55 @@ TEST(Scheduler, OneConversationAnAddress) {
   EXPECT_FALSE(scheduler.next(kStart + seconds(8)));
 }
 
+TEST(Scheduler, OneVisitAsksAllOfAnEndpoint) {
+  Scheduler scheduler(limits(1, 0));
+  const ResultKey socks = key("a", 1, 8080, "socks5");
+  const ResultKey http = key("a", 1, 8080, "http_connect");
+  scheduler.add(http, hours(1), false, {}, kStart);
+  scheduler.add(socks, hours(1), false, {}, kStart);
+  scheduler.add(key("a", 1, 8081, "socks5"), hours(1), false, {}, kStart);
+  const auto visit = scheduler.next(kStart);
+  ASSERT_TRUE(visit);
+  ASSERT_EQ(visit->others.size(), 1U);
+  EXPECT_NE(visit->key, visit->others.front());
+  EXPECT_EQ(visit->others.front().port, 8080);
+  EXPECT_EQ(scheduler.in_flight(), 1U);  // one conversation
+  const auto one = scheduler.finished(visit->others.front(), kStart + minutes(1));
+  EXPECT_EQ(scheduler.in_flight(), 1U);
+  EXPECT_FALSE(scheduler.next(kStart + minutes(1)));
+  const auto two = scheduler.finished(visit->key, kStart + minutes(1));
+  EXPECT_EQ(scheduler.in_flight(), 0U);
+  EXPECT_EQ(one, two);  // the same place in their intervals
+  EXPECT_EQ(scheduler.next(kStart + minutes(1))->key.port, 8081);
+}
+
+// What confirms a change hears all that the port says; a shorter interval does not ask the others more often.
+TEST(Scheduler, AVisitTakesWhatIsDueSoonAndAConfirmingOneAll) {
+  Scheduler scheduler(limits(10, 0));
+  const ResultKey often = key("a", 1, 25, "smtp_relay");
+  const ResultKey seldom = key("a", 1, 25, "backscatter");
+  scheduler.add(often, minutes(15), false, {}, kStart);
+  scheduler.add(seldom, hours(24), false, probed(kStart, kStart + hours(20)), kStart);
+  auto visit = scheduler.next(kStart);
+  ASSERT_TRUE(visit);
+  EXPECT_THAT(visit->others, testing::IsEmpty());
+  auto due = scheduler.finished(often, kStart + seconds(1), true);
+  visit = scheduler.next(*due);
+  ASSERT_TRUE(visit);
+  EXPECT_THAT(visit->others, testing::ElementsAre(seldom));
+  scheduler.remove(seldom);  // while it runs
+  EXPECT_FALSE(scheduler.finished(seldom, *due + seconds(1)));
+  due = scheduler.finished(often, *due + seconds(1));
+  EXPECT_TRUE(due);
+  EXPECT_EQ(scheduler.in_flight(), 0U);
+  EXPECT_EQ(scheduler.size(), 1U);
+  scheduler.add(seldom, hours(24), false, probed(kStart, kStart + hours(20)), kStart);
+  EXPECT_EQ(scheduler.due_now("a", "smtp_relay"), 1U);
+  visit = scheduler.next(kStart + minutes(6));
+  ASSERT_TRUE(visit);
+  EXPECT_THAT(visit->others, testing::ElementsAre(seldom));
+}
+
 TEST(Scheduler, MoreConversationsAnAddressWhenAllowed) {
   Scheduler scheduler(limits(10, 0, 2));
   for (std::uint16_t port = 1; port <= 3; ++port) scheduler.add(key("a", 1, port), hours(1), false, {}, kStart);

@@ -234,6 +234,11 @@ TEST_F(WebTest, StatusCodes) {
   EXPECT_EQ(get("/nothing")->status, 404);
   EXPECT_EQ(get("/targets/nobody")->status, 404);
   EXPECT_EQ(get("/exposures/none")->status, 404);
+  EXPECT_EQ(get("/runbooks/AjarNothing")->status, 404);
+  EXPECT_EQ(get("/runbooks/../AjarDoorOpen")->status, 404);
+  EXPECT_EQ(get("/runbooks/AjarDoorOpen.md")->status, 404);
+  EXPECT_EQ(get("/runbooks/AjarDoorOpen")->status, 200);
+  EXPECT_EQ(post("/runbooks/AjarDoorOpen")->status, 405);
   EXPECT_EQ(get("/probe?target=nobody")->status, 404);
   EXPECT_EQ(get("/probe?target=mx1&check=smtp_delay")->status, 400);
   EXPECT_EQ(get("/api/v1/results?verdict=maybe")->status, 400);

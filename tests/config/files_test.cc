@@ -85,8 +85,10 @@ TEST(AjarToml, EveryValueIsTheDefault) {
   ASSERT_TRUE(std::holds_alternative<Config>(bare_result));
   const Config& bare_config = std::get<Config>(bare_result);
   TargetConfig bare = bare_config.targets.at(0);
-  EXPECT_EQ(config.ports(written, "smtp_relay"), bare_config.ports(bare, "smtp_relay"));
-  EXPECT_EQ(config.interval(written, "smtp_relay"), bare_config.interval(bare, "smtp_relay"));
+  for (const std::string& check : bare.checks) {
+    EXPECT_EQ(config.ports(written, check), bare_config.ports(bare, check)) << check;
+    EXPECT_EQ(config.interval(written, check), bare_config.interval(bare, check)) << check;
+  }
   bare.ports = written.ports;
   bare.intervals = written.intervals;
   EXPECT_EQ(written, bare);

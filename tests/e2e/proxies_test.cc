@@ -237,9 +237,8 @@ TEST_F(RealSquid, AcceleratorOfItsOwnSiteIsClosed) {
 // for a cache_peer by 502, which the canary, made for this check, cannot have been asked before.
 TEST_F(RealSquid, AcceleratorOfTheCanaryIsNeverOpen) {
   const Answer answer = ask("accel", origin(first_));
-  ASSERT_THAT(verdicts(answer),
-              ElementsAre("closed/refused", AnyOf("closed/refused", "unclear/canary_unreachable"), "closed/other_protocol",
-                          "closed/other_protocol"))
+  ASSERT_THAT(verdicts(answer), ElementsAre("closed/refused", AnyOf("closed/refused", "unclear/canary_unreachable"),
+                                            "closed/other_protocol", "closed/other_protocol"))
       << answer.everything;
   EXPECT_LE(answer.code, 1);
 }

@@ -498,7 +498,7 @@ class EveryPersonality : public LabTest {
       try {
         asked.finding = co_await smtp_relay(live, canary_, subject);
       } catch (const LinkError& error) {
-        asked.finding = finding_of(error, spoke(live.transcript()), false);
+        asked.finding = finding_of(error, live.transcript().heard(), false);
       }
       if (asked.finding.retries.empty()) break;
       subject.retries = asked.finding.retries;

@@ -14,6 +14,9 @@ fresh() {
   printf '# TYPE ajar_exposure_level gauge\n# TYPE ajar_probe_duration_seconds histogram\n' > "$tree/tests/golden/metrics.txt"
 }
 
+# Of a long text its first line.
+brief() { if [ ${#1} -lt 500 ]; then echo "$1"; else echo "${1%%$'\n'*} …"; fi; }
+
 # refuses LINT FILE TEXT: the lint fails with the text in the file, says the file's name, and passes without it.
 refuses() {
   local lint=$1 file=$2 text=$3 said
@@ -23,9 +26,9 @@ refuses() {
   fi
   printf '%s\n' "$text" > "$tree/$file"
   if said=$("$here/$lint" "$tree" 2>&1) || [[ $said != *"$file"* ]]; then
-    echo "FAILED: $lint lets pass in $file: $text"; failures=1; return
+    echo "FAILED: $lint lets pass in $file: $(brief "$text")"; failures=1; return
   fi
-  echo "ok: $lint refuses: $text"
+  echo "ok: $lint refuses: $(brief "$text")"
 }
 
 # takes LINT FILE TEXT: the lint has nothing against it.
@@ -34,9 +37,9 @@ takes() {
   fresh
   printf '%s\n' "$text" > "$tree/$file"
   if ! said=$("$here/$lint" "$tree" 2>&1); then
-    echo "FAILED: $lint refuses in $file: $text: $said"; failures=1; return
+    echo "FAILED: $lint refuses in $file: $(brief "$text"): $said"; failures=1; return
   fi
-  echo "ok: $lint takes: $text"
+  echo "ok: $lint takes: $(brief "$text")"
 }
 
 refuses layers.sh checks/a.cc '#include "agent/loop.h"'
@@ -76,6 +79,18 @@ takes speaks_of_itself.sh agent/a.cc '// the network/work folder'
 refuses contract.sh dashboards/a.json '{"expr": "ajar_exposure_levels > 3"}'
 refuses contract.sh dashboards/a.yml 'expr: ajar_nothing_total'
 takes contract.sh dashboards/a.yml 'expr: ajar_probe_duration_seconds_bucket + ajar_exposure_level'
+
+# unit_with FROM TO: our unit with that change, which stands in its first line too.
+unit=$(cat "$here/../../config/ajar.service")
+unit_with() { printf '# %s -> %s\n%s\n' "$1" "$2" "${unit/"$1"/"$2"}"; }
+takes systemd_unit.sh config/ajar.service "$(unit_with Restart= Restart=)"
+refuses systemd_unit.sh config/ajar.service "$(unit_with Type=notify Type=simple)"
+refuses systemd_unit.sh config/ajar.service "$(unit_with 'AF_INET AF_INET6' AF_INET)"
+refuses systemd_unit.sh config/ajar.service "$(unit_with PrivateTmp=yes PrivateUsers=yes)"
+if command -v systemd-analyze > /dev/null; then
+  refuses systemd_unit.sh config/ajar.service "$(unit_with ProtectHome= ProtectHomes=)"
+  refuses systemd_unit.sh config/ajar.service "$(unit_with CapabilityBoundingSet= 'CapabilityBoundingSet=CAP_SYS_ADMIN CAP_SYS_PTRACE CAP_SYS_MODULE ')"
+fi
 
 # clang-tidy, with a compilation database as g++ leaves it.
 fresh

@@ -5,10 +5,11 @@
 set -euo pipefail
 
 build=(ccache ninja-build cmake g++ make git pkg-config libevent-dev libc-ares-dev libssl-dev libsqlite3-dev libcli11-dev libfmt-dev
-  libspdlog-dev nlohmann-json3-dev prometheus-cpp-dev libcpp-httplib-dev libtomlplusplus-dev zlib1g-dev libbrotli-dev)
+  libspdlog-dev nlohmann-json3-dev prometheus-cpp-dev libcpp-httplib-dev libtomlplusplus-dev zlib1g-dev libbrotli-dev
+  libcmark-gfm-dev libcmark-gfm-extensions-dev libsystemd-dev)
 format=(clang-format-19)
-test=(libgtest-dev libgmock-dev clang-format-19 clang-tidy-19 postfix squid tinyproxy dante-server nginx-light prometheus swaks python3 curl openssl
-  procps)
+test=(libgtest-dev libgmock-dev clang-format-19 clang-tidy-19 postfix squid tinyproxy dante-server nginx-light prometheus
+  prometheus-alertmanager jsonnet swaks python3 python3-yaml curl openssl procps systemd)
 fuzz=(clang-19 libclang-rt-19-dev libgtest-dev libgmock-dev)
 
 wanted=()

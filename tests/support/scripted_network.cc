@@ -1,6 +1,7 @@
 #include "tests/support/scripted_network.h"
 
 #include <algorithm>
+#include <deque>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -32,25 +33,97 @@ bool take_prefix(std::string_view& text, std::string_view prefix) {
   return true;
 }
 
-Script::Rule parse_rule(std::string_view text) {
-  const std::size_t arrow = text.find(" => ");
-  if (arrow == std::string_view::npos) throw std::runtime_error("a rule needs \" => \"");
+bool take_suffix(std::string_view& text, std::string_view suffix) {
+  if (text.size() < suffix.size() || text.substr(text.size() - suffix.size()) != suffix) return false;
+  text.remove_suffix(suffix.size());
+  return true;
+}
+
+int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+
+// "05 ff": its bytes; nullopt for what is text.
+std::optional<std::string> from_hex(std::string_view text) {
+  std::string bytes;
+  for (std::size_t i = 0; i < text.size(); i += 3) {
+    if (i + 2 > text.size() || (i + 2 < text.size() && (text[i + 2] != ' ' || i + 3 == text.size()))) return std::nullopt;
+    const int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
+    if (high < 0 || low < 0) return std::nullopt;
+    bytes += static_cast<char>(high * 16 + low);
+  }
+  if (bytes.empty()) return std::nullopt;
+  return bytes;
+}
+
+// What the server sends for a line of the script.
+std::string on_the_wire(Script::Framing framing, std::string_view text) {
+  if (framing == Script::Framing::lines) return unescaped(text) + "\r\n";
+  int times = 1;
+  if (const std::size_t cross = text.rfind(" ×"); cross != std::string_view::npos) {
+    times = std::stoi(std::string(text.substr(cross + std::string_view(" ×").size())));
+    text = text.substr(0, cross);
+  }
+  const std::optional<std::string> bytes = framing == Script::Framing::bytes ? from_hex(text) : std::nullopt;
+  const bool not_ended = take_suffix(text, "…");
+  const std::string once = bytes ? *bytes : unescaped(text) + (not_ended ? "" : "\r\n");
+  std::string all;
+  for (int i = 0; i < times; ++i) all += once;
+  return all;
+}
+
+bool is_event(std::string_view word) { return word == "hangup" || word == "silence" || word == "fails" || word == "refused"; }
+
+void take_from(Script::Rule& rule) {
+  const std::size_t slash = rule.pattern.rfind('/');
+  if (slash == std::string::npos || slash + 1 == rule.pattern.size()) return;
+  const std::string number = rule.pattern.substr(slash + 1);
+  if (number.find_first_not_of("0123456789") != std::string::npos) return;
+  rule.from = std::stoi(number);
+  rule.pattern.erase(slash);
+}
+
+Script::Rule parse_rule(Script::Framing framing, std::string_view text) {
+  const bool lines = framing == Script::Framing::lines;
   Script::Rule rule;
+  std::size_t arrow = text.find(" => ");
+  if (arrow == std::string_view::npos && !lines && take_suffix(text, " =>")) arrow = text.size();
+  if (arrow == std::string_view::npos) throw std::runtime_error("a rule needs \" => \"");
   rule.pattern = std::string(text.substr(0, arrow));
-  const std::size_t slash = rule.pattern.find('/');
-  if (slash != std::string::npos && slash + 1 < rule.pattern.size() && token_char(rule.pattern[slash + 1])) {
-    std::size_t digits = 0;
-    rule.from = std::stoi(rule.pattern.substr(slash + 1), &digits);
-    rule.pattern.erase(slash, digits + 1);
+  if (const std::size_t both = lines ? std::string::npos : rule.pattern.find(" & "); both != std::string::npos) {
+    rule.other = rule.pattern.substr(both + 3);
+    rule.pattern.erase(both);
   }
-  if (rule.pattern.find('*') == std::string::npos && rule.pattern != ".") rule.pattern += "*";
-  std::string_view rest = text.substr(arrow + 4);
-  for (std::size_t bar = rest.find(" | "); bar != std::string_view::npos; bar = rest.find(" | ")) {
-    rule.reply.push_back(unescaped(rest.substr(0, bar)));
-    rest.remove_prefix(bar + 3);
+  take_from(rule);
+  const bool whole =
+      rule.pattern == "." || rule.pattern.empty() || (framing == Script::Framing::bytes && from_hex(rule.pattern));
+  if (rule.pattern.find('*') == std::string::npos && !whole) rule.pattern += "*";
+  if (arrow == text.size()) return rule;
+  std::string rest(text.substr(arrow + 4));
+  if (!lines && rest.ends_with(" |")) rest += " ";
+  const auto add = [&](std::string_view part) {
+    rule.reply.push_back(is_event(part) ? std::string(part) : on_the_wire(framing, part));
+  };
+  std::size_t begin = 0;
+  for (std::size_t bar = rest.find(" | "); bar != std::string::npos; bar = rest.find(" | ", begin)) {
+    add(std::string_view(rest).substr(begin, bar - begin));
+    begin = bar + 3;
   }
-  rule.reply.push_back(unescaped(rest));
+  add(std::string_view(rest).substr(begin));
   return rule;
+}
+
+// What a check notes in its evidence beside the conversation: which variant, which request in words.
+bool is_note(std::string_view line) {
+  const std::size_t colon = line.find(':');
+  if (line == "# impossible" || line.starts_with("# SOCKS")) return true;
+  return colon != std::string_view::npos && colon + 1 < line.size() && line[colon + 1] >= '0' && line[colon + 1] <= '9' &&
+         line.find(' ', 2) == std::string_view::npos;
+}
+
+Script::Framing parse_framing(std::string_view word) {
+  if (word == "writes") return Script::Framing::writes;
+  if (word == "bytes") return Script::Framing::bytes;
+  if (word == "lines") return Script::Framing::lines;
+  throw std::runtime_error("no such framing: " + std::string(word));
 }
 
 }  // namespace
@@ -91,29 +164,35 @@ Script Script::parse(std::string_view text) {
       script.connections.back().events.push_back({kind, std::string(what), number});
       spelled_out = true;
     };
+    const bool evidence = script.framing != Framing::lines;
+    if (evidence && (line == "S:" || line == "C:")) whole += ' ', line = whole;
     if (take_prefix(line, "S*: ")) {
-      script.rules.push_back(parse_rule(line));
+      script.rules.push_back(parse_rule(script.framing, line));
     } else if (take_prefix(line, "S: ")) {
-      add(Event::Kind::server, unescaped(line));
+      add(Event::Kind::server, on_the_wire(script.framing, line));
     } else if (take_prefix(line, "C: ")) {
       add(Event::Kind::client, line);
-    } else if (line == "# connect") {
-      script.connections.emplace_back();
+    } else if (line == "# connect" || (evidence && line.starts_with("# connect "))) {
+      // The first of the evidence is the one that has begun.
+      if (line == "# connect" || spelled_out) script.connections.emplace_back();
       spelled_out = true;
     } else if (line == "# refused") {
       script.connections.back().refused = true;
       spelled_out = true;
-    } else if (line == "# hangup") {
+    } else if (line == "# hangup" || (evidence && line == "# the peer closed the connection")) {
       add(Event::Kind::hangup, {});
     } else if (line == "# silence") {
       add(Event::Kind::silence, {});
-    } else if (line == "# tls") {
+    } else if (line == "# tls" || (evidence && line == "# TLS from here")) {
       add(Event::Kind::tls, {});
     } else if (line == "# tls fails") {
       add(Event::Kind::tls_fails, {});
+    } else if (evidence && is_note(line)) {
+      continue;
     } else if (take_prefix(line, "# ") && line.find(": ") != std::string_view::npos) {
       const std::size_t colon = line.find(": ");
       script.headers.emplace_back(line.substr(0, colon), line.substr(colon + 2));
+      if (script.headers.back().first == "framing") script.framing = parse_framing(script.headers.back().second);
     } else {
       throw std::runtime_error(fmt::format("line {}: not a transcript: {}", number, whole));
     }
@@ -141,19 +220,6 @@ std::string Script::first(std::string_view key, std::string fallback) const {
   return values.empty() ? fallback : values.front();
 }
 
-std::string Script::server_side() const {
-  std::string bytes;
-  for (const Connection& connection : connections) {
-    for (const Event& event : connection.events) {
-      if (event.kind == Event::Kind::server) bytes += event.text + "\r\n";
-    }
-  }
-  for (const Rule& rule : rules) {
-    for (const std::string& line : rule.reply) bytes += line + "\r\n";
-  }
-  return bytes;
-}
-
 // The server's end of one connection.
 class ScriptedLink : public Link {
  public:
@@ -164,27 +230,39 @@ class ScriptedLink : public Link {
   // TLS first where it is implicit; then the server speaks.
   Task<void> begin(TlsMode tls) {
     if (tls == TlsMode::implicit) co_await start_tls();
-    if (index_ < 0) answer("connect");
+    if (index_ < 0) greet();
     advance();
   }
 
  private:
   using Kind = Script::Event::Kind;
+  using Framing = Script::Framing;
 
+  const Script& script() const { return network_.script_; }
   const std::vector<Script::Event>* events() const {
-    return index_ < 0 ? nullptr : &network_.script_.connections[static_cast<std::size_t>(index_)].events;
+    return index_ < 0 ? nullptr : &script().connections[static_cast<std::size_t>(index_)].events;
   }
   std::size_t& reached() { return network_.reached_[static_cast<std::size_t>(index_)]; }
   const Script::Event* next() {
     return events() != nullptr && reached() < events()->size() ? &(*events())[reached()] : nullptr;
   }
 
+  void speak(const std::string& bytes) {
+    if (bytes.empty()) return;
+    const bool lines = script().framing == Framing::lines;
+    in_message_ = in_message_ || (lines && bytes.starts_with("354"));
+    if (lines && !ready_.empty()) {
+      ready_.back() += bytes;
+    } else {
+      ready_.push_back(bytes);
+    }
+  }
+
   // The server says all that it says before the client's next line.
   void advance() {
     for (const Script::Event* event = next(); event != nullptr && !ended_ && !silent_; event = next()) {
       if (event->kind == Kind::server) {
-        in_message_ = in_message_ || event->text.substr(0, 3) == "354";
-        ready_ += event->text + "\r\n";
+        speak(event->text);
       } else if (event->kind == Kind::hangup) {
         ended_ = true;
       } else if (event->kind == Kind::silence) {
@@ -196,19 +274,29 @@ class ScriptedLink : public Link {
     }
   }
 
-  void answer(const std::string& line) {
-    for (const Script::Rule& rule : network_.script_.rules) {
-      if (commands_ < rule.from || !glob(rule.pattern, line)) continue;
-      for (const std::string& reply : rule.reply) {
-        if (reply == "hangup") ended_ = true;
-        if (reply == "silence") silent_ = true;
-        if (ended_ || silent_) return;
-        in_message_ = in_message_ || reply.substr(0, 3) == "354";
-        ready_ += reply + "\r\n";
-      }
-      return;
+  void greet() {
+    if (script().framing == Framing::lines) return answer({"connect"});
+    if (const Script::Rule* rule = network_.greeting()) reply(*rule);
+  }
+
+  void reply(const Script::Rule& rule) {
+    for (const std::string& bytes : rule.reply) {
+      if (bytes == "hangup") ended_ = true;
+      if (bytes == "silence") silent_ = true;
+      if (ended_ || silent_) return;
+      speak(bytes);
     }
-    network_.complaints_.push_back("no rule for: " + line);
+  }
+
+  // `lines`: of one write; the first is the one that is asked about.
+  void answer(const std::vector<std::string>& lines) {
+    const auto is = [](const std::string& pattern, const std::string& line) { return glob(pattern, line); };
+    for (const Script::Rule& rule : script().rules) {
+      if (commands_ < rule.from || !is(rule.pattern, lines.front())) continue;
+      const auto other = [&](const std::string& line) { return is(rule.other, line); };
+      if (rule.other.empty() || std::any_of(lines.begin() + 1, lines.end(), other)) return reply(rule);
+    }
+    network_.complaints_.push_back("no rule for: " + lines.front());
     ended_ = true;
   }
 
@@ -221,44 +309,61 @@ class ScriptedLink : public Link {
       network_.messages_.push_back(std::exchange(message_, {}));
       in_message_ = false;
     }
+    heard_write({line});
+  }
+
+  void heard_write(const std::vector<std::string>& lines) {
     ++commands_;
-    const Script::Event* event = next();
-    if (event == nullptr) {
-      if (!ended_ && !silent_) answer(line);
-      return;
+    for (const std::string& line : lines) {
+      const Script::Event* event = next();
+      if (event == nullptr) {
+        if (&line == &lines.front() && !ended_ && !silent_) answer(lines);
+        return;
+      }
+      if (event->kind != Kind::client || !glob(event->text, line)) {
+        network_.complaints_.push_back(
+            fmt::format("line {}: expected \"{}\", heard \"{}\"", event->line, escape(event->text), line));
+        ended_ = true;
+        return;
+      }
+      ++reached();
+      advance();
+      if (event->text == "*") return;
     }
-    if (event->kind != Kind::client || !glob(event->text, line)) {
-      network_.complaints_.push_back(fmt::format("line {}: expected \"{}\", heard \"{}\"", event->line, event->text, line));
-      ended_ = true;
-      return;
-    }
-    ++reached();
-    advance();
+  }
+
+  std::size_t take(std::string& into, std::size_t max) {
+    if (ready_.empty()) return 0;
+    const std::size_t count = std::min(max, ready_.front().size());
+    into.append(ready_.front(), 0, count);
+    ready_.front().erase(0, count);
+    if (ready_.front().empty()) ready_.pop_front();
+    return count;
   }
 
   Task<std::size_t> read_some(std::string& into, std::size_t max) override {
     if (ready_.empty() && silent_) throw LinkError(Reason::timeout, "silence");
     if (ready_.empty() && !ended_) throw LinkError(Reason::timeout, "both wait");
-    const std::string taken = ready_.substr(0, max);
-    ready_.erase(0, taken.size());
-    into += taken;
-    co_return taken.size();
+    co_return take(into, max);
   }
   Task<void> write_all(std::string bytes) override {
     if (ended_ && ready_.empty()) throw LinkError(Reason::hung_up, "the server has hung up");
-    said_ += bytes;
-    for (std::size_t end = said_.find("\r\n"); end != std::string::npos; end = said_.find("\r\n")) {
-      const std::string line = said_.substr(0, end);
-      said_.erase(0, end + 2);
-      heard(line);
+    if (script().framing == Framing::bytes) {
+      std::string_view line = bytes;
+      const bool text = take_suffix(line, "\r\n") && std::all_of(line.begin(), line.end(), [](char c) { return c >= ' '; });
+      heard_write({text ? std::string(line) : hex(bytes)});
+      co_return;
     }
-    co_return;
+    said_ += bytes;
+    std::vector<std::string> lines;
+    for (std::size_t end = said_.find("\r\n"); end != std::string::npos; end = said_.find("\r\n")) {
+      lines.push_back(said_.substr(0, end));
+      said_.erase(0, end + 2);
+      if (script().framing == Framing::lines) heard(lines.back());
+    }
+    if (script().framing == Framing::writes && !lines.empty()) heard_write(lines);
   }
-  void read_now(std::string& into, std::size_t max) override {
-    const std::string taken = ready_.substr(0, max);
-    ready_.erase(0, taken.size());
-    into += taken;
-  }
+  void read_now(std::string& into, std::size_t max) override { take(into, max); }
   Task<void> handshake() override {
     const Script::Event* event = next();
     bool fails = false;
@@ -266,8 +371,7 @@ class ScriptedLink : public Link {
       fails = event->kind != Kind::tls;
       if (!fails || event->kind == Kind::tls_fails) ++reached();
     } else {
-      for (const Script::Rule& rule : network_.script_.rules)
-        fails = fails || (rule.pattern == "tls*" && rule.reply[0] == "fails");
+      for (const Script::Rule& rule : script().rules) fails = fails || (rule.pattern == "tls*" && rule.reply[0] == "fails");
     }
     if (fails) throw LinkError(Reason::tls_failed, "handshake failure");
     advance();
@@ -276,8 +380,8 @@ class ScriptedLink : public Link {
 
   ScriptedNetwork& network_;
   int index_;
-  std::string ready_;  // said by the server, not yet read
-  std::string said_;   // by the client, no whole line yet
+  std::deque<std::string> ready_;  // said by the server, not yet read
+  std::string said_;               // by the client, no whole line yet
   std::string message_;
   int commands_ = 0;
   bool in_message_ = false;
@@ -285,22 +389,32 @@ class ScriptedLink : public Link {
   bool silent_ = false;
 };
 
+// The rule for the connection that was made last; nullptr: none.
+const Script::Rule* ScriptedNetwork::greeting() const {
+  const auto is = [this](const Script::Rule& rule) { return rule.pattern == "connect*" && dials_ >= rule.from; };
+  const auto found = std::find_if(script_.rules.begin(), script_.rules.end(), is);
+  return found == script_.rules.end() ? nullptr : &*found;
+}
+
 Task<std::unique_ptr<Link>> ScriptedNetwork::dial(const IpAddress& address, std::uint16_t port, TlsMode tls) {
   const std::size_t index = static_cast<std::size_t>(dials_++);
-  if (index >= script_.connections.size()) {
-    const bool more =
-        std::any_of(script_.rules.begin(), script_.rules.end(), [](const Script::Rule& r) { return r.pattern == "connect*"; });
+  const bool spelled_out = index < script_.connections.size();
+  if (spelled_out) {
+    reached_.resize(index + 1);
+    if (script_.connections[index].refused) throw LinkError(Reason::nobody_listens, "connection refused");
+  } else {
+    const Script::Rule* const rule = greeting();
+    const bool more = rule != nullptr || (script_.framing != Script::Framing::lines && !script_.rules.empty());
     if (!more) {
       complaints_.push_back("one connection more than scripted");
       throw LinkError(Reason::nobody_listens, "one connection more than scripted");
     }
-  } else {
-    reached_.resize(index + 1);
-    if (script_.connections[index].refused) throw LinkError(Reason::nobody_listens, "connection refused");
+    if (rule != nullptr && rule->reply == std::vector<std::string>{"refused"}) {
+      throw LinkError(Reason::nobody_listens, "connection refused");
+    }
   }
   transcript().note("connect " + join_host_port(address, port));
-  const int spelled_out = index < script_.connections.size() ? static_cast<int>(index) : -1;
-  std::unique_ptr<ScriptedLink> link = std::make_unique<ScriptedLink>(*this, spelled_out);
+  std::unique_ptr<ScriptedLink> link = std::make_unique<ScriptedLink>(*this, spelled_out ? static_cast<int>(index) : -1);
   co_await link->begin(tls);
   co_return std::unique_ptr<Link>(std::move(link));
 }
@@ -312,7 +426,7 @@ std::vector<std::string> ScriptedNetwork::complaints() const {
     const std::size_t reached = i < reached_.size() ? reached_[i] : 0;
     if (i >= static_cast<std::size_t>(dials_)) all.push_back(fmt::format("connection {} was never made", i + 1));
     if (reached < events.size())
-      all.push_back(fmt::format("line {} was never reached: {}", events[reached].line, events[reached].text));
+      all.push_back(fmt::format("line {} was never reached: {}", events[reached].line, escape(events[reached].text)));
   }
   return all;
 }

@@ -18,6 +18,24 @@
 //   S*: RCPT/20 => 421 too many     a rule that answers from the 20th command of a connection on
 //
 // After a 354 the client's lines up to "." are its message: kept, then matched as "C: ." or by a rule for ".".
+//
+// So much for protocols of lines. A header before the first event asks for one of two others. In both, what the client writes
+// at once is a unit, each line of the server arrives by itself, a server speaks when it is asked unless the script says
+// otherwise, and rules alone answer any number of connections:
+//
+//   # framing: writes               HTTP. "C:" lines are matched line by line ("C: *": the rest of a write), a rule by the
+//   first
+//                                   line of a write; the others need none. "PATTERN & PATTERN" wants one of them to match the
+//                                   second. An empty part of a reply is an empty line.
+//   # framing: bytes                SOCKS. A line of two-digit hexadecimal words is bytes, without CRLF, from either side; as a
+//                                   pattern it matches all of a write ("05 01 00 *": its beginning). Anything else is text.
+//   S: HTTP/1.1 200 O…              a line that is begun and not ended
+//   S: X-Filler: 1 ×200             a line two hundred times
+//   S*: connect/3 => hangup         from the third connection on, which is made and closed; "refused": not even made
+//   S*: CONNECT =>                  nothing is said, not yet
+//   # ipv4:8025, # SOCKS4 CONNECT … what a check notes in its evidence is passed over; "# connect ADDRESS" and "# the peer
+//   closed
+//                                   the connection" there are "# connect" and "# hangup"
 #pragma once
 
 #include <exception>
@@ -34,10 +52,11 @@
 namespace ajar {
 
 struct Script {
+  enum class Framing { lines, writes, bytes };
   struct Event {
     enum class Kind { server, client, hangup, silence, tls, tls_fails };
     Kind kind;
-    std::string text;
+    std::string text;  // of the server: its bytes
     int line = 0;
   };
   struct Connection {
@@ -46,9 +65,11 @@ struct Script {
   };
   struct Rule {
     std::string pattern;
-    int from = 0;  // answers from this command of a connection on
+    std::string other;  // of another line of the write; empty: any
+    int from = 0;       // answers from this command of a connection on
     std::vector<std::string> reply;
   };
+  Framing framing = Framing::lines;
   std::vector<std::pair<std::string, std::string>> headers;  // "# key: value" in their order
   std::vector<Connection> connections;
   std::vector<Rule> rules;
@@ -58,8 +79,6 @@ struct Script {
   static Script load(const std::string& path);
   std::vector<std::string> all(std::string_view key) const;
   std::string first(std::string_view key, std::string fallback = {}) const;
-  // The bytes of the server's side, as a seed for the fuzzer.
-  std::string server_side() const;
 };
 
 class ScriptedNetwork : public Network {
@@ -74,6 +93,8 @@ class ScriptedNetwork : public Network {
 
  private:
   friend class ScriptedLink;
+  const Script::Rule* greeting() const;
+
   Script script_;
   int dials_ = 0;
   std::vector<std::size_t> reached_;  // events used, of each spelled-out connection

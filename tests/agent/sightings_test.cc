@@ -1,0 +1,69 @@
+#include "agent/sightings.h"
+
+#include <gmock/gmock.h>
+
+namespace ajar {
+namespace {
+
+using std::chrono::milliseconds;
+
+Arrival arrival(const std::string& token, bool proof, std::vector<std::string> facts) {
+  Arrival it;
+  it.kind = CanaryKind::tcp;
+  it.token = token;
+  it.proof = proof;
+  it.peer = *AddressPort::parse("203.0.113.9:4711");
+  it.listener = *AddressPort::parse("198.51.100.7:8025");
+  it.facts = std::move(facts);
+  return it;
+}
+
+Task<void> look(Loop& loop, Sightings& sightings, std::string token, bool wait, std::optional<Sighting>& into) {
+  into = co_await sightings.find(token, wait);
+  loop.stop();
+}
+
+TEST(Sightings, OnlyWhatIsWatchedIsKeptAndTheFirstProofStays) {
+  Loop loop;
+  Sightings sightings(loop, milliseconds(0));
+  EXPECT_FALSE(sightings.note(arrival("a", true, {"GET /<token> HTTP/1.1"})));
+  sightings.watch("a");
+  EXPECT_TRUE(sightings.note(arrival("a", false, {"GET /<token> HTTP/1.1"})));
+  EXPECT_TRUE(sightings.note(arrival("a", true, {"HEAD /<token> HTTP/1.1", "Via: 1.1 proxy"})));
+  EXPECT_TRUE(sightings.note(arrival("a", true, {"GET /<token> HTTP/1.1"})));
+  std::optional<Sighting> seen;
+  start(look(loop, sightings, "a", false, seen));
+  ASSERT_TRUE(seen);
+  EXPECT_TRUE(seen->proof);
+  EXPECT_EQ(seen->method, "HEAD");
+  EXPECT_EQ(seen->exit, *IpAddress::parse("203.0.113.9"));
+  EXPECT_EQ(seen->listener, *AddressPort::parse("198.51.100.7:8025"));
+  EXPECT_EQ(seen->facts.size(), 2U);
+  sightings.forget("a");
+  start(look(loop, sightings, "a", true, seen));
+  EXPECT_FALSE(seen);
+}
+
+// A canary elsewhere tells what it saw with the next poll.
+TEST(Sightings, AreWaitedForWhereTheLogMayBeBehind) {
+  Loop loop;
+  Sightings sightings(loop, milliseconds(10'000));
+  sightings.watch("a");
+  std::optional<Sighting> seen;
+  start(look(loop, sightings, "a", true, seen));
+  EXPECT_FALSE(seen);
+  loop.post([&] { sightings.note(arrival("a", true, {"TOKEN <token>"})); });
+  loop.run();
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->method, "TOKEN");
+  loop.shut_down();
+}
+
+TEST(Sightings, TheMethodIsTheFirstWordThatWasSaid) {
+  EXPECT_EQ(method_of(arrival("a", true, {"token in EHLO", "EHLO <token>"})), "EHLO");
+  EXPECT_EQ(method_of(arrival("a", false, {"HTTP spoken to the SMTP port", "POST /<token> HTTP/1.1"})), "POST");
+  EXPECT_EQ(method_of(arrival("a", true, {})), "");
+}
+
+}  // namespace
+}  // namespace ajar

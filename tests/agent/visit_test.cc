@@ -1,0 +1,215 @@
+// One visit to a port: what it costs, and what one check hears settles of another. Real sockets on loopback.
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+
+#include "agent/runner.h"
+
+namespace ajar {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::Contains;
+using testing::HasSubstr;
+
+class TwoEndpoints : public CanaryStatus {
+ public:
+  CanaryHealth health(CanaryKind) const override { return {true, true, ""}; }
+  std::vector<AddressPort> advertised(CanaryKind kind) const override {
+    if (kind != CanaryKind::tcp) return {};
+    return {*AddressPort::parse("198.51.100.7:8025"), *AddressPort::parse("198.51.100.7:80")};
+  }
+};
+
+using Serve = Task<void> (*)(Link&);
+
+Task<void> serve_one(Loop& loop, int fd, Serve serve) {
+  Transcript transcript;
+  LiveLink link(loop, fd, LiveLink::Side::server, nullptr, transcript, milliseconds(5000), loop.now() + milliseconds(10000));
+  try {
+    co_await serve(link);
+  } catch (const LinkError&) {
+  }
+}
+
+Task<void> say_nothing(Link& link) {
+  for (;;) {
+    const std::string heard = co_await link.hear_some();
+    if (heard.empty()) co_return;
+  }
+}
+
+Task<void> greet_as_ssh(Link& link) {
+  co_await link.say("SSH-2.0-OpenSSH_9.2p1");
+  co_await say_nothing(link);
+}
+
+// A web server that waits for more where it is told no line, as Apache and Squid do.
+Task<void> refuse_http(Link& link) {
+  std::string line = co_await link.hear();
+  while (!line.empty()) line = co_await link.hear();
+  const std::string refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  co_await link.say_bytes(refusal);
+}
+
+class VisitTest : public testing::Test {
+ protected:
+  ~VisitTest() override { loop_.shut_down(); }
+
+  void serve(Serve how) {
+    listener_ = std::make_unique<Listener>(loop_, *AddressPort::parse("127.0.0.1:0"), [this, how](int fd, AddressPort) {
+      ++connections_;
+      start(serve_one(loop_, fd, how));
+    });
+    port_ = listener_->address().port;
+  }
+
+  std::vector<ProbePlan> plans(const std::vector<const char*>& checks) {
+    auto config = std::make_shared<Config>();
+    config->scope = {*Cidr::parse("127.0.0.0/8")};
+    config->agent.reply_timeout = milliseconds(1500);
+    config->agent.connect_timeout = milliseconds(2000);
+    config->canary.host = "canary.example.net";
+    std::vector<ProbePlan> all;
+    for (const char* check : checks) {
+      ProbePlan& plan = all.emplace_back();
+      plan.config = config;
+      plan.check = find_check(check);
+      plan.key = {"t", *IpAddress::parse("127.0.0.1"), port_, Transport::tcp, check};
+    }
+    return all;
+  }
+
+  Task<void> drive(std::vector<ProbePlan> plans) {
+    const std::function<void(const Record&)> done = [this](const Record& record) { records_[record.key.check] = record; };
+    co_await run_visit(world_, std::move(plans), done);
+    loop_.stop();
+  }
+  void visit(const std::vector<const char*>& checks) {
+    start(drive(plans(checks)));
+    loop_.run();
+  }
+  std::string said(const std::string& check) {
+    if (!records_.contains(check)) return "no record";
+    const Finding& finding = records_[check].finding;
+    return std::string(to_string(finding.verdict)) + "/" + std::string(to_string(finding.reason));
+  }
+
+  Loop loop_;
+  ConnectGate gate_{loop_, 0};
+  ProbeTls tls_;
+  CanaryKeys keys_{CanaryKeys::random()};
+  TwoEndpoints status_;
+  Answered answered_;
+  Sightings sightings_{loop_, milliseconds(0)};
+  ProbeWorld world_{
+      loop_,     gate_,
+      tls_,      keys_,
+      &status_,  {[](const Message&) { return Permit::no_mail_domain; }, [](const Message&) {}, [](const std::string&) {}},
+      answered_, sightings_,
+      wall_now};
+  std::unique_ptr<Listener> listener_;
+  std::uint16_t port_ = 1;  // where nobody listens
+  int connections_ = 0;
+  std::map<std::string, Record> records_;
+};
+
+const std::vector<const char*> kAll = {"http_connect", "http_forward", "socks4", "socks5"};
+
+TEST_F(VisitTest, ARefusedConnectionAnswersAll) {
+  visit(kAll);
+  int connected = 0;
+  for (const char* check : kAll) {
+    EXPECT_EQ(said(check), "closed/nobody_listens") << check;
+    for (const std::string& line : records_[check].transcript) connected += line.starts_with("# connecting to");
+  }
+  EXPECT_EQ(connected, 1);
+  EXPECT_THAT(records_["socks5"].transcript, Contains("# not asked: http_connect met the same in this visit"));
+}
+
+TEST_F(VisitTest, AGreetingInAnotherProtocolSettlesTheRest) {
+  serve(greet_as_ssh);
+  visit(kAll);
+  for (const char* check : kAll) EXPECT_EQ(said(check), "closed/other_protocol") << check;
+  EXPECT_EQ(connections_, 1);
+  EXPECT_THAT(records_["socks5"].finding.because, HasSubstr("SSH"));
+}
+
+TEST_F(VisitTest, ASilentPortCostsOneDeadline) {
+  serve(say_nothing);
+  const auto begin = Steady::now();
+  visit(kAll);
+  for (const char* check : kAll) EXPECT_EQ(said(check), "unreachable/timeout") << check;
+  EXPECT_EQ(connections_, 4);
+  EXPECT_LT(Steady::now() - begin, milliseconds(2 * 1500));  // each by itself: four or five times as long
+}
+
+TEST_F(VisitTest, WhatIsAnsweredSettlesTheSilenceOfOthersButNotOfItsOwnKind) {
+  serve(refuse_http);
+  visit(kAll);
+  EXPECT_EQ(said("http_connect"), "closed/refused");
+  EXPECT_EQ(said("http_forward"), "closed/refused");
+  EXPECT_EQ(said("socks4"), "closed/other_protocol");
+  EXPECT_EQ(said("socks5"), "closed/other_protocol");
+  EXPECT_THAT(records_["socks5"].finding.because, HasSubstr("speaks HTTP"));
+}
+
+TEST_F(VisitTest, SilenceAloneIsNoOtherProtocol) {
+  serve(refuse_http);
+  visit({"socks5"});
+  EXPECT_EQ(said("socks5"), "unreachable/timeout");
+}
+
+Finding heard(Verdict verdict, Reason reason, const char* spoken) {
+  Finding finding;
+  finding.verdict = verdict;
+  finding.reason = reason;
+  finding.spoken = spoken;
+  return finding;
+}
+
+std::string settled(const PortTalk& talk, const char* check) {
+  Finding silence;
+  silence.verdict = Verdict::unreachable;
+  silence.reason = Reason::timeout;
+  talk.settle(*find_check(check), silence);
+  return std::string(to_string(silence.verdict)) + "/" + std::string(to_string(silence.reason));
+}
+
+// A CONNECT that is not answered, beside a fetch that is: the proxy may be waiting for our canary.
+TEST(PortTalk, SilenceInAProtocolThatIsSpokenIsNotClosed) {
+  PortTalk talk;
+  EXPECT_EQ(settled(talk, "http_connect"), "unreachable/timeout");
+  talk.note(*find_check("http_forward"), heard(Verdict::closed, Reason::refused, "HTTP"));
+  EXPECT_EQ(settled(talk, "http_connect"), "unclear/timeout");
+  EXPECT_EQ(settled(talk, "socks4"), "closed/other_protocol");
+}
+
+TEST(PortTalk, SocksFourIsAnotherProtocolOnlyWhereSocksFiveCouldTell) {
+  PortTalk could_not;
+  could_not.note(*find_check("socks5"), heard(Verdict::unclear, Reason::timeout, "SOCKS5"));
+  EXPECT_EQ(settled(could_not, "socks4"), "unclear/timeout");
+  PortTalk could;
+  could.note(*find_check("socks5"), heard(Verdict::open, Reason::token_returned, "SOCKS5"));
+  EXPECT_EQ(settled(could, "socks4"), "closed/other_protocol");
+}
+
+TEST(PortTalk, OnlyAServerThatGreetsIsNotAskedTheRest) {
+  const CheckInfo& socks5 = *find_check("socks5");
+  PortTalk http;
+  http.note(*find_check("http_connect"), heard(Verdict::closed, Reason::refused, "HTTP"));
+  EXPECT_EQ(http.greeted_instead(socks5), "");
+  PortTalk echo;
+  echo.note(*find_check("http_connect"), heard(Verdict::closed, Reason::other_protocol, "echo"));
+  EXPECT_EQ(echo.greeted_instead(socks5), "");
+  PortTalk mail;
+  mail.note(*find_check("smtp_relay"), heard(Verdict::closed, Reason::refused, "SMTP"));
+  EXPECT_EQ(mail.greeted_instead(socks5), "SMTP");
+  EXPECT_EQ(mail.greeted_instead(*find_check("smtp_relay")), "");
+}
+
+}  // namespace
+}  // namespace ajar

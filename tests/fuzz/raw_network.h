@@ -1,0 +1,83 @@
+// A Network over raw bytes, for the fuzzers of whole checks. The input is what the server says, a line at each wait; a line
+// that begins with \x01 comes together with the line before it, before any question; one that begins with \x02 is a hang-up,
+// \x03 a silence, \x04 a handshake that fails.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "checks/network.h"
+
+namespace ajar {
+
+inline void require(bool condition) {
+  if (!condition) std::abort();
+}
+
+class RawLink : public Link {
+ public:
+  RawLink(Transcript& transcript, std::string_view& stream) : Link(transcript), stream_(stream) {}
+
+ private:
+  bool take(std::string& into) {
+    if (ended_) return false;
+    std::size_t end = stream_.find('\n');
+    end = end == std::string_view::npos ? stream_.size() : end + 1;
+    std::string_view line = stream_.substr(0, end);
+    stream_.remove_prefix(end);
+    if (line.empty() || line.front() == '\x02') {
+      ended_ = true;
+      return false;
+    }
+    if (line.front() == '\x03') throw LinkError(Reason::timeout, "silence");
+    if (line.front() == '\x01') line.remove_prefix(1);
+    if (!line.empty() && line.front() == '\x06') {  // without its end
+      line.remove_prefix(1);
+      if (line.ends_with('\n')) line.remove_suffix(1);
+      if (line.empty()) {
+        ended_ = true;
+        return false;
+      }
+    }
+    into += line;
+    return true;
+  }
+  Task<std::size_t> read_some(std::string& into, std::size_t) override {
+    const std::size_t before = into.size();
+    take(into);
+    co_return into.size() - before;
+  }
+  Task<void> write_all(std::string bytes) override {
+    static_cast<void>(bytes);
+    co_return;
+  }
+  void read_now(std::string& into, std::size_t) override {
+    while (!ended_ && !stream_.empty() && stream_.front() == '\x01') take(into);
+  }
+  Task<void> handshake() override {
+    if (!stream_.empty() && stream_.front() == '\x04') throw LinkError(Reason::tls_failed, "handshake failure");
+    co_return;
+  }
+
+  std::string_view& stream_;
+  bool ended_ = false;
+};
+
+class RawNetwork : public Network {
+ public:
+  explicit RawNetwork(std::string_view stream) : stream_(stream) {}
+  Task<std::unique_ptr<Link>> dial(const IpAddress&, std::uint16_t, TlsMode) override {
+    ++dials;
+    if (stream_.empty()) throw LinkError(Reason::nobody_listens, "connection refused");
+    std::unique_ptr<Link> link = std::make_unique<RawLink>(transcript(), stream_);
+    co_return std::move(link);
+  }
+  int dials = 0;
+
+ private:
+  std::string_view stream_;
+};
+
+}  // namespace ajar
