@@ -58,12 +58,13 @@ std::string HttpConnect::request_line(const ProxyAsk& ask) {
 
 Link::Say HttpConnect::say_request(Link& link, const ProxyAsk& ask) const {
   std::vector<std::string> lines = {request_line(ask), "Host: " + ask.to.authority(), "User-Agent: " + user_agent(), ""};
-  if (ask.way == kOld || needs_empty_line_) lines.emplace_back();
+  if (ask.way == kOld) lines.emplace_back();
   return link.say_lines(lines);
 }
 
 Task<void> HttpConnect::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) {
   co_await say_request(link, ask);
+  if (needs_empty_line_) co_await link.say("");
   const std::string sent = request_line(ask);
   HttpHead head;
   bool is_http = false;
@@ -86,7 +87,7 @@ Task<void> HttpConnect::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& a
   }
   // RFC 9110 9.3.6: the grant of a tunnel has no content, and the connection stays.
   Grant grant = Grant::tunnel;
-  if (head.length() || head.has("connection", "close")) grant = Grant::closing;
+  if (head.length()) grant = Grant::closing;
   if (head.chunked() || head.length().value_or(0) > 0 || head.find("content-type") != nullptr) grant = Grant::content;
   co_await prove_tunnel(link, ask, answer, grant);
 }

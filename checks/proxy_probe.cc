@@ -1,7 +1,6 @@
 #include "checks/proxy_probe.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -68,6 +67,25 @@ std::vector<ProxyAsk> ProxyProbe::wanted() const {
   return all;
 }
 
+// A rule about destinations may go by the port alone, and a port that a firewall drops is silence: each is asked once before
+// the rest is given up.
+bool ProxyProbe::given_up_on(const ProxyAsk& ask) const {
+  if (!given_up_) return false;
+  const bool known = std::any_of(said_.begin(), said_.end(), [&](const ProxyAsk& other) {
+    return other.to.port == ask.to.port && other.to.kind == ask.to.kind && !other.token.empty();
+  });
+  if (!known) return false;
+  // Where it merely hangs up, what the verdict rests on is still asked.
+  if (*given_up_ != Reason::timeout) return !(ask.core || ask.must_ask);
+  const auto silent = silences_.find(ask.to.port);
+  return silent != silences_.end() && silent->second > 0;
+}
+
+bool ProxyProbe::would_loop(const ProxyAsk& ask) const {
+  return ask.names_itself &&
+         std::any_of(asked_.begin(), asked_.end(), [](const Asked& asked) { return asked.variant.verdict != Verdict::closed; });
+}
+
 bool ProxyProbe::said(const std::string& name) const {
   return std::any_of(said_.begin(), said_.end(), [&](const ProxyAsk& ask) { return ask.name == name; });
 }
@@ -77,9 +95,12 @@ bool ProxyProbe::said(const std::string& name) const {
 Task<std::unique_ptr<Link>> ProxyProbe::reach() { return network_.dial(subject_.address, subject_.port, subject_.tls); }
 
 Task<void> ProxyProbe::ask(ProxyAsk& ask) {
-  // Where it merely hangs up, what the verdict rests on is still asked.
-  if (given_up_ && (*given_up_ == Reason::timeout || !(ask.core || ask.must_ask))) {
+  if (given_up_on(ask)) {
     record_unasked(std::move(ask), *given_up_);
+    co_return;
+  }
+  if (would_loop(ask)) {
+    if (ask.must_ask) record_unasked(std::move(ask), Reason::no_proof);
     co_return;
   }
   ask.token = canary_.mint(ask.name);
@@ -123,7 +144,7 @@ Task<void> ProxyProbe::attempt(const ProxyAsk& ask, ProxyAnswer& answer) {
     const bool nothing = !spoken_to && asked_.empty() && !again && !heard_;
     if (nothing && (!connected || failure->reason() != Reason::hung_up)) throw LinkError(*failure);
     if (failure->reason() == Reason::hung_up && !again) continue;
-    answer = broken_off(*failure, connected && !any_byte);
+    broken_off(*failure, connected && !any_byte, answer);
     co_return;
   }
 }
@@ -135,8 +156,8 @@ Task<void> ProxyProbe::hear_early(Link& link, ProxyAnswer& answer) {
   if (answer.other_protocol == protocol_) throw LinkError(Reason::protocol_error, "it answered before it was asked");
 }
 
-ProxyAnswer ProxyProbe::broken_off(const LinkError& error, bool without_a_byte) {
-  ProxyAnswer answer;
+void ProxyProbe::broken_off(const LinkError& error, bool without_a_byte, ProxyAnswer& answer) const {
+  answer.other_protocol.clear();
   switch (error.reason()) {
     case Reason::hung_up:
       if (!without_a_byte) {
@@ -154,22 +175,22 @@ ProxyAnswer ProxyProbe::broken_off(const LinkError& error, bool without_a_byte) 
       say(answer, Verdict::unclear, error.reason());
       break;
   }
-  return answer;
 }
 
 // When the rest has no sense any more.
-void ProxyProbe::count(const ProxyAnswer& answer) {
-  const bool silent = answer.verdict == Verdict::accepted || answer.reason == Reason::timeout;
-  silences_ = silent ? silences_ + 1 : 0;
+void ProxyProbe::count(const ProxyAsk& ask, const ProxyAnswer& answer) {
+  const bool silent = answer.reason == Reason::timeout || (answer.verdict == Verdict::accepted && answer.silent);
+  int& silences = silences_[ask.to.port];
+  silences = silent ? silences + 1 : 0;
   odd_answers_ = answer.shaped ? 0 : odd_answers_ + 1;
-  if (silences_ >= kMaxSilences) given_up_ = Reason::timeout;
+  if (silences >= kMaxSilences) given_up_ = Reason::timeout;
   if (odd_answers_ >= kMaxOddAnswers && !given_up_) given_up_ = answer.reason;
 }
 
 void ProxyProbe::record(ProxyAsk ask, ProxyAnswer answer) {
   if (answer.shaped) control_.result = Control::Result::succeeded;
   if (answer.verdict == Verdict::accepted) canary_.expect_late(ask.token, ask.name);
-  count(answer);
+  if (!ask.token.empty()) count(ask, answer);
   Asked asked;
   asked.variant = {ask.name, answer.verdict, answer.reason, answer.code, std::move(answer.reply)};
   asked.core = ask.core;
@@ -195,6 +216,11 @@ void ProxyProbe::not_spoken(const std::string& first, std::string_view sent, Pro
     throw LinkError(Reason::hung_up, "the peer closed the connection");
   }
   answer.other_protocol = is_echo(first, sent) ? "echo" : std::string(recognise(first));
+  // What listens behind TLS was not asked anything yet.
+  if (answer.other_protocol == "TLS" && subject_.tls == TlsMode::none) {
+    answer.other_protocol.clear();
+    throw LinkError(Reason::tls_failed, "it speaks TLS, and is to be asked over TLS: see the target's ports");
+  }
   if (answer.other_protocol.empty()) {
     throw LinkError(Reason::protocol_error, fmt::format("not {}, nor anything known: {}", protocol_, escape(first, 40)));
   }
@@ -210,6 +236,7 @@ Task<void> ProxyProbe::prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer
     proven = co_await ask_tunnel(link, ask, answer);
   } catch (const LinkError& error) {
     trouble = error.reason();
+    answer.silent = trouble == Reason::timeout;
   }
   if (!proven && answer.verdict == Verdict::accepted) {
     // One that leads there and not back.
@@ -242,6 +269,8 @@ Task<bool> ProxyProbe::ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& 
     throw LinkError(Reason::hung_up, "the tunnel was closed");
   }
   if (recognise(first) == "HTTP") {
+    answer.reply =
+        (answer.reply && !answer.reply->empty() ? *answer.reply + ", then " : std::string()) + "a page of a web server";
     co_await link.hear_some();  // into the evidence
     say(answer, Verdict::closed, Reason::refused);
     co_return false;
@@ -274,9 +303,10 @@ Task<void> ProxyProbe::look_at_proofs() {
     if (proven_.empty()) co_return;
     if (round == 0) co_await ask_second_endpoint();
   }
-  one_place_ = co_await leads_to_one_place();
-  if (one_place_) {
-    withdraw_proofs();
+  const Place place = co_await where_it_leads();
+  one_place_ = place == Place::fixed;
+  if (place != Place::asked_for) {
+    withdraw_proofs(place);
     co_return;
   }
   std::set<std::string> tales;
@@ -319,28 +349,41 @@ std::optional<bool> ProxyProbe::one_listener() const {
 
 // Two ports of ours that come out at two listeners were asked for by a proxy. Else a destination that nobody can reach decides:
 // what is asked for there and reaches our canary all the same, in whatever words, would have reached it anyhow. (nginx's
-// `proxy_pass http://$host:80` goes by the name and not by the port: one listener, and no fixed place.)
-Task<bool> ProxyProbe::leads_to_one_place() {
+// `proxy_pass http://$host:80` goes by the name and not by the port: one listener, and no fixed place. A site of ours behind a
+// reverse proxy is found by its name alone: another name is refused there, where the other fails to resolve it.)
+Task<ProxyProbe::Place> ProxyProbe::where_it_leads() {
   const std::optional<bool> one = one_listener();
-  if (one && !*one) co_return false;
-  // A site of ours behind it, by its name alone.
+  if (one && !*one) co_return Place::asked_for;
   const bool by_name = std::all_of(proven_.begin(), proven_.end(),
                                    [](const Proven& proof) { return proof.ask.to.form == ProxyDestination::Form::name; });
-  if (one && by_name) co_return true;
   const std::string token = canary_.mint("impossible");
   ProxyAsk nowhere = impossible(proven_.front().ask, token);
   nowhere.token = token;
   ProxyAnswer answer;
   co_await attempt(nowhere, answer);
   const std::optional<Sighting> seen = co_await canary_.sighting(token, true);
-  co_return answer.verdict == Verdict::open || seen.has_value();
+  if (answer.verdict == Verdict::open || seen) co_return Place::fixed;
+  // One that hangs up where it cannot go has answered; one that may still be busy has not.
+  const bool answered = answer.shaped ? answer.reason != Reason::timeout && !answer.silent : answer.reason == Reason::hung_up;
+  if (!answered) co_return Place::unknown;
+  const bool refused = answer.verdict == Verdict::closed;
+  co_return one&& by_name&& refused ? Place::fixed : Place::asked_for;
 }
 
-void ProxyProbe::withdraw_proofs() {
+void ProxyProbe::withdraw_proofs(Place place) {
   for (Asked& asked : asked_) {
     if (asked.variant.verdict != Verdict::open) continue;
-    asked.variant.verdict = Verdict::closed;
-    asked.variant.reason = Reason::refused;
+    asked.variant.verdict = place == Place::fixed ? Verdict::closed : Verdict::accepted;
+    asked.variant.reason = place == Place::fixed ? Reason::refused : Reason::no_proof;
+    asked.variant.reply =
+        place == Place::fixed ? "the proof came from one fixed place" : "the proof may come from one fixed place";
+  }
+  if (place == Place::unknown) {
+    observations_.emplace_back(
+        "A proof came back, but it did not answer when it was asked for a place that does not exist: it may pass everything on "
+        "to "
+        "one fixed place that is our canary.");
+    return;
   }
   observations_.emplace_back(
       "It passes everything on to one fixed place whatever is asked for, and that place is our canary: no proxy for "
@@ -362,17 +405,23 @@ Task<void> ProxyProbe::doubt_yes() {
   accepts_everything_ = answer.verdict >= Verdict::accepted;
 }
 
-// The canary was fetched from and the answer was not passed on: no proof, and no refusal either.
+// The canary was fetched from and the answer was not passed on: no proof, and no refusal either. The verdict rests on it.
 Task<void> ProxyProbe::look_for_blind_fetches() {
   if (one_place_) co_return;
+  // A canary elsewhere is waited for once, where something may have come.
+  bool wait = std::any_of(asked_.begin(), asked_.end(), [](const Asked& asked) {
+    return asked.variant.verdict < Verdict::accepted && asked.variant.code.value_or(0) / 100 == 2;
+  });
   for (std::size_t i = 0; i < asked_.size(); ++i) {
     if (asked_[i].variant.verdict >= Verdict::accepted) continue;
     if (said_[i].token.empty()) continue;  // not asked
-    const std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, false);
+    const std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, wait);
+    wait = false;
     if (!seen || !seen->proof) continue;
     Variant& variant = asked_[i].variant;
     variant.verdict = Verdict::unclear;
     variant.reason = Reason::no_proof;
+    asked_[i].must_ask = true;
     observations_.push_back(variant.name + ": no proof came back. " + told(*seen));
   }
 }
@@ -422,7 +471,7 @@ Finding ProxyProbe::conclude() {
   finding.verdict = judgement.verdict;
   finding.reason = judgement.reason;
   finding.because = no_place ? "There is no address of our canary that it could be asked for: see canary.advertise_tcp."
-                             : because(judgement, asked_);
+                             : because(judgement, asked_, "It answers, and does not connect strangers");
   finding.observations = std::move(observations_);
   finding.exit_addresses = std::move(exits_);
   finding.whole = unasked_ == 0;

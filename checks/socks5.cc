@@ -50,7 +50,8 @@ Task<bool> Socks5::agree(Link& link, ProxyAnswer& answer) {
   const std::string first = co_await link.peek(2);
   const std::optional<std::uint8_t> method = parse_socks5_method(first);
   if (!method || is_echo(first, greeting)) {
-    not_spoken(first, greeting, answer);
+    const std::string more = co_await link.peek(8);
+    not_spoken(more, greeting, answer);
     co_return false;
   }
   co_await link.hear_bytes(2, Link::Show::hex);
@@ -69,7 +70,7 @@ Task<Socks5Reply> Socks5::hear_reply(Link& link) {
   if (!reply) throw LinkError(Reason::protocol_error, "no SOCKS5 reply: " + hex(first));
   if (reply->size == 0) {
     // Some hang up after the code, without an address.
-    if (first.size() < 2 || reply->code == 0) throw LinkError(Reason::hung_up, "the reply broke off: " + hex(first));
+    if (first.size() < 2 || reply->code == 0) co_await link.hear_bytes(5, Link::Show::hex);  // says what ended it
     link.transcript().server(hex(first));
     co_return *reply;
   }
