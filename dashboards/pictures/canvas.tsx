@@ -35,6 +35,8 @@ function plot(range: TimeRange, rows: number, marks: Array<[number, string]>, th
   } as any);
   builder.addSeries({ scaleKey: 'y', theme, pathBuilder: () => null, show: true } as any);
   builder.addHook('draw', draw);
+  // Half of the last time's text.
+  builder.setPadding([8, 28, null as any, null as any]);
   return { builder, data: [time, [0, rows]] as any };
 }
 
@@ -78,6 +80,7 @@ export function StateTimeline({ panel, frames, range, width, height }: Shown) {
     ctx.save();
     ctx.font = `${FONT_SIZE * ratio}px ${theme.typography.fontFamily}`;
     ctx.textBaseline = 'middle';
+    ctx.textAlign = 'left';
     runs.forEach((row, i) => {
       const middle = chart.valToPos(i + 0.5, 'y', true);
       const thick = Math.abs(chart.valToPos(1, 'y', true) - chart.valToPos(0, 'y', true)) * panel.options.rowHeight;

@@ -7,7 +7,7 @@ import { chromium } from 'playwright-core';
 
 const [executablePath, prometheus, jobs] = process.argv.slice(2);
 const PAGE = 'http://pictures.test/';
-const WIDTH = 1280, LIMIT = 60_000, SCRAPE_MS = 5000;
+const WIDTH = 1400, LIMIT = 60_000, SCRAPE_MS = 5000;
 const components = path.resolve('node_modules/@grafana/ui/dist');
 
 await build({

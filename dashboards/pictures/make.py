@@ -166,6 +166,8 @@ def fetch():
     lock = (HERE / 'package-lock.json').read_bytes()
     if (WORK / 'fetched').exists() and (WORK / 'fetched').read_bytes() == lock:
         return
+    if not (shutil.which('npm') and shutil.which('node')):
+        sys.exit('npm is not installed (Node.js 20 or later): what draws the pictures cannot be fetched')
     print('Fetching what draws, about 450 MB…', flush=True)
     subprocess.run(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'], cwd=WORK, check=True, timeout=FETCH)
     (WORK / 'fetched').write_bytes(lock)

@@ -2,6 +2,7 @@
 // everything is there.
 import '@fontsource/inter/400.css';
 import '@fontsource/inter/500.css';
+import 'uplot/dist/uPlot.min.css';
 import { type DataFrame, ThemeContext, type TimeRange, createTheme, dateTime, rangeUtil } from '@grafana/data';
 import { GlobalStyles, PanelChrome } from '@grafana/ui';
 import React from 'react';
@@ -17,7 +18,7 @@ declare global {
   }
 }
 
-// Grafana's grid.
+// Grafana's grid. The picture's span takes the place of a panel's own: a Prometheus that has run for minutes has nothing of 90 days.
 const COLUMNS = 24, CELL = 30, GAP = 8, MARGIN = 16;
 const KINDS: Record<string, React.ComponentType<any>> = {
   stat: Stat, timeseries: Graph, table: Rows, 'state-timeline': StateTimeline, heatmap: Heatmap,
@@ -38,12 +39,11 @@ interface Drawn {
 
 async function answered(panel: any, range: TimeRange, variables: Variables): Promise<Drawn> {
   if (!KINDS[panel.type]) throw new Error(`a panel of the type ${panel.type} cannot be drawn`);
-  const own = panel.timeFrom ? last(panel.timeFrom, range.to.valueOf()) : range;
-  const asked = askedBy(panel, window.picture.source, variables, own, (window.picture.width * panel.gridPos.w) / COLUMNS);
+  const asked = askedBy(panel, window.picture.source, variables, range, (window.picture.width * panel.gridPos.w) / COLUMNS);
   const frames = await framesOf(asked, panel.targets);
   const replace = (text: string) => interpolate(text, asked.variables);
   const exemplars = (await Promise.all(panel.targets.filter((t: any) => t.exemplar).map((t: any) => exemplarsOf(asked, t)))).flat();
-  return { panel, frames: await prepared(panel, frames, theme, replace), range: own, exemplars };
+  return { panel, frames: await prepared(panel, frames, theme, replace), range, exemplars };
 }
 
 function Panel({ drawn, variables }: { drawn: Drawn; variables: Variables }) {
@@ -53,7 +53,7 @@ function Panel({ drawn, variables }: { drawn: Drawn; variables: Variables }) {
   const { x, y, w, h } = panel.gridPos;
   const [width, height] = [w * column - GAP, h * (CELL + GAP) - GAP];
   const replace = (text: string) => interpolate(text, variables);
-  const span = panel.timeFrom && !panel.hideTimeOverride && <PanelChrome.TitleItem title="">Last {describe(panel.timeFrom)}</PanelChrome.TitleItem>;
+  const span = panel.timeFrom && <PanelChrome.TitleItem title="">here: {describe(window.picture.from)}</PanelChrome.TitleItem>;
   return (
     <div style={{ position: 'absolute', left: MARGIN + x * column, top: y * (CELL + GAP), width, height }}>
       <PanelChrome title={replace(panel.title)} width={width} height={height} titleItems={span} padding={panel.type === 'table' ? 'none' : 'md'}>

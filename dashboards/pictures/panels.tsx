@@ -88,6 +88,7 @@ export function Stat({ panel, frames, replace, width, height }: Shown) {
           graphMode={options.graphMode}
           justifyMode={options.justifyMode}
           textMode={options.textMode}
+          text={options.text}
         />
       )}
     />

@@ -74,14 +74,17 @@ interface Asked {
   stepMs: number;
 }
 
-// A panel of this width has a point for each pixel, but none closer than what is scraped, or than its own interval.
+// A panel of this width has a point for each pixel, but none closer than what is scraped, or than its own interval. One with its own
+// span has as many points here as there.
 export function askedBy(panel: any, source: Source, variables: Variables, range: TimeRange, width: number): Asked {
-  const lowest = panel.interval ? rangeUtil.intervalToMs(panel.interval) : source.scrapeMs;
+  const spanMs = range.to.valueOf() - range.from.valueOf();
+  const shrunk = panel.timeFrom ? spanMs / rangeUtil.intervalToMs(panel.timeFrom) : 1;
+  const lowest = panel.interval ? Math.max(rangeUtil.intervalToMs(panel.interval) * shrunk, source.scrapeMs) : source.scrapeMs;
   const { intervalMs } = rangeUtil.calculateInterval(range, Math.round(width), seconds(lowest));
   const own: Variables = new Map(variables);
   own.set('__interval', seconds(intervalMs));
   own.set('__rate_interval', seconds(Math.max(intervalMs + source.scrapeMs, 4 * source.scrapeMs)));
-  own.set('__range', seconds(range.to.valueOf() - range.from.valueOf()));
+  own.set('__range', seconds(spanMs));
   return { variables: own, range, stepMs: intervalMs };
 }
 
