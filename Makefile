@@ -3,7 +3,7 @@ JOBS ?= $(shell nproc)
 SECONDS_PER_FUZZER ?= 60
 export CCACHE_BASEDIR := $(CURDIR)
 
-.PHONY: help deps build run test lint format fuzz bench soak clean
+.PHONY: help deps build run test lint format fuzz bench soak pictures clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -52,6 +52,11 @@ soak:  ## The long tests: 200 rounds of kill -9 while verdicts change
 	cmake --preset asan
 	cmake --build build/asan -j $(JOBS) --target e2e_test
 	AJAR_SOAK=200 build/asan/e2e_test --gtest_filter='Kill.*'
+
+pictures:  ## dashboards/screenshots/ajar-*.png, drawn by Grafana's own components (fetches 450 MB with npm; takes ten minutes)
+	@tests/support/install_packages.sh build pictures
+	@$(MAKE) --no-print-directory build
+	dashboards/pictures/make.py build/release
 
 clean:  ## Remove build/
 	rm -rf build

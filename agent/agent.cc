@@ -249,7 +249,7 @@ void Agent::publish_targets() {
   std::map<std::string, std::size_t> by_check;
   std::set<std::tuple<IpAddress, std::uint16_t, Transport>> places;
   targets_.each([&](const Planned& plan) {
-    ++by_check[plan.key.check];
+    if (!plan.paused) ++by_check[plan.key.check];
     places.emplace(plan.key.address, plan.key.port, plan.key.transport);
     return true;
   });

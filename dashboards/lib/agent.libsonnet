@@ -26,6 +26,7 @@ function(config)
           redGreen,
           'none is scraped',
           updown('down', 'up'),
+          nothingIs='red',
         ),
         p.stat(
           'Canary',
@@ -84,7 +85,7 @@ function(config)
           p.steps('text'),
           'nobody looks',
           [],
-          { options+: { textMode: 'name', colorMode: 'none' } },
+          { options+: { textMode: 'name', colorMode: 'none', orientation: 'horizontal', text: { valueSize: 13 } } },
         ),
       ],
       [
