@@ -48,6 +48,11 @@ void hide_tokens(Finding& finding, const ProbeCanary& canary) {
 // Silence alone never says closed.
 bool is_silence(Reason reason) { return reason == Reason::timeout || reason == Reason::no_route; }
 
+// The conversation ended before it came to an answer.
+bool is_broken(Reason reason) {
+  return is_silence(reason) || reason == Reason::hung_up || reason == Reason::tls_failed || reason == Reason::protocol_error;
+}
+
 }  // namespace
 
 void Answered::note(const IpAddress& address, std::uint16_t port, Time when) {
@@ -91,6 +96,7 @@ void PortTalk::note(const CheckInfo& check, const Finding& finding) {
   if (finding.spoken.empty()) return;
   const bool conclusive = finding.verdict == Verdict::closed || finding.verdict >= Verdict::accepted;
   heard_.push_back({finding.spoken, conclusive});
+  if (!conclusive && is_broken(finding.reason)) return;  // of the greeting perhaps no more than its first bytes
   // These speak when they are spoken to; the others of whom we know greet first, whoever comes.
   constexpr std::string_view kPatient[] = {"HTTP", "SOCKS4", "SOCKS5", "TLS", "echo"};
   const bool greets = std::find(std::begin(kPatient), std::end(kPatient), finding.spoken) == std::end(kPatient);
@@ -115,9 +121,17 @@ void PortTalk::settle(const CheckInfo& check, Finding& silence) const {
     }
   }
   if (heard_.empty()) return;
+  const auto told = std::find_if(heard_.begin(), heard_.end(), [](const Heard& heard) { return heard.conclusive; });
+  if (told == heard_.end()) {
+    silence.verdict = Verdict::unclear;
+    silence.reason = Reason::timeout;
+    silence.because =
+        fmt::format("It is silent towards {}, and what it said in {} settled nothing.", own, heard_.front().spoken);
+    return;
+  }
   silence.verdict = Verdict::closed;
   silence.reason = Reason::other_protocol;
-  silence.because = fmt::format("It is silent towards {} and speaks {}.", own, heard_.front().spoken);
+  silence.because = fmt::format("It is silent towards {} and speaks {}.", own, told->spoken);
 }
 
 namespace {

@@ -65,8 +65,9 @@ struct ProbePlan {
 
 // Asks all of one endpoint (each plan another check), and hands each record over as soon as it is final. A connection that is
 // refused or not answered answers all of them; a server that greets in another protocol is not asked the rest. A port that
-// takes the connection and says nothing costs one reply_timeout, shared by the checks; where one of them is answered, silence
-// towards another is `closed`/`other_protocol`. False when the loop was shut down meanwhile: what is missing says nothing.
+// takes the connection and says nothing costs one reply_timeout, shared by the checks; where one of them came to a verdict of
+// its own, silence towards another is `closed`/`other_protocol`. False when the loop was shut down meanwhile: what is missing
+// says nothing.
 Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::function<void(const Record&)> done);
 
 // What is known of a port within one visit.
@@ -81,7 +82,7 @@ class PortTalk {
  private:
   struct Heard {
     std::string spoken;
-    bool conclusive = false;  // a verdict came of it
+    bool conclusive = false;  // closed, accepted or open came of it: only that settles the silence of others
   };
   std::vector<Heard> heard_;
   std::string greeting_;

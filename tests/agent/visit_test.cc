@@ -188,6 +188,26 @@ TEST(PortTalk, SilenceInAProtocolThatIsSpokenIsNotClosed) {
   EXPECT_EQ(settled(talk, "socks4"), "closed/other_protocol");
 }
 
+TEST(PortTalk, AnAnswerThatSettledNothingSettlesNoSilence) {
+  PortTalk talk;
+  talk.note(*find_check("http_connect"), heard(Verdict::unclear, Reason::hung_up, "HTTP"));
+  EXPECT_EQ(settled(talk, "socks5"), "unclear/timeout");
+  talk.note(*find_check("http_forward"), heard(Verdict::closed, Reason::refused, "HTTP"));
+  EXPECT_EQ(settled(talk, "socks5"), "closed/other_protocol");
+  PortTalk yes;
+  yes.note(*find_check("http_connect"), heard(Verdict::accepted, Reason::no_proof, "HTTP"));
+  EXPECT_EQ(settled(yes, "socks5"), "closed/other_protocol");
+}
+
+TEST(PortTalk, AGreetingThatBrokeOffLeavesTheRestToBeAsked) {
+  PortTalk broken;
+  broken.note(*find_check("smtp_relay"), heard(Verdict::unclear, Reason::timeout, "SMTP"));
+  EXPECT_EQ(broken.greeted_instead(*find_check("socks5")), "");
+  PortTalk busy;
+  busy.note(*find_check("smtp_relay"), heard(Verdict::unclear, Reason::greylisted, "SMTP"));  // 421
+  EXPECT_EQ(busy.greeted_instead(*find_check("socks5")), "SMTP");
+}
+
 TEST(PortTalk, SocksFourIsAnotherProtocolOnlyWhereSocksFiveCouldTell) {
   PortTalk could_not;
   could_not.note(*find_check("socks5"), heard(Verdict::unclear, Reason::timeout, "SOCKS5"));
