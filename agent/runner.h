@@ -73,11 +73,13 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
 // What is known of a port within one visit.
 class PortTalk {
  public:
-  void note(const CheckInfo& check, const Finding& finding);
+  // `doubted`: it said yes before, so its refusal is not the last word on what stands there.
+  void note(const CheckInfo& check, const Finding& finding, bool doubted = false);
   // A greeting in another protocol than that of `check`: it would hear the same. Empty: none.
   std::string greeted_instead(const CheckInfo& check) const;
-  // The verdict of a check that met nothing but silence: what it would have said, made plainer by what others heard.
-  void settle(const CheckInfo& check, Finding& silence) const;
+  // The verdict of a check that met nothing but silence: what it would have said, made plainer by what others heard. `doubt`:
+  // why its silence may mean something else than another protocol; empty: no reason is known.
+  void settle(const CheckInfo& check, Finding& silence, const std::string& doubt = {}) const;
 
  private:
   struct Heard {
