@@ -179,10 +179,7 @@ class Check {
 
   TargetEvents events() {
     TargetEvents events;
-    events.planned = [this](const Planned& plan) {
-      scheduler_.add(plan.key, plan.interval, false, History{}, wall_now());
-      ++planned_;
-    };
+    events.planned = [this](const Planned& plan) { scheduler_.add(plan.key, plan.interval, false, History{}, wall_now()); };
     events.retired = [this](const ResultKey& key) { scheduler_.remove(key); };
     events.refused = [](const std::string& target, const std::string& host, const IpAddress& address) {
       spdlog::warn("{}: {}{} is outside the scope and is not asked", escape(target),
@@ -243,6 +240,7 @@ class Check {
       const bool go_on = co_await loop_.sleep_for(milliseconds(20));
       if (!go_on) break;
     }
+    planned_ = scheduler_.size();  // what was planned and given up again, for a target that owns it rather, is not asked
     for (const TargetStatus& status : targets_.status()) {
       if (status.endpoints == 0 && !status.refused.empty()) {
         throw UsageError(fmt::format("{} is outside the scope: ajar asks only servers that are yours", escape(status.name)));

@@ -384,6 +384,7 @@ void LiveNetwork::bind_source(int fd, const IpAddress& destination) {
 
 Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uint16_t port, TlsMode tls) {
   const AddressPort place{address, port};
+  transcript_.begin_conversation();
   transcript_.note("connecting to " + place.to_string());
   try {
     if (!scope_.allows(address)) throw LinkError(Reason::out_of_scope, address.to_string() + " is outside the scope");

@@ -48,6 +48,11 @@ void hide_tokens(Finding& finding, const ProbeCanary& canary) {
 // Silence alone never says closed.
 bool is_silence(Reason reason) { return reason == Reason::timeout || reason == Reason::no_route; }
 
+// The conversation ended before it came to an answer.
+bool is_broken(Reason reason) {
+  return is_silence(reason) || reason == Reason::hung_up || reason == Reason::tls_failed || reason == Reason::protocol_error;
+}
+
 }  // namespace
 
 void Answered::note(const IpAddress& address, std::uint16_t port, Time when) {
@@ -87,10 +92,12 @@ Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_ano
   return finding;
 }
 
-void PortTalk::note(const CheckInfo& check, const Finding& finding) {
+void PortTalk::note(const CheckInfo& check, const Finding& finding, bool doubted) {
   if (finding.spoken.empty()) return;
-  const bool conclusive = finding.verdict == Verdict::closed || finding.verdict >= Verdict::accepted;
+  const bool conclusive = finding.verdict >= Verdict::accepted || (finding.verdict == Verdict::closed && !doubted);
   heard_.push_back({finding.spoken, conclusive});
+  if (finding.verdict == Verdict::unclear && is_broken(finding.reason))
+    return;  // of the greeting perhaps no more than its first bytes
   // These speak when they are spoken to; the others of whom we know greet first, whoever comes.
   constexpr std::string_view kPatient[] = {"HTTP", "SOCKS4", "SOCKS5", "TLS", "echo"};
   const bool greets = std::find(std::begin(kPatient), std::end(kPatient), finding.spoken) == std::end(kPatient);
@@ -101,7 +108,7 @@ std::string PortTalk::greeted_instead(const CheckInfo& check) const {
   return greeting_ == check.protocol ? std::string() : greeting_;
 }
 
-void PortTalk::settle(const CheckInfo& check, Finding& silence) const {
+void PortTalk::settle(const CheckInfo& check, Finding& silence, const std::string& doubt) const {
   const std::string own(check.protocol);
   const auto socks = [](const std::string& name) { return name.starts_with("SOCKS"); };
   for (const Heard& heard : heard_) {
@@ -115,9 +122,23 @@ void PortTalk::settle(const CheckInfo& check, Finding& silence) const {
     }
   }
   if (heard_.empty()) return;
+  const auto told = std::find_if(heard_.begin(), heard_.end(), [](const Heard& heard) { return heard.conclusive; });
+  if (told == heard_.end()) {
+    silence.verdict = Verdict::unclear;
+    silence.reason = Reason::timeout;
+    silence.because =
+        fmt::format("It is silent towards {}, and what it said in {} settled nothing.", own, heard_.front().spoken);
+    return;
+  }
+  if (!doubt.empty()) {
+    silence.verdict = Verdict::unclear;
+    silence.reason = Reason::timeout;
+    silence.because = fmt::format("It is silent towards {} and speaks {}, but {}.", own, told->spoken, doubt);
+    return;
+  }
   silence.verdict = Verdict::closed;
   silence.reason = Reason::other_protocol;
-  silence.because = fmt::format("It is silent towards {} and speaks {}.", own, heard_.front().spoken);
+  silence.because = fmt::format("It is silent towards {} and speaks {}.", own, told->spoken);
 }
 
 namespace {
@@ -203,6 +224,14 @@ Finding spoken_instead(const CheckInfo& check, const std::string& spoken) {
   return finding;
 }
 
+// Why the silence of a check may be something else than the silence of another protocol; empty: it is not.
+std::string doubt_of(const ProbeWorld& world, const CheckInfo& check, bool said_yes) {
+  if (said_yes) return "it said yes to this before";
+  // What waits for a canary that cannot be reached is silent in its own protocol too.
+  if (check.protocol != "SMTP" && !world.canary->health(CanaryKind::tcp).up) return "our canary is down";
+  return {};
+}
+
 // The order of the catalogue, which is that of the questions.
 void in_order(std::vector<ProbePlan>& plans) {
   std::stable_sort(plans.begin(), plans.end(), [](const ProbePlan& a, const ProbePlan& b) { return a.check < b.check; });
@@ -216,9 +245,15 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
   unsigned silences = 0;
   for (const ProbePlan& plan : plans) silences += plan.check->silences;
   std::optional<Record> absent;  // it could not even be connected to
-  std::vector<std::pair<const CheckInfo*, Record>> silent;
+  struct Silent {
+    const CheckInfo* check;
+    Record record;
+    bool doubted;
+  };
+  std::vector<Silent> silent;
   for (ProbePlan& plan : plans) {
     const CheckInfo& check = *plan.check;
+    const bool doubted = !plan.must_ask.empty();
     if (absent) {
       done(settled(world, plan, absent->finding, fmt::format("{} met the same in this visit", absent->key.check)));
       continue;
@@ -233,14 +268,15 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
     if (nothing && !outcome->connected && outcome->trouble->reason() != Reason::internal_error) absent = outcome->record;
     if (nothing && outcome->connected && outcome->trouble->reason() == Reason::timeout &&
         outcome->record.finding.verdict == Verdict::unreachable) {
-      silent.emplace_back(&check, std::move(outcome->record));
+      silent.push_back({&check, std::move(outcome->record), doubted});
       continue;
     }
-    talk.note(check, outcome->record.finding);
+    talk.note(check, outcome->record.finding, doubted);
     done(outcome->record);
   }
-  for (auto& [check, record] : silent) {
-    talk.settle(*check, record.finding);
+  for (auto& [check, record, doubted] : silent) {
+    const std::string doubt = doubt_of(world, *check, doubted);
+    talk.settle(*check, record.finding, doubt);
     done(record);
   }
   co_return true;

@@ -65,23 +65,26 @@ struct ProbePlan {
 
 // Asks all of one endpoint (each plan another check), and hands each record over as soon as it is final. A connection that is
 // refused or not answered answers all of them; a server that greets in another protocol is not asked the rest. A port that
-// takes the connection and says nothing costs one reply_timeout, shared by the checks; where one of them is answered, silence
-// towards another is `closed`/`other_protocol`. False when the loop was shut down meanwhile: what is missing says nothing.
+// takes the connection and says nothing costs one reply_timeout, shared by the checks; where one of them came to a verdict of
+// its own, silence towards another is `closed`/`other_protocol`. False when the loop was shut down meanwhile: what is missing
+// says nothing.
 Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::function<void(const Record&)> done);
 
 // What is known of a port within one visit.
 class PortTalk {
  public:
-  void note(const CheckInfo& check, const Finding& finding);
+  // `doubted`: it said yes before, so its refusal is not the last word on what stands there.
+  void note(const CheckInfo& check, const Finding& finding, bool doubted = false);
   // A greeting in another protocol than that of `check`: it would hear the same. Empty: none.
   std::string greeted_instead(const CheckInfo& check) const;
-  // The verdict of a check that met nothing but silence: what it would have said, made plainer by what others heard.
-  void settle(const CheckInfo& check, Finding& silence) const;
+  // The verdict of a check that met nothing but silence: what it would have said, made plainer by what others heard. `doubt`:
+  // why its silence may mean something else than another protocol; empty: no reason is known.
+  void settle(const CheckInfo& check, Finding& silence, const std::string& doubt = {}) const;
 
  private:
   struct Heard {
     std::string spoken;
-    bool conclusive = false;  // a verdict came of it
+    bool conclusive = false;  // closed, accepted or open came of it: only that settles the silence of others
   };
   std::vector<Heard> heard_;
   std::string greeting_;

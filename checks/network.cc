@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <stdexcept>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -50,14 +51,84 @@ std::string hex(std::string_view bytes) {
   return out;
 }
 
-void Transcript::add(std::string_view prefix, std::string_view line) {
-  if (lines_ >= kMaxLines || text_.size() - lines_ >= kMaxBytes) {
-    if (!cut_) text_ += "# … the rest is not kept: the transcript is full\n";
-    cut_ = true;
-    return;
+namespace {
+
+// Of a conversation that is cut: its beginning, and rather more of its end.
+constexpr std::size_t kFewestFirst = 1;
+constexpr std::size_t kFewestLast = 3;
+
+// The lines of one conversation, each with its LF; `dropped` is how many were between `first` and `last`.
+struct Kept {
+  std::vector<std::string_view> first, last;
+  std::size_t dropped = 0;
+};
+
+std::vector<std::string_view> split(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    lines.push_back(text.substr(0, text.find('\n') + 1));
+    text.remove_prefix(lines.back().size());
   }
+  return lines;
+}
+
+struct Room {
+  std::size_t lines = 0, bytes = 0;
+  bool fits(const Room& other) const { return other.lines <= lines && other.bytes <= bytes; }
+  void add(std::string_view line) {
+    ++lines;
+    bytes += line.size();
+  }
+};
+
+Room taken_by(const Kept& kept) {
+  Room room;
+  for (const auto* part : {&kept.first, &kept.last}) {
+    for (const std::string_view line : *part) room.add(line);
+  }
+  return room;
+}
+
+// How many lines from `begin` on have room, `fewest` at least.
+template <class Iterator>
+std::ptrdiff_t count_of(Iterator begin, Iterator end, const Room& room, std::size_t fewest) {
+  Room taken;
+  Iterator line = begin;
+  for (; line != end; ++line) {
+    taken.add(*line);
+    if (taken.lines > fewest && !room.fits(taken)) break;
+  }
+  return line - begin;
+}
+
+void shorten(Kept& kept, const Room& quota) {
+  if (quota.fits(taken_by(kept))) return;
+  const Room half{quota.lines / 2, quota.bytes / 2};
+  const std::ptrdiff_t first = count_of(kept.first.begin(), kept.first.end(), half, kFewestFirst);
+  auto& end = kept.dropped == 0 ? kept.first : kept.last;
+  const std::ptrdiff_t most = std::ssize(end) - (kept.dropped == 0 ? first : 0);
+  const std::ptrdiff_t last = count_of(end.rbegin(), end.rbegin() + most, half, kFewestLast);
+  const std::size_t before = kept.first.size() + kept.last.size();
+  kept.last = std::vector<std::string_view>(end.end() - last, end.end());
+  kept.first.resize(static_cast<std::size_t>(first));
+  kept.dropped += before - kept.first.size() - kept.last.size();
+}
+
+}  // namespace
+
+void Transcript::begin_conversation() {
+  if (conversations_.empty() || conversations_.back().begin != text_.size()) conversations_.push_back({text_.size(), 0, 0});
+}
+
+void Transcript::add(std::string_view prefix, std::string_view line) {
   std::string escaped;
   if (line.size() > kMaxShown || !all_plain(line)) line = escaped = escape(line);
+  if (conversations_.empty()) begin_conversation();
+  if (lines_ + remarks() >= kMaxLines || text_.size() + prefix.size() + line.size() >= kMaxBytes) make_room();
+  append(prefix, line);
+}
+
+void Transcript::append(std::string_view prefix, std::string_view line) {
   const std::size_t needed = text_.size() + prefix.size() + line.size() + 1;
   if (needed > text_.capacity()) {
     // In small steps: a string that grows by itself doubles, and leaves as much again unused in every conversation at rest.
@@ -72,10 +143,60 @@ void Transcript::add(std::string_view prefix, std::string_view line) {
   ++lines_;
 }
 
+// To about half of what may be kept: seldom enough to cost nothing.
+void Transcript::make_room() {
+  const std::string all = std::exchange(text_, {});
+  const std::vector<Conversation> old = std::exchange(conversations_, {});
+  const Room quota{kMaxLines / 2 / old.size(), kMaxBytes / 2 / old.size()};
+  std::vector<Kept> kept(old.size());
+  for (std::size_t i = 0; i < old.size(); ++i) {
+    const std::size_t end = i + 1 < old.size() ? old[i + 1].begin : all.size();
+    const std::size_t gap = old[i].dropped == 0 ? end : old[i].gap;
+    kept[i].first = split(std::string_view(all).substr(old[i].begin, gap - old[i].begin));
+    kept[i].last = split(std::string_view(all).substr(gap, end - gap));
+    kept[i].dropped = old[i].dropped;
+    shorten(kept[i], quota);
+  }
+  // Where they are too many even so, the first and the latest.
+  Room room{kMaxLines * 3 / 4, kMaxBytes * 3 / 4};
+  std::size_t from = kept.size();
+  for (Room taken = taken_by(kept.front()); from > 1; --from) {
+    const Room more = taken_by(kept[from - 1]);
+    taken = {taken.lines + more.lines + 2, taken.bytes + more.bytes};  // and the remarks
+    if (!room.fits(taken)) break;
+  }
+  forgotten_ += from - 1;
+  lines_ = 0;
+  for (std::size_t i = 0; i < kept.size(); i = i == 0 ? from : i + 1) {
+    Conversation conversation{text_.size(), 0, kept[i].dropped};
+    for (const std::string_view line : kept[i].first) text_ += line;
+    conversation.gap = text_.size();
+    for (const std::string_view line : kept[i].last) text_ += line;
+    lines_ += kept[i].first.size() + kept[i].last.size();
+    conversations_.push_back(conversation);
+  }
+  text_.shrink_to_fit();
+}
+
+std::size_t Transcript::remarks() const {
+  const auto cut = [](const Conversation& conversation) { return conversation.dropped > 0; };
+  return static_cast<std::size_t>(std::count_if(conversations_.begin(), conversations_.end(), cut)) + (forgotten_ > 0 ? 1 : 0);
+}
+
 std::vector<std::string> Transcript::lines() const {
   std::vector<std::string> lines;
-  lines.reserve(lines_ + 1);
+  lines.reserve(lines_ + remarks());
+  std::size_t next = 0;  // conversation to come
+  const auto say = [&](std::size_t count, std::string_view what) {
+    if (count > 0) lines.push_back(fmt::format("# … {} {}: the transcript would be too long", count, what));
+  };
   for (std::size_t at = 0; at < text_.size();) {
+    if (next == 1 && next < conversations_.size() && conversations_[next].begin == at) {
+      say(forgotten_, "whole conversations are not kept here");
+    }
+    if (next < conversations_.size() && conversations_[next].begin == at) ++next;
+    const Conversation& current = conversations_[next - 1];
+    if (current.gap == at) say(current.dropped, "lines of this conversation are not kept here");
     const std::size_t end = text_.find('\n', at);
     lines.emplace_back(text_, at, end - at);
     at = end + 1;

@@ -37,11 +37,13 @@ std::string escape(std::string_view bytes, std::size_t limit = kMaxShown);
 std::string hex(std::string_view bytes);
 
 // Evidence in RFC notation: "S: 220 mx.example.org", "C: EHLO probe.example.net", and "# …" for what happened. Bounded: past
-// kMaxLines or kMaxBytes the middle is dropped and said.
+// kMaxLines or kMaxBytes the conversations share the room. Of a long one the middle is dropped, of too many of them all but the
+// first and the latest, which decided; a line says what is missing where it was.
 class Transcript {
  public:
   static constexpr std::size_t kMaxLines = 600;
   static constexpr std::size_t kMaxBytes = 64 * 1024;
+  void begin_conversation();  // with each connection
   void server(std::string_view line) {
     heard_ = true;
     add("S: ", line);
@@ -52,10 +54,20 @@ class Transcript {
   bool heard() const { return heard_; }  // the peer said something
 
  private:
+  struct Conversation {
+    std::size_t begin = 0;
+    std::size_t gap = 0;  // where lines were dropped, if any
+    std::size_t dropped = 0;
+  };
   void add(std::string_view prefix, std::string_view line);
+  void append(std::string_view prefix, std::string_view line);
+  void make_room();
+  std::size_t remarks() const;  // the lines that lines() adds
+
   std::string text_;  // every line with its LF: a line is escaped, so none is inside
   std::size_t lines_ = 0;
-  bool cut_ = false;
+  std::vector<Conversation> conversations_;
+  std::size_t forgotten_ = 0;  // whole conversations, after the first
   bool heard_ = false;
 };
 

@@ -17,11 +17,12 @@ using testing::HasSubstr;
 
 class TwoEndpoints : public CanaryStatus {
  public:
-  CanaryHealth health(CanaryKind) const override { return {true, true, ""}; }
+  CanaryHealth health(CanaryKind) const override { return {true, up, ""}; }
   std::vector<AddressPort> advertised(CanaryKind kind) const override {
     if (kind != CanaryKind::tcp) return {};
     return {*AddressPort::parse("198.51.100.7:8025"), *AddressPort::parse("198.51.100.7:80")};
   }
+  bool up = true;
 };
 
 using Serve = Task<void> (*)(Link&);
@@ -88,10 +89,11 @@ class VisitTest : public testing::Test {
     co_await run_visit(world_, std::move(plans), done);
     loop_.stop();
   }
-  void visit(const std::vector<const char*>& checks) {
-    start(drive(plans(checks)));
+  void visit_plans(std::vector<ProbePlan> all) {
+    start(drive(std::move(all)));
     loop_.run();
   }
+  void visit(const std::vector<const char*>& checks) { visit_plans(plans(checks)); }
   std::string said(const std::string& check) {
     if (!records_.contains(check)) return "no record";
     const Finding& finding = records_[check].finding;
@@ -157,6 +159,25 @@ TEST_F(VisitTest, WhatIsAnsweredSettlesTheSilenceOfOthersButNotOfItsOwnKind) {
   EXPECT_THAT(records_["socks5"].finding.because, HasSubstr("speaks HTTP"));
 }
 
+// It was open, and is silent towards us now: a limit that we ran into looks like this.
+TEST_F(VisitTest, TheSilenceOfWhatSaidYesBeforeIsNotSettledByOthers) {
+  serve(refuse_http);
+  std::vector<ProbePlan> all = plans({"http_connect", "socks4", "socks5"});
+  all[2].must_ask = {"ipv4:8025"};
+  visit_plans(std::move(all));
+  EXPECT_EQ(said("http_connect"), "closed/refused");
+  EXPECT_EQ(said("socks4"), "closed/other_protocol");
+  EXPECT_EQ(said("socks5"), "unclear/timeout");
+  EXPECT_THAT(records_["socks5"].finding.because, HasSubstr("said yes to this before"));
+}
+
+TEST_F(VisitTest, SilenceWhileOurCanaryIsDownIsNotSettledByOthers) {
+  status_.up = false;
+  serve(refuse_http);
+  visit({"http_connect", "socks5"});
+  EXPECT_EQ(said("socks5"), "unclear/timeout");
+}
+
 TEST_F(VisitTest, SilenceAloneIsNoOtherProtocol) {
   serve(refuse_http);
   visit({"socks5"});
@@ -186,6 +207,35 @@ TEST(PortTalk, SilenceInAProtocolThatIsSpokenIsNotClosed) {
   talk.note(*find_check("http_forward"), heard(Verdict::closed, Reason::refused, "HTTP"));
   EXPECT_EQ(settled(talk, "http_connect"), "unclear/timeout");
   EXPECT_EQ(settled(talk, "socks4"), "closed/other_protocol");
+}
+
+TEST(PortTalk, AnAnswerThatSettledNothingSettlesNoSilence) {
+  PortTalk talk;
+  talk.note(*find_check("http_connect"), heard(Verdict::unclear, Reason::hung_up, "HTTP"));
+  EXPECT_EQ(settled(talk, "socks5"), "unclear/timeout");
+  talk.note(*find_check("http_forward"), heard(Verdict::closed, Reason::refused, "HTTP"));
+  EXPECT_EQ(settled(talk, "socks5"), "closed/other_protocol");
+  PortTalk yes;
+  yes.note(*find_check("http_connect"), heard(Verdict::accepted, Reason::no_proof, "HTTP"));
+  EXPECT_EQ(settled(yes, "socks5"), "closed/other_protocol");
+}
+
+TEST(PortTalk, ARefusalOfWhatSaidYesBeforeSettlesNoSilence) {
+  PortTalk refused;
+  refused.note(*find_check("http_connect"), heard(Verdict::closed, Reason::refused, "HTTP"), true);
+  EXPECT_EQ(settled(refused, "socks5"), "unclear/timeout");
+  PortTalk yes;
+  yes.note(*find_check("http_connect"), heard(Verdict::open, Reason::token_returned, "HTTP"), true);
+  EXPECT_EQ(settled(yes, "socks5"), "closed/other_protocol");
+}
+
+TEST(PortTalk, AGreetingThatBrokeOffLeavesTheRestToBeAsked) {
+  PortTalk broken;
+  broken.note(*find_check("smtp_relay"), heard(Verdict::unclear, Reason::timeout, "SMTP"));
+  EXPECT_EQ(broken.greeted_instead(*find_check("socks5")), "");
+  PortTalk busy;
+  busy.note(*find_check("smtp_relay"), heard(Verdict::unclear, Reason::greylisted, "SMTP"));  // 421
+  EXPECT_EQ(busy.greeted_instead(*find_check("socks5")), "SMTP");
 }
 
 TEST(PortTalk, SocksFourIsAnotherProtocolOnlyWhereSocksFiveCouldTell) {
