@@ -36,13 +36,14 @@ Subject subject_of(const ProbePlan& plan, Time now) {
   return subject;
 }
 
-// What is stored and shown names no token.
-void hide_tokens(Finding& finding, const ProbeCanary& canary) {
-  finding.because = canary.redact(finding.because);
+// What is stored and shown names no token. A sentence that grew with what strangers said (headers that a proxy added, as our
+// canary saw them) ends where nobody reads on; a record that holds a longer one would be refused by the agent.
+void make_presentable(Finding& finding, const ProbeCanary& canary) {
+  finding.because = shortened(canary.redact(finding.because));
   for (Variant& variant : finding.variants) {
-    if (variant.reply) variant.reply = canary.redact(*variant.reply);
+    if (variant.reply) variant.reply = shortened(canary.redact(*variant.reply));
   }
-  for (std::string& observation : finding.observations) observation = canary.redact(observation);
+  for (std::string& observation : finding.observations) observation = shortened(canary.redact(observation));
 }
 
 // Silence alone never says closed.
@@ -90,6 +91,14 @@ Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_ano
       break;
   }
   return finding;
+}
+
+std::string shortened(std::string text) {
+  if (text.size() <= kMaxSentence) return text;
+  std::size_t end = kMaxSentence;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;  // not inside a character
+  text.resize(end);
+  return text + "…";
 }
 
 void PortTalk::note(const CheckInfo& check, const Finding& finding, bool doubted) {
@@ -204,7 +213,7 @@ Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsign
   record.source_address = network.source_address();
   record.duration = std::chrono::duration_cast<std::chrono::milliseconds>(world.loop.now() - begin);
   for (const std::string& line : network.transcript().lines()) record.transcript.push_back(canary.redact(line));
-  hide_tokens(record.finding, canary);
+  make_presentable(record.finding, canary);
   co_return outcome;
 }
 

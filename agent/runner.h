@@ -89,6 +89,11 @@ class PortTalk {
   std::vector<Heard> heard_;
   std::string greeting_;
 };
+
+// `text`, ended with "…" after kMaxSentence bytes.
+inline constexpr std::size_t kMaxSentence = 2048;
+std::string shortened(std::string text);
+
 // The verdict of a probe that learnt nothing but this. `has_spoken`: the peer sent something, so silence afterwards is not
 // absence.
 Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_another_port);

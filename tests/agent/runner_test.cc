@@ -34,6 +34,13 @@ TEST(Runner, WhatAProbeThatLearntNothingMeans) {
   }
 }
 
+TEST(Runner, ALongSentenceIsShortenedBetweenCharacters) {
+  EXPECT_EQ(shortened("short"), "short");
+  EXPECT_EQ(shortened(std::string(kMaxSentence, 'a')), std::string(kMaxSentence, 'a'));
+  EXPECT_EQ(shortened(std::string(kMaxSentence + 1, 'a')), std::string(kMaxSentence, 'a') + "…");
+  EXPECT_EQ(shortened(std::string(kMaxSentence - 1, 'a') + "…"), std::string(kMaxSentence - 1, 'a') + "…");
+}
+
 TEST(Runner, SilenceIsAFilterOnlyWhereAnotherPortAnsweredLately) {
   using std::chrono::hours;
   const Time noon{hours(24 * 20000)};
