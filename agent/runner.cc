@@ -233,12 +233,26 @@ Finding spoken_instead(const CheckInfo& check, const std::string& spoken) {
   return finding;
 }
 
+// Whether the canary that this check needs for its proof cannot be reached.
+bool canary_is_down(const ProbeWorld& world, const ProbePlan& plan) {
+  if (plan.check->protocol != "SMTP") return !world.canary->health(CanaryKind::tcp).up;
+  return !plan.config->canary.mail_domain.empty() && !world.canary->health(CanaryKind::smtp).up;
+}
+
 // Why the silence of a check may be something else than the silence of another protocol; empty: it is not.
-std::string doubt_of(const ProbeWorld& world, const CheckInfo& check, bool said_yes) {
+std::string doubt_of(const CheckInfo& check, bool said_yes, bool deaf) {
   if (said_yes) return "it said yes to this before";
-  // What waits for a canary that cannot be reached is silent in its own protocol too.
-  if (check.protocol != "SMTP" && !world.canary->health(CanaryKind::tcp).up) return "our canary is down";
+  // What waits for a canary that cannot be reached is silent in its own protocol too. A mail server greets whoever comes.
+  if (check.protocol != "SMTP" && deaf) return "our canary is down";
   return {};
+}
+
+// What said yes before and refuses the connection while our canary is down: the trouble may be on our side, or between.
+void doubt_refusal(Finding& finding) {
+  if (finding.reason != Reason::nobody_listens) return;
+  finding.verdict = Verdict::unclear;
+  finding.reason = Reason::canary_unreachable;
+  finding.because = "The connection was refused while our canary is down: that does not prove that nobody listens.";
 }
 
 // The order of the catalogue, which is that of the questions.
@@ -253,18 +267,21 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
   PortTalk talk;
   unsigned silences = 0;
   for (const ProbePlan& plan : plans) silences += plan.check->silences;
-  std::optional<Record> absent;  // it could not even be connected to
+  std::optional<Record> absent;  // it could not even be connected to; as met, before doubts
   struct Silent {
     const CheckInfo* check;
     Record record;
-    bool doubted;
+    std::string doubt;
   };
   std::vector<Silent> silent;
   for (ProbePlan& plan : plans) {
     const CheckInfo& check = *plan.check;
     const bool doubted = !plan.must_ask.empty();
+    const bool deaf = canary_is_down(world, plan);
     if (absent) {
-      done(settled(world, plan, absent->finding, fmt::format("{} met the same in this visit", absent->key.check)));
+      Record record = settled(world, plan, absent->finding, fmt::format("{} met the same in this visit", absent->key.check));
+      if (doubted && deaf) doubt_refusal(record.finding);
+      done(record);
       continue;
     }
     if (const std::string instead = talk.greeted_instead(check); !instead.empty()) {
@@ -275,16 +292,16 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
     if (!outcome) co_return false;
     const bool nothing = outcome->trouble.has_value();
     if (nothing && !outcome->connected && outcome->trouble->reason() != Reason::internal_error) absent = outcome->record;
+    if (doubted && deaf) doubt_refusal(outcome->record.finding);
     if (nothing && outcome->connected && outcome->trouble->reason() == Reason::timeout &&
         outcome->record.finding.verdict == Verdict::unreachable) {
-      silent.push_back({&check, std::move(outcome->record), doubted});
+      silent.push_back({&check, std::move(outcome->record), doubt_of(check, doubted, deaf)});
       continue;
     }
     talk.note(check, outcome->record.finding, doubted);
     done(outcome->record);
   }
-  for (auto& [check, record, doubted] : silent) {
-    const std::string doubt = doubt_of(world, *check, doubted);
+  for (auto& [check, record, doubt] : silent) {
     talk.settle(*check, record.finding, doubt);
     done(record);
   }

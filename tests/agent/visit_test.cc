@@ -132,6 +132,18 @@ TEST_F(VisitTest, ARefusedConnectionAnswersAll) {
   EXPECT_THAT(records_["socks5"].transcript, Contains("# not asked: http_connect met the same in this visit"));
 }
 
+TEST_F(VisitTest, ARefusedConnectionWhileOurCanaryIsDownDoesNotAnswerADoubt) {
+  status_.up = false;
+  std::vector<ProbePlan> all = plans(kAll);
+  all[0].must_ask = {"ipv4:8025"};
+  all[3].must_ask = {"ipv4:8025"};
+  visit_plans(std::move(all));
+  EXPECT_EQ(said("http_connect"), "unclear/canary_unreachable");
+  EXPECT_EQ(said("http_forward"), "closed/nobody_listens");
+  EXPECT_EQ(said("socks4"), "closed/nobody_listens");
+  EXPECT_EQ(said("socks5"), "unclear/canary_unreachable");
+}
+
 TEST_F(VisitTest, AGreetingInAnotherProtocolSettlesTheRest) {
   serve(greet_as_ssh);
   visit(kAll);
