@@ -349,7 +349,7 @@ std::optional<ProbePlan> Agent::plan_for(const ResultKey& key) const {
 // Judges a probe that has ended. What it wants is for the end of its visit.
 Agent::Wanted Agent::settle(const Record& record) {
   const Finding& finding = record.finding;
-  const Change change = ledger_.apply(record);
+  const Change change = ledger_.apply(record, answered_.connected_on_another_port(record.key.address, record.key.port));
   ledger_changed_ = true;
   metrics_.probe_done(record.key.check, finding.verdict, finding.reason, static_cast<double>(record.duration.count()) / 1000.0,
                       record.probe_id);
@@ -574,7 +574,7 @@ std::string Agent::take_in(const Message& message) {
 std::string Agent::take_in(const Record& record) {
   const std::optional<ResultState> known = ledger_.result(record.key);
   if (!targets_.endpoint(record.key) || (known && known->last_probe > record.started)) return R"({"stored":false})";
-  const Change change = ledger_.apply(record);
+  const Change change = ledger_.apply(record, answered_.connected_on_another_port(record.key.address, record.key.port));
   ledger_changed_ = true;
   say(change);
   if (change.confirm || change.retry) {

@@ -379,7 +379,7 @@ class Check {
 
   void take(const Record& record) {
     ++done_;
-    if (ledger_) ledger_->apply(record);
+    if (ledger_) ledger_->apply(record, answered_.connected_on_another_port(record.key.address, record.key.port));
     records_.push_back(record);
     for (const Arrival& arrival : early_) prove(arrival);
   }

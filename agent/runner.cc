@@ -56,17 +56,33 @@ bool is_broken(Reason reason) {
 
 }  // namespace
 
-void Answered::note(const IpAddress& address, std::uint16_t port, Time when) {
-  auto& [latest, other] = seen_[address];
+void Answered::put(LastTwo& ports, std::uint16_t port, Time when) {
+  auto& [latest, other] = ports;
   if (latest.port != port) other = latest;
   latest = {port, when};
 }
 
+void Answered::note(const IpAddress& address, std::uint16_t port, Time when, bool connected) {
+  Ports& ports = seen_[address];
+  put(ports.answered, port, when);
+  if (connected) put(ports.connected, port, when);
+}
+
 bool Answered::on_another_port(const IpAddress& address, std::uint16_t port, Time since) const {
   const auto found = seen_.find(address);
-  return found != seen_.end() && std::any_of(found->second.begin(), found->second.end(), [&](const Seen& seen) {
-           return seen.port != 0 && seen.port != port && seen.when >= since;
-         });
+  if (found == seen_.end()) return false;
+  const LastTwo& ports = found->second.answered;
+  return std::any_of(ports.begin(), ports.end(),
+                     [&](const Seen& seen) { return seen.port != 0 && seen.port != port && seen.when >= since; });
+}
+
+std::optional<Time> Answered::connected_on_another_port(const IpAddress& address, std::uint16_t port) const {
+  const auto found = seen_.find(address);
+  if (found == seen_.end()) return std::nullopt;
+  for (const Seen& seen : found->second.connected) {  // the latest first
+    if (seen.port != 0 && seen.port != port) return seen.when;
+  }
+  return std::nullopt;
 }
 
 Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_another_port) {
@@ -202,7 +218,7 @@ Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsign
   // A connection that came about, or was refused, is an answer of that address.
   outcome.connected = !network.source_address().empty();
   if (outcome.connected || (outcome.trouble && outcome.trouble->reason() == Reason::nobody_listens)) {
-    world.answered.note(plan.key.address, plan.key.port, record.started);
+    world.answered.note(plan.key.address, plan.key.port, record.started, outcome.connected);
   }
   if (outcome.trouble) {
     const bool filtered = !outcome.connected && is_silence(outcome.trouble->reason()) &&
