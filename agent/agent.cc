@@ -372,8 +372,7 @@ void Agent::arrived(const Arrival& arrival) {
   const bool awaited = sightings_.note(arrival);
   auto [result, change] = ledger_.apply(arrival);
   ledger_changed_ = true;
-  // The probe that waits for it judges it.
-  if (awaited && result == ArrivalResult::unknown_token) result = ArrivalResult::proved;
+  if (result == ArrivalResult::unknown_token) result = without_ledger(awaited, keys_.check(arrival.token, arrival.time));
   if (result != ArrivalResult::noted) metrics_.arrival(arrival.kind, result);
   spdlog::debug("canary: {} arrival from {}: {}", to_string(arrival.kind), arrival.peer.to_string(), to_string(result));
   say(change);
