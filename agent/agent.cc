@@ -86,7 +86,8 @@ Agent::Agent(std::shared_ptr<const Config> config)
       scheduler_(limits_of(config_->agent)),
       targets_(resolver_, wall_now, target_events()),
       sightings_(loop_, config_->canary.remote.empty() ? milliseconds(0) : kRemoteLag),
-      world_{loop_, gate_, tls_, keys_, nullptr, message_book(), answered_, sightings_, wall_now},
+      world_{loop_,          gate_,     tls_,       keys_,    nullptr,
+             message_book(), answered_, sightings_, wall_now, [this](int change) { metrics_.in_flight(change); }},
       published_config_(config_) {
   for (const std::string& note : ledger_.notes()) spdlog::warn("{}", note);
   if (config_->agent.threads > 1) spdlog::warn("agent.threads = {}: this version probes on one thread", config_->agent.threads);
@@ -318,9 +319,7 @@ Task<void> Agent::visit(Visit visit) {
     // It may have left the configuration meanwhile.
     if (targets_.endpoint(record.key)) wanted[record.key] = settle(record);
   };
-  metrics_.in_flight(1);
   co_await run_visit(world_, std::move(plans), done);
-  metrics_.in_flight(-1);
   if (loop_.shutting_down()) co_return;
   for (const ResultKey& key : keys) finish(key, wanted[key]);
   pump();

@@ -187,9 +187,21 @@ Record begin_record(const ProbeWorld& world, const ProbePlan& plan) {
   return record;
 }
 
+class UnderWay {
+ public:
+  explicit UnderWay(const std::function<void(int)>& count) : count_(count) { count_(1); }
+  ~UnderWay() { count_(-1); }
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+
+ private:
+  const std::function<void(int)>& count_;
+};
+
 // nullopt when the loop was shut down meanwhile. `silences`: the waits for a first answer that the visit has to share.
 Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsigned silences) {
   const auto& agent = plan.config->agent;
+  const UnderWay under_way(world.under_way);
   Outcome outcome;
   Record& record = outcome.record;
   record = begin_record(world, plan);

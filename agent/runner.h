@@ -57,6 +57,7 @@ struct ProbeWorld {
   Answered& answered;
   Sightings& sightings;
   WallClock now = wall_now;
+  std::function<void(int)> under_way = [](int) {};  // +1 when a probe begins, -1 when it ends
 };
 
 // What to ask, and of whom. Holds the configuration that it began under.

@@ -161,6 +161,24 @@ TEST_F(VisitTest, ASilentPortCostsOneDeadline) {
   EXPECT_LT(Steady::now() - begin, milliseconds(2 * 1500));  // each by itself: four or five times as long
 }
 
+TEST_F(VisitTest, OneProbeIsUnderWayAtATime) {
+  serve(refuse_http);
+  int now = 0, most = 0, begun = 0;
+  world_.under_way = [&](int change) {
+    now += change;
+    begun += change > 0;
+    most = std::max(most, now);
+  };
+  visit({"http_connect", "http_forward"});
+  EXPECT_EQ(now, 0);
+  EXPECT_EQ(most, 1);
+  EXPECT_EQ(begun, 2);
+  begun = 0;
+  port_ = 1;
+  visit(kAll);
+  EXPECT_EQ(begun, 1);  // the rest of them was not asked
+}
+
 TEST_F(VisitTest, WhatIsAnsweredSettlesTheSilenceOfOthersButNotOfItsOwnKind) {
   serve(refuse_http);
   visit(kAll);
