@@ -221,14 +221,26 @@ class Check {
       co_await first_self_test();
       co_await probe_all();
       co_await wait_for_mail();
-      if (agent_) {
-        for (const Record& record : records_) agent_->store(record);
-      }
+      if (agent_) hand_over();
       if (ledger_) ledger_->flush();
     } catch (...) {
       failure_ = std::current_exception();
     }
     loop_.stop();
+  }
+
+  // To the agent that has the ledger: what it does not take is not in its pages, alerts and notices.
+  void hand_over() {
+    std::map<std::string, std::vector<const Record*>> refused;  // by why
+    for (const Record& record : records_) {
+      if (!agent_->store(record)) refused[agent_->trouble()].push_back(&record);
+    }
+    for (const auto& [why, records] : refused) {
+      const ResultKey& first = records.front()->key;
+      spdlog::warn("the agent did not take {} of {} results ({} {} {}{}): {}", records.size(), records_.size(),
+                   escape(first.target), join_host_port(first.address, first.port), first.check,
+                   records.size() > 1 ? ", …" : "", escape(why));
+    }
   }
 
   Task<void> resolve() {
@@ -367,7 +379,7 @@ class Check {
 
   void take(const Record& record) {
     ++done_;
-    if (ledger_) ledger_->apply(record);
+    if (ledger_) ledger_->apply(record, answered_.connected_on_another_port(record.key.address, record.key.port));
     records_.push_back(record);
     for (const Arrival& arrival : early_) prove(arrival);
   }

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <fmt/chrono.h>
+#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -70,6 +71,14 @@ Reason reason_of(int error) {
   }
 }
 
+// Whether ICMP errors are kept with their sender. Only while it connects: on a connected socket they would end it, which a
+// stray one must not.
+void keep_icmp_errors(int fd, bool keep) {
+  const int value = keep ? 1 : 0;
+  setsockopt(fd, IPPROTO_IP, IP_RECVERR, &value, sizeof value);
+  setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &value, sizeof value);  // fails on an IPv4 socket
+}
+
 std::string text_of(int error) { return std::generic_category().message(error); }
 
 std::string tls_error() {
@@ -77,6 +86,19 @@ std::string tls_error() {
   const char* const reason = code == 0 ? nullptr : ERR_reason_error_string(code);
   ERR_clear_error();
   return reason == nullptr ? "the peer closed the connection" : reason;
+}
+
+// A connect() that failed. The host itself refuses by RST. "Port unreachable" is a packet filter's word, on it or before it
+// (iptables REJECT as fail2ban uses it), and tells nothing of who listens.
+LinkError connect_failed(int fd, int error) {
+  if (error == ECONNREFUSED) {
+    if (const auto sender = icmp_sender(fd)) {
+      return {Reason::no_route,
+              fmt::format("a packet filter refused the connection (ICMP unreachable from {})", sender->to_string())};
+    }
+  }
+  if (error == ECONNRESET) return {Reason::hung_up, "the peer reset the connection"};
+  return {reason_of(error), text_of(error)};
 }
 
 // What one recv can bring; copied out at once, so that a connection at rest holds no buffer.
@@ -354,9 +376,8 @@ int LiveNetwork::begin_connect(const AddressPort& place) {
   bind_source(fd, place.address);
   sockaddr_storage to{};
   const socklen_t length = fill_sockaddr(place, to);
-  if (connect(fd, reinterpret_cast<sockaddr*>(&to), length) != 0 && errno != EINPROGRESS) {
-    throw LinkError(reason_of(errno), text_of(errno));
-  }
+  keep_icmp_errors(fd, true);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&to), length) != 0 && errno != EINPROGRESS) throw connect_failed(fd, errno);
   return guard.release();
 }
 
@@ -427,7 +448,35 @@ Task<void> LiveLink::connected(Steady::time_point by) {
   int error = 0;
   socklen_t length = sizeof error;
   getsockopt(socket_.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
-  if (error != 0) throw failed(error);
+  if (error != 0) throw connect_failed(socket_.fd(), error);
+  keep_icmp_errors(socket_.fd(), false);
+}
+
+std::optional<IpAddress> icmp_sender(int fd) {
+  for (int i = 0; i < 8; ++i) {
+    alignas(cmsghdr) std::array<char, 512> control{};
+    std::array<char, 64> sent{};  // the packet that was refused: no matter
+    iovec into{sent.data(), sent.size()};
+    msghdr message{};
+    message.msg_iov = &into;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return std::nullopt;
+    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+      const bool v4 = part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_RECVERR;
+      const bool v6 = part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_RECVERR;
+      const std::size_t sender = v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+      if ((!v4 && !v6) || part->cmsg_len < CMSG_LEN(sizeof(sock_extended_err) + sender)) continue;
+      sock_extended_err error{};
+      std::memcpy(&error, CMSG_DATA(part), sizeof error);
+      if (error.ee_origin != SO_EE_ORIGIN_ICMP && error.ee_origin != SO_EE_ORIGIN_ICMP6) continue;
+      sockaddr_storage from{};  // SO_EE_OFFENDER
+      std::memcpy(&from, CMSG_DATA(part) + sizeof error, sender);
+      return from_sockaddr(from).address;
+    }
+  }
+  return std::nullopt;
 }
 
 IpAddress local_address_towards(const IpAddress& destination) {

@@ -145,6 +145,9 @@ class LiveNetwork : public Network {
   std::string source_address_;
 };
 
+// Who sent the ICMP error that a socket with IP_RECVERR met; nullopt: none is kept. Takes it out of the socket's queue.
+std::optional<IpAddress> icmp_sender(int fd);
+
 // The address that the kernel would use towards `destination`; a loopback address when it knows no way there.
 IpAddress local_address_towards(const IpAddress& destination);
 

@@ -36,13 +36,14 @@ Subject subject_of(const ProbePlan& plan, Time now) {
   return subject;
 }
 
-// What is stored and shown names no token.
-void hide_tokens(Finding& finding, const ProbeCanary& canary) {
-  finding.because = canary.redact(finding.because);
+// What is stored and shown names no token. A sentence that grew with what strangers said (headers that a proxy added, as our
+// canary saw them) ends where nobody reads on; a record that holds a longer one would be refused by the agent.
+void make_presentable(Finding& finding, const ProbeCanary& canary) {
+  finding.because = shortened(canary.redact(finding.because));
   for (Variant& variant : finding.variants) {
-    if (variant.reply) variant.reply = canary.redact(*variant.reply);
+    if (variant.reply) variant.reply = shortened(canary.redact(*variant.reply));
   }
-  for (std::string& observation : finding.observations) observation = canary.redact(observation);
+  for (std::string& observation : finding.observations) observation = shortened(canary.redact(observation));
 }
 
 // Silence alone never says closed.
@@ -55,17 +56,33 @@ bool is_broken(Reason reason) {
 
 }  // namespace
 
-void Answered::note(const IpAddress& address, std::uint16_t port, Time when) {
-  auto& [latest, other] = seen_[address];
+void Answered::put(LastTwo& ports, std::uint16_t port, Time when) {
+  auto& [latest, other] = ports;
   if (latest.port != port) other = latest;
   latest = {port, when};
 }
 
+void Answered::note(const IpAddress& address, std::uint16_t port, Time when, bool connected) {
+  Ports& ports = seen_[address];
+  put(ports.answered, port, when);
+  if (connected) put(ports.connected, port, when);
+}
+
 bool Answered::on_another_port(const IpAddress& address, std::uint16_t port, Time since) const {
   const auto found = seen_.find(address);
-  return found != seen_.end() && std::any_of(found->second.begin(), found->second.end(), [&](const Seen& seen) {
-           return seen.port != 0 && seen.port != port && seen.when >= since;
-         });
+  if (found == seen_.end()) return false;
+  const LastTwo& ports = found->second.answered;
+  return std::any_of(ports.begin(), ports.end(),
+                     [&](const Seen& seen) { return seen.port != 0 && seen.port != port && seen.when >= since; });
+}
+
+std::optional<Time> Answered::connected_on_another_port(const IpAddress& address, std::uint16_t port) const {
+  const auto found = seen_.find(address);
+  if (found == seen_.end()) return std::nullopt;
+  for (const Seen& seen : found->second.connected) {  // the latest first
+    if (seen.port != 0 && seen.port != port) return seen.when;
+  }
+  return std::nullopt;
 }
 
 Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_another_port) {
@@ -90,6 +107,14 @@ Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_ano
       break;
   }
   return finding;
+}
+
+std::string shortened(std::string text) {
+  if (text.size() <= kMaxSentence) return text;
+  std::size_t end = kMaxSentence;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;  // not inside a character
+  text.resize(end);
+  return text + "…";
 }
 
 void PortTalk::note(const CheckInfo& check, const Finding& finding, bool doubted) {
@@ -162,9 +187,21 @@ Record begin_record(const ProbeWorld& world, const ProbePlan& plan) {
   return record;
 }
 
+class UnderWay {
+ public:
+  explicit UnderWay(const std::function<void(int)>& count) : count_(count) { count_(1); }
+  ~UnderWay() { count_(-1); }
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+
+ private:
+  const std::function<void(int)>& count_;
+};
+
 // nullopt when the loop was shut down meanwhile. `silences`: the waits for a first answer that the visit has to share.
 Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsigned silences) {
   const auto& agent = plan.config->agent;
+  const UnderWay under_way(world.under_way);
   Outcome outcome;
   Record& record = outcome.record;
   record = begin_record(world, plan);
@@ -193,7 +230,7 @@ Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsign
   // A connection that came about, or was refused, is an answer of that address.
   outcome.connected = !network.source_address().empty();
   if (outcome.connected || (outcome.trouble && outcome.trouble->reason() == Reason::nobody_listens)) {
-    world.answered.note(plan.key.address, plan.key.port, record.started);
+    world.answered.note(plan.key.address, plan.key.port, record.started, outcome.connected);
   }
   if (outcome.trouble) {
     const bool filtered = !outcome.connected && is_silence(outcome.trouble->reason()) &&
@@ -204,7 +241,7 @@ Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsign
   record.source_address = network.source_address();
   record.duration = std::chrono::duration_cast<std::chrono::milliseconds>(world.loop.now() - begin);
   for (const std::string& line : network.transcript().lines()) record.transcript.push_back(canary.redact(line));
-  hide_tokens(record.finding, canary);
+  make_presentable(record.finding, canary);
   co_return outcome;
 }
 
@@ -224,12 +261,26 @@ Finding spoken_instead(const CheckInfo& check, const std::string& spoken) {
   return finding;
 }
 
+// Whether the canary that this check needs for its proof cannot be reached.
+bool canary_is_down(const ProbeWorld& world, const ProbePlan& plan) {
+  if (plan.check->protocol != "SMTP") return !world.canary->health(CanaryKind::tcp).up;
+  return !plan.config->canary.mail_domain.empty() && !world.canary->health(CanaryKind::smtp).up;
+}
+
 // Why the silence of a check may be something else than the silence of another protocol; empty: it is not.
-std::string doubt_of(const ProbeWorld& world, const CheckInfo& check, bool said_yes) {
+std::string doubt_of(const CheckInfo& check, bool said_yes, bool deaf) {
   if (said_yes) return "it said yes to this before";
-  // What waits for a canary that cannot be reached is silent in its own protocol too.
-  if (check.protocol != "SMTP" && !world.canary->health(CanaryKind::tcp).up) return "our canary is down";
+  // What waits for a canary that cannot be reached is silent in its own protocol too. A mail server greets whoever comes.
+  if (check.protocol != "SMTP" && deaf) return "our canary is down";
   return {};
+}
+
+// What said yes before and refuses the connection while our canary is down: the trouble may be on our side, or between.
+void doubt_refusal(Finding& finding) {
+  if (finding.reason != Reason::nobody_listens) return;
+  finding.verdict = Verdict::unclear;
+  finding.reason = Reason::canary_unreachable;
+  finding.because = "The connection was refused while our canary is down: that does not prove that nobody listens.";
 }
 
 // The order of the catalogue, which is that of the questions.
@@ -244,18 +295,21 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
   PortTalk talk;
   unsigned silences = 0;
   for (const ProbePlan& plan : plans) silences += plan.check->silences;
-  std::optional<Record> absent;  // it could not even be connected to
+  std::optional<Record> absent;  // it could not even be connected to; as met, before doubts
   struct Silent {
     const CheckInfo* check;
     Record record;
-    bool doubted;
+    std::string doubt;
   };
   std::vector<Silent> silent;
   for (ProbePlan& plan : plans) {
     const CheckInfo& check = *plan.check;
     const bool doubted = !plan.must_ask.empty();
+    const bool deaf = canary_is_down(world, plan);
     if (absent) {
-      done(settled(world, plan, absent->finding, fmt::format("{} met the same in this visit", absent->key.check)));
+      Record record = settled(world, plan, absent->finding, fmt::format("{} met the same in this visit", absent->key.check));
+      if (doubted && deaf) doubt_refusal(record.finding);
+      done(record);
       continue;
     }
     if (const std::string instead = talk.greeted_instead(check); !instead.empty()) {
@@ -266,16 +320,16 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
     if (!outcome) co_return false;
     const bool nothing = outcome->trouble.has_value();
     if (nothing && !outcome->connected && outcome->trouble->reason() != Reason::internal_error) absent = outcome->record;
+    if (doubted && deaf) doubt_refusal(outcome->record.finding);
     if (nothing && outcome->connected && outcome->trouble->reason() == Reason::timeout &&
         outcome->record.finding.verdict == Verdict::unreachable) {
-      silent.push_back({&check, std::move(outcome->record), doubted});
+      silent.push_back({&check, std::move(outcome->record), doubt_of(check, doubted, deaf)});
       continue;
     }
     talk.note(check, outcome->record.finding, doubted);
     done(outcome->record);
   }
-  for (auto& [check, record, doubted] : silent) {
-    const std::string doubt = doubt_of(world, *check, doubted);
+  for (auto& [check, record, doubt] : silent) {
     talk.settle(*check, record.finding, doubt);
     done(record);
   }

@@ -26,16 +26,24 @@ namespace ajar {
 // Which ports of an address answered, and when: silence on another port of it is a filter, not an absent host.
 class Answered {
  public:
-  void note(const IpAddress& address, std::uint16_t port, Time when);
+  // `connected`: it took a connection; else it refused one.
+  void note(const IpAddress& address, std::uint16_t port, Time when, bool connected);
   // Whether another port of the address answered at `since` or later.
   bool on_another_port(const IpAddress& address, std::uint16_t port, Time since) const;
+  // When another port of the address last took a connection.
+  std::optional<Time> connected_on_another_port(const IpAddress& address, std::uint16_t port) const;
 
  private:
   struct Seen {
     std::uint16_t port = 0;
     Time when{};
   };
-  std::map<IpAddress, std::array<Seen, 2>> seen_;  // the two ports that answered last: one of them is another one
+  using LastTwo = std::array<Seen, 2>;  // ports: one of them is another one
+  struct Ports {
+    LastTwo answered, connected;
+  };
+  static void put(LastTwo& ports, std::uint16_t port, Time when);
+  std::map<IpAddress, Ports> seen_;
 };
 
 // What every probe of a process shares. The referred objects outlive the probes.
@@ -49,6 +57,7 @@ struct ProbeWorld {
   Answered& answered;
   Sightings& sightings;
   WallClock now = wall_now;
+  std::function<void(int)> under_way = [](int) {};  // +1 when a probe begins, -1 when it ends
 };
 
 // What to ask, and of whom. Holds the configuration that it began under.
@@ -89,6 +98,11 @@ class PortTalk {
   std::vector<Heard> heard_;
   std::string greeting_;
 };
+
+// `text`, ended with "…" after kMaxSentence bytes.
+inline constexpr std::size_t kMaxSentence = 2048;
+std::string shortened(std::string text);
+
 // The verdict of a probe that learnt nothing but this. `has_spoken`: the peer sent something, so silence afterwards is not
 // absence.
 Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_another_port);

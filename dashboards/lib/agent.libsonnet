@@ -181,7 +181,7 @@ function(config)
         ),
         p.timeseries(
           'What arrived at the canary',
-          'Per hour. proved: counts. late: proves the past. unknown_token and replayed: strangers who try.',
+          'Per hour. proved: counts. late: proves the past, or came for `ajar check` beside the agent. unknown_token and replayed: strangers who try.',
           'suffix: /h',
           [p.query('3600 * sum by (result) (rate(ajar_canary_arrivals_total{%s}[$__rate_interval]))' % q.agent, '{{result}}')],
           8,

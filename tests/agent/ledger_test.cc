@@ -564,12 +564,12 @@ std::string picture(const Ledger& ledger) {
   const auto ms = [](const std::optional<Time>& time) { return time ? time->time_since_epoch().count() : -1; };
   for (const auto& state : ledger.results()) {
     text += fmt::format(
-        "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}\n", state.key.target,
+        "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}\n", state.key.target,
         state.key.address.to_string(), state.key.port, state.host, state.owner, to_string(state.tls), to_string(state.level),
         to_string(state.reason), state.because, state.change_to ? to_string(*state.change_to) : "-", ms(state.change_since),
         to_string(state.last_level), to_string(state.last_reason), ms(state.last_probe), ms(state.last_conclusive),
         ms(state.closed_since), ms(state.last_full_matrix), state.case_id.value_or("-"), fmt::join(state.must_ask, ","),
-        state.retries.size(), ms(state.retries_since), ms(state.due),
+        state.retries.size(), ms(state.retries_since), ms(state.due), state.refusals,
         state.retries.empty() ? "" : state.retries[0].variant + state.retries[0].token + state.retries[0].sender_token);
     for (const auto& record : {ledger.latest(state.key), ledger.latest_not_closed(state.key)}) {
       text += "  " + (record ? serialise(*record) : "none") + "\n";
@@ -775,6 +775,23 @@ TEST_F(LedgerTest, SomebodyElsesDatabaseIsRefused) {
   sql(folder / "ajar.db", "CREATE TABLE songs(title TEXT)");
   EXPECT_THAT(open_error(options(folder / "ajar.db")), HasSubstr("another program"));
   EXPECT_THAT(files(folder.path()), testing::UnorderedElementsAre("ajar.db", "ajar.db.lock"));
+}
+
+TEST_F(LedgerTest, RefusedConnectionsAreCountedAcrossRestarts) {
+  const TempDir folder;
+  const auto refused = [&] {
+    Ledger ledger(options(folder / "ajar.db"));
+    now += hours(1);
+    return ledger.apply(probe(Verdict::closed, Reason::nobody_listens, now)).closed;
+  };
+  {
+    Ledger ledger(options(folder / "ajar.db"));
+    accepted(ledger);
+  }
+  EXPECT_FALSE(refused());
+  EXPECT_FALSE(refused());
+  EXPECT_FALSE(refused());
+  EXPECT_TRUE(refused());
 }
 
 TEST_F(LedgerTest, TheFirstSchemaIsStillRead) {

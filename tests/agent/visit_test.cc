@@ -132,6 +132,18 @@ TEST_F(VisitTest, ARefusedConnectionAnswersAll) {
   EXPECT_THAT(records_["socks5"].transcript, Contains("# not asked: http_connect met the same in this visit"));
 }
 
+TEST_F(VisitTest, ARefusedConnectionWhileOurCanaryIsDownDoesNotAnswerADoubt) {
+  status_.up = false;
+  std::vector<ProbePlan> all = plans(kAll);
+  all[0].must_ask = {"ipv4:8025"};
+  all[3].must_ask = {"ipv4:8025"};
+  visit_plans(std::move(all));
+  EXPECT_EQ(said("http_connect"), "unclear/canary_unreachable");
+  EXPECT_EQ(said("http_forward"), "closed/nobody_listens");
+  EXPECT_EQ(said("socks4"), "closed/nobody_listens");
+  EXPECT_EQ(said("socks5"), "unclear/canary_unreachable");
+}
+
 TEST_F(VisitTest, AGreetingInAnotherProtocolSettlesTheRest) {
   serve(greet_as_ssh);
   visit(kAll);
@@ -147,6 +159,24 @@ TEST_F(VisitTest, ASilentPortCostsOneDeadline) {
   for (const char* check : kAll) EXPECT_EQ(said(check), "unreachable/timeout") << check;
   EXPECT_EQ(connections_, 4);
   EXPECT_LT(Steady::now() - begin, milliseconds(2 * 1500));  // each by itself: four or five times as long
+}
+
+TEST_F(VisitTest, OneProbeIsUnderWayAtATime) {
+  serve(refuse_http);
+  int now = 0, most = 0, begun = 0;
+  world_.under_way = [&](int change) {
+    now += change;
+    begun += change > 0;
+    most = std::max(most, now);
+  };
+  visit({"http_connect", "http_forward"});
+  EXPECT_EQ(now, 0);
+  EXPECT_EQ(most, 1);
+  EXPECT_EQ(begun, 2);
+  begun = 0;
+  port_ = 1;
+  visit(kAll);
+  EXPECT_EQ(begun, 1);  // the rest of them was not asked
 }
 
 TEST_F(VisitTest, WhatIsAnsweredSettlesTheSilenceOfOthersButNotOfItsOwnKind) {
