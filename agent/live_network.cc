@@ -73,10 +73,9 @@ Reason reason_of(int error) {
 
 // Whether ICMP errors are kept with their sender. Only while it connects: on a connected socket they would end it, which a
 // stray one must not.
-void keep_icmp_errors(int fd, bool keep) {
+void keep_icmp_errors(int fd, bool v4, bool keep) {
   const int value = keep ? 1 : 0;
-  setsockopt(fd, IPPROTO_IP, IP_RECVERR, &value, sizeof value);
-  setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &value, sizeof value);  // fails on an IPv4 socket
+  setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &value, sizeof value);
 }
 
 std::string text_of(int error) { return std::generic_category().message(error); }
@@ -376,7 +375,7 @@ int LiveNetwork::begin_connect(const AddressPort& place) {
   bind_source(fd, place.address);
   sockaddr_storage to{};
   const socklen_t length = fill_sockaddr(place, to);
-  keep_icmp_errors(fd, true);
+  keep_icmp_errors(fd, place.address.is_v4(), true);
   if (connect(fd, reinterpret_cast<sockaddr*>(&to), length) != 0 && errno != EINPROGRESS) throw connect_failed(fd, errno);
   return guard.release();
 }
@@ -416,6 +415,7 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
     auto link = std::make_unique<LiveLink>(loop_, fd, LiveLink::Side::client, tls_.context(), transcript_,
                                            options_.reply_timeout, until_, &sni_);
     co_await link->connected(by);
+    keep_icmp_errors(fd, address.is_v4(), false);
     if (source_address_.empty()) note_source(fd);
     if (options_.first_reply_timeout && !transcript_.heard()) link->set_first_reply_timeout(*options_.first_reply_timeout);
     if (tls == TlsMode::implicit) {
@@ -449,7 +449,6 @@ Task<void> LiveLink::connected(Steady::time_point by) {
   socklen_t length = sizeof error;
   getsockopt(socket_.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
   if (error != 0) throw connect_failed(socket_.fd(), error);
-  keep_icmp_errors(socket_.fd(), false);
 }
 
 std::optional<IpAddress> icmp_sender(int fd) {
