@@ -186,6 +186,7 @@ Task<std::size_t> LiveLink::read_some(std::string& into, std::size_t max) {
 std::optional<std::size_t> LiveLink::receive(std::string& into, std::size_t max) {
   max = std::min(max, receive_buffer.size());
   const ssize_t got = recv(socket_.fd(), receive_buffer.data(), max, 0);
+  if (got == 0 && reset_) throw was_reset();
   if (got >= 0) {
     if (got > 0 && static_cast<std::size_t>(got) < max) socket_.drained_read();
     into.append(receive_buffer.data(), static_cast<std::size_t>(got));
@@ -196,8 +197,13 @@ std::optional<std::size_t> LiveLink::receive(std::string& into, std::size_t max)
     return std::nullopt;
   }
   const int error = errno;
-  if (error == ECONNRESET) transcript().note("the peer reset the connection");
+  if (error == ECONNRESET) throw was_reset();
   throw failed(error);
+}
+
+LinkError LiveLink::was_reset() {
+  transcript().note("the peer reset the connection");
+  return failed(ECONNRESET);
 }
 
 Task<void> LiveLink::wait_for_line(std::string& line) {
@@ -247,6 +253,7 @@ void LiveLink::read_now(std::string& into, std::size_t max) {
     ERR_clear_error();
   } else {
     got = recv(socket_.fd(), receive_buffer.data(), max, MSG_DONTWAIT);
+    if (got < 0) reset_ = reset_ || errno == ECONNRESET;
   }
   if (got > 0) into.append(receive_buffer.data(), static_cast<std::size_t>(got));
 }
@@ -258,6 +265,7 @@ std::size_t LiveLink::write_now(std::string_view bytes) {
     return sent > 0 ? static_cast<std::size_t>(sent) : 0;
   }
   const ssize_t sent = send(socket_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  if (sent < 0) reset_ = reset_ || errno == ECONNRESET;
   return sent > 0 ? static_cast<std::size_t>(sent) : 0;
 }
 
@@ -283,6 +291,7 @@ Task<void> LiveLink::write_all(std::string bytes) {
     }
     if (errno == EINTR) continue;
     // Gone: what it said before it went is still to be heard, and the next read says how it ended.
+    reset_ = reset_ || errno == ECONNRESET;
     if (errno == EPIPE || errno == ECONNRESET) co_return;
     if (errno != EAGAIN) throw failed(errno);
     socket_.drained_write();

@@ -86,11 +86,13 @@ class LiveLink : public Link {
   std::optional<std::size_t> receive(std::string& into, std::size_t max);
   LinkError gave_up() const;
   LinkError failed(int error) const;
+  LinkError was_reset();
   // Waits until the TLS call that gave `result` may be tried again; LinkError when it cannot. False: the peer ended the stream.
   Task<bool> wait_for_tls(int result);
 
   Socket socket_;
   Side side_;
+  bool reset_ = false;  // an error that says so comes once, to whoever asks first
   SSL_CTX* context_;
   std::unique_ptr<SSL, Free> ssl_;
   std::chrono::milliseconds reply_timeout_, first_reply_timeout_;

@@ -80,6 +80,7 @@ class HttpForward : public HttpProbe {
  private:
   std::vector<ProxyAsk> plan() const override;
   Task<void> converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) override;
+  Task<void> look_at_log(const ProxyAsk& ask, const HttpHead& head, ProxyAnswer& answer);
   Task<void> hear_content(Link& link, const ProxyAsk& ask, const HttpHead& head, ProxyAnswer& answer);
   std::vector<std::string> request(const ProxyAsk& ask) const;
 
@@ -162,19 +163,34 @@ std::vector<std::string> HttpForward::request(const ProxyAsk& ask) const {
 Task<void> HttpForward::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) {
   const std::vector<std::string> lines = request(ask);
   co_await link.say_lines(lines);
+  const bool by_log = ask.way == kHead || ask.way == kPostToMail;
   HttpHead head;
-  const bool is_http = co_await hear_head(link, lines.front(), head, answer);
-  if (!is_http) co_return;
-  judge(head, answer);
-  if (ask.way == kHead || ask.way == kPostToMail) {
-    // No content to read: the canary's own log says whether it was reached, in this way, while we asked.
-    const std::optional<Sighting> seen =
-        co_await canary().sighting(ask.token, ask.way == kPostToMail || head.status / 100 == 2);
-    const bool reached = seen && seen->method == kWays[static_cast<std::size_t>(ask.way)].method;
-    if (reached && (seen->proof || ask.way == kPostToMail)) say(answer, Verdict::open, Reason::token_returned);
+  bool is_http = false;
+  std::optional<LinkError> trouble;
+  try {
+    is_http = co_await hear_head(link, lines.front(), head, answer);
+  } catch (const LinkError& error) {
+    if (!by_log) throw;
+    trouble = error;
+  }
+  if (is_http) judge(head, answer);
+  if (by_log) {
+    co_await look_at_log(ask, head, answer);
+    if (trouble && answer.verdict != Verdict::open) throw LinkError(*trouble);
     co_return;
   }
-  co_await hear_content(link, ask, head, answer);
+  if (is_http) co_await hear_content(link, ask, head, answer);
+}
+
+// No content to read: the canary's own log says whether it was reached, in this way, while we asked; however the answer ended,
+// for what our mail side says is no HTTP.
+Task<void> HttpForward::look_at_log(const ProxyAsk& ask, const HttpHead& head, ProxyAnswer& answer) {
+  const bool wait = ask.way == kPostToMail || head.status / 100 == 2;
+  const std::optional<Sighting> seen = co_await canary().sighting(ask.token, wait);
+  const bool reached = seen && seen->method == kWays[static_cast<std::size_t>(ask.way)].method;
+  if (!reached || (!seen->proof && ask.way != kPostToMail)) co_return;
+  say(answer, Verdict::open, Reason::token_returned);
+  answer.other_protocol.clear();
 }
 
 // Reads on until the proof is there; where it is not, the status stays the answer.
@@ -184,7 +200,7 @@ Task<void> HttpForward::hear_content(Link& link, const ProxyAsk& ask, const Http
   std::size_t total = 0;
   std::optional<Reason> trouble;
   try {
-    while (!content.ended() && total < kMaxContent) {
+    while ((!content.ended() || content.broken()) && total < kMaxContent) {
       const std::string bytes = co_await link.hear_some();
       if (bytes.empty()) break;
       total += bytes.size();
@@ -200,7 +216,7 @@ Task<void> HttpForward::hear_content(Link& link, const ProxyAsk& ask, const Http
   } catch (const LinkError& error) {
     trouble = error.reason();
   }
-  if (head.status / 100 != 2 || content.ended()) co_return;
+  if (head.status / 100 != 2 || (content.ended() && !content.broken())) co_return;
   // It stopped in the middle: what was still to come may have been the proof.
   const bool promised = head.chunked() || head.length();
   if (content.broken()) {

@@ -45,6 +45,7 @@ Task<Finding> ProxyProbe::run(std::unique_ptr<ProxyProbe> probe) {
     co_await probe->ask(one);
     if (!probe->other_protocol_.empty()) co_return probe->dismissed();
   }
+  if (probe->nothing_but_silence()) throw LinkError(Reason::timeout, "no answer, whichever port of ours it was asked for");
   co_await probe->look_at_proofs();
   co_await probe->doubt_yes();
   co_await probe->look_for_blind_fetches();
@@ -71,6 +72,8 @@ std::vector<ProxyAsk> ProxyProbe::wanted() const {
 // the rest is given up.
 bool ProxyProbe::given_up_on(const ProxyAsk& ask) const {
   if (!given_up_) return false;
+  const auto silent_ports = std::count_if(silences_.begin(), silences_.end(), [](const auto& port) { return port.second > 0; });
+  if (!heard_ && silent_ports > 1) return true;
   const bool known = std::any_of(said_.begin(), said_.end(), [&](const ProxyAsk& other) {
     return other.to.port == ask.to.port && other.to.kind == ask.to.kind && !other.token.empty();
   });
@@ -81,9 +84,21 @@ bool ProxyProbe::given_up_on(const ProxyAsk& ask) const {
   return silent != silences_.end() && silent->second > 0;
 }
 
-bool ProxyProbe::would_loop(const ProxyAsk& ask) const {
-  return ask.names_itself &&
-         std::any_of(asked_.begin(), asked_.end(), [](const Asked& asked) { return asked.variant.verdict != Verdict::closed; });
+// Only what refused everything and fetched nothing on the quiet.
+Task<bool> ProxyProbe::would_loop(const ProxyAsk& ask) {
+  if (!ask.names_itself) co_return false;
+  for (std::size_t i = 0; i < asked_.size(); ++i) {
+    if (asked_[i].variant.verdict != Verdict::closed) co_return true;
+    if (said_[i].token.empty()) continue;
+    const std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, false);
+    if (seen) co_return true;
+  }
+  co_return false;
+}
+
+bool ProxyProbe::nothing_but_silence() const {
+  return !heard_ && !asked_.empty() &&
+         std::all_of(asked_.begin(), asked_.end(), [](const Asked& asked) { return asked.variant.reason == Reason::timeout; });
 }
 
 bool ProxyProbe::said(const std::string& name) const {
@@ -99,7 +114,8 @@ Task<void> ProxyProbe::ask(ProxyAsk& ask) {
     record_unasked(std::move(ask), *given_up_);
     co_return;
   }
-  if (would_loop(ask)) {
+  const bool loop = co_await would_loop(ask);
+  if (loop) {
     if (ask.must_ask) record_unasked(std::move(ask), Reason::no_proof);
     co_return;
   }
@@ -142,7 +158,9 @@ Task<void> ProxyProbe::attempt(const ProxyAsk& ask, ProxyAnswer& answer) {
     if (!failure) co_return;
     // Nothing has been learnt: the caller's to judge.
     const bool nothing = !spoken_to && asked_.empty() && !again && !heard_;
-    if (nothing && (!connected || failure->reason() != Reason::hung_up)) throw LinkError(*failure);
+    const bool one_port = !subject_.full_matrix && subject_.must_ask.empty();
+    const bool silent = connected && failure->reason() == Reason::timeout;
+    if (nothing && !(silent && !one_port) && (!connected || failure->reason() != Reason::hung_up)) throw LinkError(*failure);
     if (failure->reason() == Reason::hung_up && !again) continue;
     broken_off(*failure, connected && !any_byte, answer);
     co_return;
@@ -183,7 +201,8 @@ void ProxyProbe::count(const ProxyAsk& ask, const ProxyAnswer& answer) {
   int& silences = silences_[ask.to.port];
   silences = silent ? silences + 1 : 0;
   odd_answers_ = answer.shaped ? 0 : odd_answers_ + 1;
-  if (silences >= kMaxSilences) given_up_ = Reason::timeout;
+  // Where nothing was ever heard, one port more is asked, for its own firewall may drop the first.
+  if (silences >= (heard_ ? kMaxSilences : 1)) given_up_ = Reason::timeout;
   if (odd_answers_ >= kMaxOddAnswers && !given_up_) given_up_ = answer.reason;
 }
 
@@ -229,6 +248,7 @@ void ProxyProbe::not_spoken(const std::string& first, std::string_view sent, Pro
 // A tunnel
 
 Task<void> ProxyProbe::prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer, Grant grant) {
+  tunnels_ = true;
   std::optional<Reason> trouble;
   bool proven = false;
   say(answer, Verdict::accepted, canary_.up(ask.to.kind) ? Reason::no_proof : Reason::canary_unreachable);
@@ -238,7 +258,7 @@ Task<void> ProxyProbe::prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer
     trouble = error.reason();
     answer.silent = trouble == Reason::timeout;
   }
-  if (!proven && answer.verdict == Verdict::accepted) {
+  if (!proven) {
     // One that leads there and not back.
     const std::optional<Sighting> seen = co_await canary_.sighting(ask.token, false);
     proven = seen && seen->proof;
@@ -365,9 +385,18 @@ Task<ProxyProbe::Place> ProxyProbe::where_it_leads() {
   if (answer.verdict == Verdict::open || seen) co_return Place::fixed;
   // One that hangs up where it cannot go has answered; one that may still be busy has not.
   const bool answered = answer.shaped ? answer.reason != Reason::timeout && !answer.silent : answer.reason == Reason::hung_up;
+  // Who grants a tunnel has read where to.
+  if (tunnels_) co_return Place::asked_for;
   if (!answered) co_return Place::unknown;
-  const bool refused = answer.verdict == Verdict::closed;
-  co_return one&& by_name&& refused ? Place::fixed : Place::asked_for;
+  if (!by_name) co_return Place::asked_for;
+  if (answer.verdict == Verdict::closed) co_return one ? Place::fixed : Place::unknown;
+  // Our own addresses met the same: a name that it has no site for, perhaps.
+  for (std::size_t i = 0; i < asked_.size(); ++i) {
+    const Variant& variant = asked_[i].variant;
+    const bool literal = said_[i].to.form != ProxyDestination::Form::name;
+    if (literal && variant.verdict == answer.verdict && variant.code == answer.code) co_return Place::unknown;
+  }
+  co_return Place::asked_for;
 }
 
 void ProxyProbe::withdraw_proofs(Place place) {
@@ -380,9 +409,8 @@ void ProxyProbe::withdraw_proofs(Place place) {
   }
   if (place == Place::unknown) {
     observations_.emplace_back(
-        "A proof came back, but it did not answer when it was asked for a place that does not exist: it may pass everything on "
-        "to "
-        "one fixed place that is our canary.");
+        "A proof came back, but what it said when it was asked for a place that does not exist leaves open whether it passes "
+        "everything on to one fixed place that is our canary.");
     return;
   }
   observations_.emplace_back(

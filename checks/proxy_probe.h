@@ -103,7 +103,8 @@ class ProxyProbe {
   void broken_off(const LinkError& error, bool without_a_byte, ProxyAnswer& answer) const;
   void count(const ProxyAsk& ask, const ProxyAnswer& answer);
   bool given_up_on(const ProxyAsk& ask) const;
-  bool would_loop(const ProxyAsk& ask) const;
+  Task<bool> would_loop(const ProxyAsk& ask);
+  bool nothing_but_silence() const;
   Task<void> look_at_proofs();
   Task<void> ask_second_endpoint();
   Task<Place> where_it_leads();
@@ -131,6 +132,7 @@ class ProxyProbe {
   std::vector<std::string> exits_;
   Control control_;
   bool heard_ = false;
+  bool tunnels_ = false;  // it grants them, which a web server with a fixed place behind it does not
   bool accepts_everything_ = false;
   bool one_place_ = false;
   std::map<std::uint16_t, int> silences_;  // by the port of ours that was asked for

@@ -74,6 +74,14 @@ Task<Socks5Reply> Socks5::hear_reply(Link& link) {
     link.transcript().server(hex(first));
     co_return *reply;
   }
+  if (reply->code != 0) {
+    // The code is the answer, the address behind it is nothing to us.
+    const std::string refusal = co_await link.peek(reply->size);
+    if (refusal.size() < reply->size) {
+      link.transcript().server(hex(refusal));
+      co_return *reply;
+    }
+  }
   const std::string whole = co_await link.hear_bytes(reply->size, Link::Show::hex);
   reply = parse_socks5_reply(whole);
   if (!reply) throw LinkError(Reason::protocol_error, "no SOCKS5 reply: " + hex(whole));
