@@ -53,7 +53,7 @@ soak:  ## The long tests: 200 rounds of kill -9 while verdicts change
 	cmake --build build/asan -j $(JOBS) --target e2e_test
 	AJAR_SOAK=200 build/asan/e2e_test --gtest_filter='Kill.*'
 
-pictures:  ## dashboards/screenshots/ajar-*.png, drawn by Grafana's own components (fetches 450 MB with npm; takes ten minutes)
+pictures:  ## dashboards/screenshots/ajar-*.png, drawn by Grafana's own components (fetches 600 MB with npm; takes ten minutes)
 	@tests/support/install_packages.sh build pictures
 	@$(MAKE) --no-print-directory build
 	dashboards/pictures/make.py build/release

@@ -2,7 +2,7 @@
 """make.py BUILD_FOLDER [MINUTES]: dashboards/screenshots/*.png, the dashboards' own JSON with true data, drawn by Grafana's own components.
 
 An agent asks servers of the lab for some minutes (8) while their doors open and close; a real Prometheus scrapes it; then draw.mjs draws each
-dashboard from that Prometheus in a headless Chromium. No Grafana server takes part. Needs npm and its registry (450 MB, once, into
+dashboard from that Prometheus in a headless Chromium. No Grafana server takes part. Needs npm and its registry (600 MB, once, into
 build/pictures), prometheus and chromium. Everything runs on loopback; nothing is left running."""
 import contextlib
 import json
@@ -168,7 +168,7 @@ def fetch():
         return
     if not (shutil.which('npm') and shutil.which('node')):
         sys.exit('npm is not installed (Node.js 20 or later): what draws the pictures cannot be fetched')
-    print('Fetching what draws, about 450 MB…', flush=True)
+    print('Fetching what draws, about 600 MB…', flush=True)
     subprocess.run(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'], cwd=WORK, check=True, timeout=FETCH)
     (WORK / 'fetched').write_bytes(lock)
 
