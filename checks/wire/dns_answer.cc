@@ -10,7 +10,7 @@ namespace ajar {
 
 namespace {
 
-constexpr std::uint16_t kTypeCname = 5;
+constexpr std::uint16_t kTypeCname = 5, kTypeSoa = 6, kTypeOpt = 41;
 constexpr std::uint16_t kClassIn = 1;
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -100,7 +100,7 @@ struct Record {
 bool read_head(Reader& reader, Record& record) {
   if (!reader.name(record.owner) || !reader.u16(record.type) || !reader.u16(record.klass) || !reader.u32(record.ttl))
     return false;
-  if (record.ttl & 0x80000000U) record.ttl = 0;  // RFC 2181 8
+  if (record.type != kTypeOpt && (record.ttl & 0x80000000U)) record.ttl = 0;  // RFC 2181 8
   return reader.u16(record.length);
 }
 
@@ -110,6 +110,8 @@ struct Held {
   std::uint32_t ttl = 0;
   IpAddress address;
   MailExchanger exchanger;
+  std::string text;
+  bool cut = false;
 };
 
 struct Alias {
@@ -117,13 +119,36 @@ struct Alias {
   std::uint32_t ttl = 0;
 };
 
-struct Section {
-  std::vector<Held> held;
-  std::map<std::string, Alias> aliases;
+// The zone in whose name the server speaks.
+struct Soa {
+  std::string zone;
+  std::uint32_t ttl = 0;
 };
 
-// The data of one record into `section`; the reader stands at its first byte. False when the data does not fit its length.
-bool read_data(Reader& reader, const Record& record, DnsType type, Section& section) {
+// The sections after the question.
+struct Records {
+  std::vector<Held> held;
+  std::map<std::string, Alias> aliases;
+  std::optional<Soa> soa;
+  unsigned rcode_high = 0;  // RFC 6891 6.1.3
+};
+
+// RFC 1035 3.3.14: strings of at most 255 bytes, one after the other to the end of the record.
+bool read_text(std::string_view data, Held& held) {
+  if (data.empty()) return false;
+  while (!data.empty()) {
+    const std::size_t length = static_cast<unsigned char>(data.front());
+    if (length > data.size() - 1) return false;
+    const std::string_view part = data.substr(1, std::min(length, kMaxDnsText - held.text.size()));
+    held.text += part;
+    held.cut = held.cut || part.size() < length;
+    data.remove_prefix(1 + length);
+  }
+  return true;
+}
+
+// The data of a record of the answer section; the reader stands at its first byte. False when the data does not fit its length.
+bool read_answer(Reader& reader, const Record& record, DnsType type, Records& section) {
   if (record.type == kTypeCname) {
     std::string to;
     if (!reader.name(to)) return false;
@@ -136,6 +161,9 @@ bool read_data(Reader& reader, const Record& record, DnsType type, Section& sect
   held.ttl = record.ttl;
   if (type == DnsType::mx) {
     if (!reader.u16(held.exchanger.preference) || !reader.name(held.exchanger.host)) return false;
+  } else if (type == DnsType::txt) {
+    const std::string_view data = reader.bytes(record.length);
+    if (data.size() != record.length || !read_text(data, held)) return false;
   } else {
     const std::string_view data = reader.bytes(record.length);
     if (data.size() != (type == DnsType::a ? 4U : 16U)) return false;
@@ -153,13 +181,32 @@ bool read_data(Reader& reader, const Record& record, DnsType type, Section& sect
   return true;
 }
 
-bool read_section(Reader& reader, std::uint16_t count, DnsType type, Section& section) {
+// RFC 2308 5: the smaller of the record's own TTL and its MINIMUM.
+bool read_soa(Reader& reader, const Record& record, Records& section) {
+  std::string primary, mailbox;
+  std::uint32_t serial = 0, refresh = 0, retry = 0, expire = 0, minimum = 0;
+  if (!reader.name(primary) || !reader.name(mailbox) || !reader.u32(serial) || !reader.u32(refresh) || !reader.u32(retry) ||
+      !reader.u32(expire) || !reader.u32(minimum)) {
+    return false;
+  }
+  if (minimum & 0x80000000U) minimum = 0;  // RFC 2181 8
+  if (!section.soa) section.soa = Soa{record.owner, std::min(record.ttl, minimum)};
+  return true;
+}
+
+enum class Part { answer, authority, additional };
+
+bool read_section(Reader& reader, std::uint16_t count, Part part, DnsType type, Records& section) {
   for (unsigned i = 0; i < count; ++i) {
     Record record;
     if (!read_head(reader, record)) return false;
     const std::size_t start = reader.at();
-    if (record.klass == kClassIn) {
-      if (!read_data(reader, record, type, section)) return false;
+    if (part == Part::additional) {
+      if (record.type == kTypeOpt) section.rcode_high = record.ttl >> 24;
+    } else if (record.klass == kClassIn) {
+      const bool soa = part == Part::authority && record.type == kTypeSoa;
+      if (part == Part::answer && !read_answer(reader, record, type, section)) return false;
+      if (soa && !read_soa(reader, record, section)) return false;
       if (reader.at() > start + record.length) return false;  // a name that runs past its own record
     }
     if (!reader.skip(start + record.length - reader.at())) return false;
@@ -167,8 +214,14 @@ bool read_section(Reader& reader, std::uint16_t count, DnsType type, Section& se
   return true;
 }
 
+// Whether `name` is `zone` or stands below it.
+bool is_within(std::string_view name, std::string_view zone) {
+  if (zone.empty() || name == zone) return true;
+  return name.size() > zone.size() && name.ends_with(zone) && name[name.size() - zone.size() - 1] == '.';
+}
+
 // The records of the chain's end, bounded and in order.
-void keep(const Section& section, DnsType type, DnsRecords& records, bool& any) {
+void keep(const Records& section, DnsType type, DnsRecords& records, bool& any) {
   std::size_t exchangers = 0, root = 0;
   for (const Held& held : section.held) {
     if (held.owner != records.canonical) continue;
@@ -183,6 +236,9 @@ void keep(const Section& section, DnsType type, DnsRecords& records, bool& any) 
       } else {
         records.exchangers.push_back(held.exchanger);
       }
+    } else if (type == DnsType::txt) {
+      if (held.cut || records.texts.size() >= kMaxDnsRecords) records.dropped = true;
+      if (records.texts.size() < kMaxDnsRecords) records.texts.push_back(held.text);
     } else if (std::find(records.addresses.begin(), records.addresses.end(), held.address) != records.addresses.end()) {
       continue;
     } else if (records.addresses.size() >= kMaxDnsRecords) {
@@ -212,6 +268,8 @@ std::string_view to_string(DnsType type) {
       return "A";
     case DnsType::mx:
       return "MX";
+    case DnsType::txt:
+      return "TXT";
     case DnsType::aaaa:
       return "AAAA";
   }
@@ -249,8 +307,14 @@ std::optional<DnsRecords> parse_dns_answer(std::string_view message, std::string
   records.canonical = lower(name);
   if (asked != records.canonical || asked_type != static_cast<std::uint16_t>(type) || asked_class != kClassIn)
     return std::nullopt;
-  Section section;
-  if (!read_section(reader, answers, type, section)) return std::nullopt;
+  Records section;
+  if (!read_section(reader, answers, Part::answer, type, section) ||
+      !read_section(reader, authorities, Part::authority, type, section) ||
+      !read_section(reader, additionals, Part::additional, type, section)) {
+    return std::nullopt;
+  }
+  records.rcode = (section.rcode_high << 4) | (flags & 0x0FU);
+  records.truncated = (flags & 0x0200U) != 0;
   bool any = false;
   for (int hops = 0;; ++hops) {
     const auto alias = section.aliases.find(records.canonical);
@@ -261,6 +325,7 @@ std::optional<DnsRecords> parse_dns_answer(std::string_view message, std::string
     any = true;
   }
   keep(section, type, records, any);
+  if (section.soa && is_within(records.canonical, section.soa->zone)) records.negative_ttl = section.soa->ttl;
   return records;
 }
 

@@ -1,5 +1,5 @@
-// A DNS answer (RFC 1035 4.1) as a stub resolver reads it: the addresses or mail exchangers that a name has, with the chain of
-// aliases to them followed. Pure: bytes to values.
+// A DNS answer (RFC 1035 4.1) as a stub resolver reads it: the addresses, mail exchangers or texts that a name has, with the
+// chain of aliases to them followed, or that it has none and for how long that holds. Pure: bytes to values.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,11 @@
 
 namespace ajar {
 
-enum class DnsType : std::uint16_t { a = 1, mx = 15, aaaa = 28 };  // RFC 1035 3.2.2, RFC 3596 2.1
-std::string_view to_string(DnsType type);                          // "A", "MX", "AAAA"
+enum class DnsType : std::uint16_t { a = 1, mx = 15, txt = 16, aaaa = 28 };  // RFC 1035 3.2.2, RFC 3596 2.1
+std::string_view to_string(DnsType type);                                    // "A", "MX", "TXT", "AAAA"
+
+// RFC 1035 4.1.1, RFC 6891 6.1.3: those that are told apart.
+inline constexpr unsigned kDnsNoError = 0, kDnsServerFailure = 2, kDnsNoSuchName = 3, kDnsRefused = 5;
 
 struct MailExchanger {
   std::uint16_t preference = 0;  // lower is asked first
@@ -26,18 +29,25 @@ struct MailExchanger {
 struct DnsRecords {
   std::vector<IpAddress> addresses;       // A or AAAA, as asked, in the server's order, each once
   std::vector<MailExchanger> exchangers;  // MX, by preference, then name
+  std::vector<std::string> texts;         // TXT: the strings of each record as one, the server's bytes, at most kMaxDnsText
   bool null_mx = false;                   // RFC 7505: the domain says that it takes no mail at all
   std::string canonical;                  // the end of the alias chain: the name itself when there is none
   std::uint32_t ttl = 0;                  // seconds: the smallest along the chain and of the records (0 when there are none)
   bool dropped = false;                   // more than kMaxDnsRecords, or records that name no possible host, were left out
+  unsigned rcode = kDnsNoError;           // with the upper bits of an OPT record
+  bool truncated = false;                 // there is more than fitted
+  // RFC 2308 5: how many seconds "there is none" holds. nullopt: the answer has no SOA record of a zone around `canonical`.
+  std::optional<std::uint32_t> negative_ttl;
 };
 
-inline constexpr std::size_t kMaxDnsRecords = 64;  // addresses or exchangers of one answer that are kept
+inline constexpr std::size_t kMaxDnsRecords = 64;  // addresses, exchangers or texts of one answer that are kept
+inline constexpr std::size_t kMaxDnsText = 1024;   // bytes of one text that are kept
 inline constexpr int kMaxDnsAliases = 16;          // aliases followed in one answer
 
 // Reads an answer to a question for `name` and `type`. nullopt: not an answer to that question, or one that breaks its own
-// framing (a name that points forward or for ever, a record that ends past the message). Records of other names, types and
-// classes are skipped. Empty `addresses`, no `exchangers` and another `canonical`: ask again for `canonical`.
+// framing (a name that points forward or for ever, a record that ends past the message). The case of names means nothing (so
+// that a resolver may mix it, which 0x20 does). Records of other names, types and classes are skipped. Nothing found and
+// another `canonical`: ask again for `canonical`.
 std::optional<DnsRecords> parse_dns_answer(std::string_view message, std::string_view name, DnsType type);
 
 // Letters, digits, hyphens and underscores in labels of 1…63, at most 253 in all (RFC 1123 2.1, and what is met): what may

@@ -28,7 +28,7 @@ std::string message(unsigned type, unsigned answers, const std::string& records)
 }
 const std::string kOwner = u16(0xC00C);  // a pointer to the question's name
 
-constexpr unsigned kA = 1, kCname = 5, kMx = 15, kAaaa = 28;
+constexpr unsigned kA = 1, kCname = 5, kSoa = 6, kMx = 15, kTxt = 16, kAaaa = 28, kOpt = 41;
 const std::string kAddress("\xCB\0\x71\x05", 4);  // 203.0.113.5
 
 TEST(DnsAnswer, ReadsAddressesBehindPointersAndAnyCase) {
@@ -132,6 +132,103 @@ TEST(DnsAnswer, LongNamesAndManyRecordsAreBounded) {
   ASSERT_TRUE(records);
   EXPECT_EQ(records->addresses.size(), kMaxDnsRecords);
   EXPECT_TRUE(records->dropped);
+}
+
+std::string soa(std::uint32_t minimum) {
+  return name("ns.example.org") + name("hostmaster.example.org") + u32(1) + u32(600) + u32(300) + u32(86400) + u32(minimum);
+}
+// An answer to A of "4.3.2.1.bl.example.org" with an authority and an additional section.
+std::string negative(unsigned flags, unsigned authorities, const std::string& authority, const std::string& additional = {}) {
+  return u16(7) + u16(flags) + u16(1) + u16(0) + u16(authorities) + u16(additional.empty() ? 0 : 1) +
+         name("4.3.2.1.bl.example.org") + u16(kA) + u16(1) + authority + additional;
+}
+std::optional<DnsRecords> read_negative(const std::string& bytes) {
+  return parse_dns_answer(bytes, "4.3.2.1.bl.example.org", DnsType::a);
+}
+
+TEST(DnsAnswer, NoSuchNameHoldsForTheSmallerOfTtlAndMinimum) {
+  struct Row {
+    std::uint32_t ttl, minimum, holds;
+  };
+  for (const Row& row : {Row{300, 60, 60}, Row{30, 60, 30}, Row{0x80000000U, 60, 0}, Row{300, 0xFFFFFFFFU, 0}}) {
+    const auto records = read_negative(negative(0x8183, 1, record(name("bl.example.org"), kSoa, row.ttl, soa(row.minimum))));
+    ASSERT_TRUE(records);
+    EXPECT_EQ(records->rcode, kDnsNoSuchName);
+    EXPECT_EQ(records->negative_ttl, row.holds) << row.ttl << " " << row.minimum;
+  }
+}
+
+TEST(DnsAnswer, NegativeTtlOfAnotherZoneOrOfNone) {
+  EXPECT_EQ(read_negative(negative(0x8183, 0, "")).value().negative_ttl, std::nullopt);
+  for (const char* zone : {"", "org", "example.org", "Bl.EXAMPLE.org"}) {
+    const std::string owner = zone[0] == 0 ? std::string(1, 0) : name(zone);
+    EXPECT_EQ(read_negative(negative(0x8183, 1, record(owner, kSoa, 300, soa(60)))).value().negative_ttl, 60U) << zone;
+  }
+  for (const char* zone : {"example.net", "l.example.org", "x.bl.example.org"}) {
+    EXPECT_EQ(read_negative(negative(0x8183, 1, record(name(zone), kSoa, 300, soa(60)))).value().negative_ttl, std::nullopt);
+  }
+  // The first SOA counts, other records of the section do not matter, and a class that is not IN is skipped.
+  const std::string several = record(name("bl.example.org"), kCname, 9, name("x.example")) +
+                              record(name("bl.example.org"), kSoa, 9, soa(9), 3) +
+                              record(name("bl.example.org"), kSoa, 300, soa(60)) + record(name("org"), kSoa, 5, soa(5));
+  EXPECT_EQ(read_negative(negative(0x8180, 4, several)).value().negative_ttl, 60U);
+}
+
+TEST(DnsAnswer, ResponseCodesAndTruncation) {
+  EXPECT_EQ(read_negative(negative(0x8182, 0, "")).value().rcode, kDnsServerFailure);
+  EXPECT_EQ(read_negative(negative(0x8185, 0, "")).value().rcode, kDnsRefused);
+  EXPECT_FALSE(read_negative(negative(0x8180, 0, "")).value().truncated);
+  EXPECT_TRUE(read_negative(negative(0x8380, 0, "")).value().truncated);
+  // RFC 6891 6.1.3: BADVERS is 16, whose low bits alone would say that all is well.
+  const auto opt = [](std::uint32_t ttl) { return record(std::string(1, 0), kOpt, ttl, "", 1232); };
+  EXPECT_EQ(read_negative(negative(0x8180, 0, "", opt(0x01000000U))).value().rcode, 16U);
+  EXPECT_EQ(read_negative(negative(0x8185, 0, "", opt(0xFF000000U))).value().rcode, 0xFF5U);
+  EXPECT_EQ(read_negative(negative(0x8180, 0, "", opt(0x00008000U))).value().rcode, kDnsNoError);
+}
+
+TEST(DnsAnswer, BrokenAuthorityIsNoAnswer) {
+  const std::string good = negative(0x8183, 1, record(name("bl.example.org"), kSoa, 300, soa(60)));
+  ASSERT_TRUE(read_negative(good));
+  for (std::size_t length = 12; length < good.size(); ++length) EXPECT_FALSE(read_negative(good.substr(0, length))) << length;
+  EXPECT_FALSE(read_negative(negative(0x8183, 1, record(name("bl.example.org"), kSoa, 300, soa(60).substr(0, 50)))));
+  EXPECT_FALSE(read_negative(negative(0x8183, 1, record(name("bl.example.org"), kSoa, 300, u16(0xC0FF) + soa(60)))));
+}
+
+TEST(DnsAnswer, TextsOfSeveralStringsAndRecords) {
+  const auto string = [](const std::string& text) { return static_cast<char>(text.size()) + text; };
+  const auto read = [&](const std::vector<std::string>& data) {
+    std::string records;
+    for (const std::string& one : data) records += record(kOwner, kTxt, 60, one);
+    return parse_dns_answer(message(kTxt, static_cast<unsigned>(data.size()), records), "example.org", DnsType::txt);
+  };
+  const auto two = read({string("Open SMTP relay, see ") + string("https://bl.example/"), string("again") + string("")});
+  ASSERT_TRUE(two);
+  EXPECT_THAT(two->texts, ElementsAre("Open SMTP relay, see https://bl.example/", "again"));
+  EXPECT_EQ(two->ttl, 60U);
+  EXPECT_FALSE(two->dropped);
+  std::string huge;
+  for (int i = 0; i < 5; ++i) huge += string(std::string(255, 'x'));
+  const auto cut = read({huge});
+  ASSERT_TRUE(cut);
+  EXPECT_EQ(cut->texts.at(0).size(), kMaxDnsText);
+  EXPECT_TRUE(cut->dropped);
+  const auto many = read(std::vector<std::string>(kMaxDnsRecords + 1, string("x")));
+  ASSERT_TRUE(many);
+  EXPECT_EQ(many->texts.size(), kMaxDnsRecords);
+  EXPECT_TRUE(many->dropped);
+  EXPECT_FALSE(read({""}));         // not even one string
+  EXPECT_FALSE(read({"\x05xyz"}));  // a string that ends past its record
+  EXPECT_FALSE(read({"\x01x\x09"}));
+}
+
+TEST(DnsAnswer, AliasThatLeadsToNoSuchName) {
+  const std::string bytes = u16(7) + u16(0x8183) + u16(1) + u16(1) + u16(1) + u16(0) + name("example.org") + u16(kA) + u16(1) +
+                            record(kOwner, kCname, 70, name("x.example")) + record(name("example"), kSoa, 300, soa(60));
+  const auto records = parse_dns_answer(bytes, "example.org", DnsType::a);
+  ASSERT_TRUE(records);
+  EXPECT_EQ(records->canonical, "x.example");
+  EXPECT_EQ(records->rcode, kDnsNoSuchName);  // RFC 6604: of the last name
+  EXPECT_EQ(records->negative_ttl, 60U);
 }
 
 TEST(DnsAnswer, HostNames) {
