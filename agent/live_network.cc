@@ -126,8 +126,8 @@ ProbeTls::ProbeTls() : context_(SSL_CTX_new(TLS_client_method())) {
 LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
                    Steady::time_point until, const std::string* sni)
     : Link(transcript),
-      socket_(loop, fd),
       side_(side),
+      socket_(loop, fd),
       context_(tls),
       reply_timeout_(reply_timeout),
       first_reply_timeout_(reply_timeout),
@@ -251,7 +251,7 @@ void LiveLink::read_now(std::string& into, std::size_t max) {
   if (ssl_) {
     got = SSL_read(ssl_.get(), receive_buffer.data(), static_cast<int>(max));
     ERR_clear_error();
-  } else {
+  } else if (socket_.may_be_read()) {
     got = recv(socket_.fd(), receive_buffer.data(), max, MSG_DONTWAIT);
     if (got < 0) reset_ = reset_ || errno == ECONNRESET;
   }
@@ -426,7 +426,9 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
     co_await link->connected(by);
     keep_icmp_errors(fd, address.is_v4(), false);
     if (source_address_.empty()) note_source(fd);
-    if (options_.first_reply_timeout && !transcript_.heard()) link->set_first_reply_timeout(*options_.first_reply_timeout);
+    if (options_.first_reply_timeout.count() > 0 && !transcript_.heard()) {
+      link->set_first_reply_timeout(options_.first_reply_timeout);
+    }
     if (tls == TlsMode::implicit) {
       co_await link->start_tls();
     }

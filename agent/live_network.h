@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -50,7 +51,7 @@ class ProbeTls {
 // `until` the whole conversation. `sni`: the name to say in a TLS handshake; outlives the link.
 class LiveLink : public Link {
  public:
-  enum class Side { client, server };
+  enum class Side : std::uint8_t { client, server };
   LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
            Steady::time_point until, const std::string* sni = nullptr);
   ~LiveLink() override;
@@ -90,9 +91,9 @@ class LiveLink : public Link {
   // Waits until the TLS call that gave `result` may be tried again; LinkError when it cannot. False: the peer ended the stream.
   Task<bool> wait_for_tls(int result);
 
-  Socket socket_;
   Side side_;
   bool reset_ = false;  // an error that says so comes once, to whoever asks first
+  Socket socket_;
   SSL_CTX* context_;
   std::unique_ptr<SSL, Free> ssl_;
   std::chrono::milliseconds reply_timeout_, first_reply_timeout_;
@@ -119,8 +120,7 @@ struct NetworkOptions {
   std::chrono::milliseconds connect_timeout{5000};
   std::chrono::milliseconds reply_timeout{60000};
   std::chrono::milliseconds probe_timeout{600000};
-  std::optional<std::chrono::milliseconds> first_reply_timeout =
-      {};  // until the peer has said something; nullopt: reply_timeout
+  std::chrono::milliseconds first_reply_timeout{0};  // until the peer has said something; 0: reply_timeout
 };
 
 // The network of one probe. Its deadline begins when it is made.

@@ -126,14 +126,14 @@ class Socket {
 
   Loop& loop_;
   int fd_;
+  bool wants_read_ : 1 = false, wants_write_ : 1 = false;
+  bool can_read_ : 1 = false, can_write_ : 1 = false, timed_out_ : 1 = false;
+  bool ended_ : 1 = false;  // the peer's FIN is here
   event event_{};
   Deadline deadline_;
   Steady::time_point deadline_at_ = Steady::time_point::max();
   Steady::time_point entry_at_{};  // where deadline_ sits on the wheel
   std::coroutine_handle<> waiter_;
-  bool wants_read_ = false, wants_write_ = false;
-  bool can_read_ = false, can_write_ = false, timed_out_ = false;
-  bool ended_ = false;  // the peer's FIN is here
 };
 
 class Socket::Wait {

@@ -165,14 +165,14 @@ void Transcript::make_room() {
     taken = {taken.lines + more.lines + 2, taken.bytes + more.bytes};  // and the remarks
     if (!room.fits(taken)) break;
   }
-  forgotten_ += from - 1;
+  forgotten_ += static_cast<std::uint32_t>(from - 1);
   lines_ = 0;
   for (std::size_t i = 0; i < kept.size(); i = i == 0 ? from : i + 1) {
     Conversation conversation{text_.size(), 0, kept[i].dropped};
     for (const std::string_view line : kept[i].first) text_ += line;
     conversation.gap = text_.size();
     for (const std::string_view line : kept[i].last) text_ += line;
-    lines_ += kept[i].first.size() + kept[i].last.size();
+    lines_ += static_cast<std::uint32_t>(kept[i].first.size() + kept[i].last.size());
     conversations_.push_back(conversation);
   }
   text_.shrink_to_fit();

@@ -3,6 +3,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <string>
@@ -65,9 +66,9 @@ class Transcript {
   std::size_t remarks() const;  // the lines that lines() adds
 
   std::string text_;  // every line with its LF: a line is escaped, so none is inside
-  std::size_t lines_ = 0;
   std::vector<Conversation> conversations_;
-  std::size_t forgotten_ = 0;  // whole conversations, after the first
+  std::uint32_t lines_ = 0;
+  std::uint32_t forgotten_ = 0;  // whole conversations, after the first
   bool heard_ = false;
 };
 
