@@ -87,6 +87,11 @@ std::string tls_error() {
   return reason == nullptr ? "the peer closed the connection" : reason;
 }
 
+LinkError link_error(int error) {
+  if (error == ECONNRESET) return {Reason::hung_up, "the peer reset the connection"};
+  return {reason_of(error), text_of(error)};
+}
+
 // A connect() that failed. The host itself refuses by RST. "Port unreachable" is a packet filter's word, on it or before it
 // (iptables REJECT as fail2ban uses it), and tells nothing of who listens.
 LinkError connect_failed(int fd, int error) {
@@ -96,8 +101,7 @@ LinkError connect_failed(int fd, int error) {
               fmt::format("a packet filter refused the connection (ICMP unreachable from {})", sender->to_string())};
     }
   }
-  if (error == ECONNRESET) return {Reason::hung_up, "the peer reset the connection"};
-  return {reason_of(error), text_of(error)};
+  return link_error(error);
 }
 
 // What one recv can bring; copied out at once, so that a connection at rest holds no buffer.
@@ -156,11 +160,6 @@ LinkError LiveLink::gave_up() const {
   return {Reason::timeout, fmt::format("no answer within {}", spoken_to() ? reply_timeout_ : first_reply_timeout_)};
 }
 
-LinkError LiveLink::failed(int error) const {
-  if (error == ECONNRESET) return {Reason::hung_up, "the peer reset the connection"};
-  return {reason_of(error), text_of(error)};
-}
-
 Task<std::size_t> LiveLink::read_some(std::string& into, std::size_t max) {
   max = std::min(max, receive_buffer.size());
   for (;;) {
@@ -198,12 +197,12 @@ std::optional<std::size_t> LiveLink::receive(std::string& into, std::size_t max)
   }
   const int error = errno;
   if (error == ECONNRESET) throw was_reset();
-  throw failed(error);
+  throw link_error(error);
 }
 
 LinkError LiveLink::was_reset() {
   transcript().note("the peer reset the connection");
-  return failed(ECONNRESET);
+  return link_error(ECONNRESET);
 }
 
 Task<void> LiveLink::wait_for_line(std::string& line) {
@@ -293,7 +292,7 @@ Task<void> LiveLink::write_all(std::string bytes) {
     // Gone: what it said before it went is still to be heard, and the next read says how it ended.
     reset_ = reset_ || errno == ECONNRESET;
     if (errno == EPIPE || errno == ECONNRESET) co_return;
-    if (errno != EAGAIN) throw failed(errno);
+    if (errno != EAGAIN) throw link_error(errno);
     socket_.drained_write();
     const bool ready = co_await socket_.writable();
     if (!ready) throw gave_up();
@@ -318,7 +317,7 @@ Task<bool> LiveLink::wait_for_tls(int result) {
     case SSL_ERROR_ZERO_RETURN:
       co_return false;
     case SSL_ERROR_SYSCALL:
-      if (saved != 0 && result < 0) throw failed(saved);
+      if (saved != 0 && result < 0) throw link_error(saved);
       co_return false;
     default:
       throw LinkError(Reason::tls_failed, tls_error());

@@ -86,7 +86,6 @@ class LiveLink : public Link {
   // One recv of a socket that is readable. nullopt: nothing is there yet; 0: the end. LinkError.
   std::optional<std::size_t> receive(std::string& into, std::size_t max);
   LinkError gave_up() const;
-  LinkError failed(int error) const;
   LinkError was_reset();
   // Waits until the TLS call that gave `result` may be tried again; LinkError when it cannot. False: the peer ended the stream.
   Task<bool> wait_for_tls(int result);

@@ -132,7 +132,13 @@ Task<void> ProxyProbe::ask(ProxyAsk& ask) {
   record(std::move(ask), std::move(answer));
 }
 
-// A server that hangs up is asked once more: once is chance.
+// Whether the first form met a silence that may be that of one port of ours alone, and others are to be asked.
+bool ProxyProbe::goes_on_after(const LinkError& failure) const {
+  const bool more_ports = subject_.full_matrix || !subject_.must_ask.empty();
+  return failure.reason() == Reason::timeout && more_ports;
+}
+
+// A server that hangs up is asked once more: once is chance. LinkError where nothing has been learnt: the caller's to judge.
 Task<void> ProxyProbe::attempt(const ProxyAsk& ask, ProxyAnswer& answer) {
   bool any_byte = false;  // in either attempt
   for (bool again = false;; again = true) {
@@ -156,15 +162,22 @@ Task<void> ProxyProbe::attempt(const ProxyAsk& ask, ProxyAnswer& answer) {
     heard_ = heard_ || spoken_to;
     any_byte = any_byte || spoken_to;
     if (!failure) co_return;
-    // Nothing has been learnt: the caller's to judge.
-    const bool nothing = !spoken_to && asked_.empty() && !again && !heard_;
-    const bool one_port = !subject_.full_matrix && subject_.must_ask.empty();
-    const bool silent = connected && failure->reason() == Reason::timeout;
-    if (nothing && !(silent && !one_port) && (!connected || failure->reason() != Reason::hung_up)) throw LinkError(*failure);
-    if (failure->reason() == Reason::hung_up && !again) continue;
+    const bool hung_up = failure->reason() == Reason::hung_up;
+    const bool nothing_yet = asked_.empty() && !again && !heard_;
+    if (nothing_yet && !(connected && (hung_up || goes_on_after(*failure)))) throw LinkError(*failure);
+    if (hung_up && !again) continue;
     broken_off(*failure, connected && !any_byte, answer);
     co_return;
   }
+}
+
+// For a destination that nobody can reach. Returns the token that was asked with.
+Task<std::string> ProxyProbe::ask_impossible(const ProxyAsk& like, ProxyAnswer& answer) {
+  const std::string token = canary_.mint("impossible");
+  ProxyAsk nowhere = impossible(like, token);
+  nowhere.token = token;
+  co_await attempt(nowhere, answer);
+  co_return token;
 }
 
 // It speaks first: another protocol.
@@ -376,17 +389,14 @@ Task<ProxyProbe::Place> ProxyProbe::where_it_leads() {
   if (one && !*one) co_return Place::asked_for;
   const bool by_name = std::all_of(proven_.begin(), proven_.end(),
                                    [](const Proven& proof) { return proof.ask.to.form == ProxyDestination::Form::name; });
-  const std::string token = canary_.mint("impossible");
-  ProxyAsk nowhere = impossible(proven_.front().ask, token);
-  nowhere.token = token;
   ProxyAnswer answer;
-  co_await attempt(nowhere, answer);
+  const std::string token = co_await ask_impossible(proven_.front().ask, answer);
   const std::optional<Sighting> seen = co_await canary_.sighting(token, true);
   if (answer.verdict == Verdict::open || seen) co_return Place::fixed;
-  // One that hangs up where it cannot go has answered; one that may still be busy has not.
-  const bool answered = answer.shaped ? answer.reason != Reason::timeout && !answer.silent : answer.reason == Reason::hung_up;
   // Who grants a tunnel has read where to.
   if (tunnels_) co_return Place::asked_for;
+  // One that hangs up where it cannot go has answered; one that may still be busy has not.
+  const bool answered = answer.shaped ? answer.reason != Reason::timeout && !answer.silent : answer.reason == Reason::hung_up;
   if (!answered) co_return Place::unknown;
   if (!by_name) co_return Place::asked_for;
   if (answer.verdict == Verdict::closed) co_return one ? Place::fixed : Place::unknown;
@@ -400,22 +410,18 @@ Task<ProxyProbe::Place> ProxyProbe::where_it_leads() {
 }
 
 void ProxyProbe::withdraw_proofs(Place place) {
+  const bool fixed = place == Place::fixed;
   for (Asked& asked : asked_) {
     if (asked.variant.verdict != Verdict::open) continue;
-    asked.variant.verdict = place == Place::fixed ? Verdict::closed : Verdict::accepted;
-    asked.variant.reason = place == Place::fixed ? Reason::refused : Reason::no_proof;
-    asked.variant.reply =
-        place == Place::fixed ? "the proof came from one fixed place" : "the proof may come from one fixed place";
-  }
-  if (place == Place::unknown) {
-    observations_.emplace_back(
-        "A proof came back, but what it said when it was asked for a place that does not exist leaves open whether it passes "
-        "everything on to one fixed place that is our canary.");
-    return;
+    asked.variant.verdict = fixed ? Verdict::closed : Verdict::accepted;
+    asked.variant.reason = fixed ? Reason::refused : Reason::no_proof;
+    asked.variant.reply = fixed ? "the proof came from one fixed place" : "the proof may come from one fixed place";
   }
   observations_.emplace_back(
-      "It passes everything on to one fixed place whatever is asked for, and that place is our canary: no proxy for "
-      "strangers.");
+      fixed ? "It passes everything on to one fixed place whatever is asked for, and that place is our canary: no proxy for "
+              "strangers."
+            : "A proof came back, but what it said when it was asked for a place that does not exist leaves open whether it "
+              "passes everything on to one fixed place that is our canary.");
 }
 
 // A server that connects to a name that does not exist says yes to everything.
@@ -425,11 +431,8 @@ Task<void> ProxyProbe::doubt_yes() {
   };
   const auto yes = said_so(Verdict::accepted);
   if (yes == asked_.end() || said_so(Verdict::open) != asked_.end()) co_return;
-  const std::string token = canary_.mint("impossible");
-  ProxyAsk nowhere = impossible(said_[static_cast<std::size_t>(yes - asked_.begin())], token);
-  nowhere.token = token;
   ProxyAnswer answer;
-  co_await attempt(nowhere, answer);
+  co_await ask_impossible(said_[static_cast<std::size_t>(yes - asked_.begin())], answer);
   accepts_everything_ = answer.verdict >= Verdict::accepted;
 }
 

@@ -97,6 +97,8 @@ class ProxyProbe {
   Task<std::unique_ptr<Link>> reach();       // a fresh connection to the server
   Task<void> ask(ProxyAsk& ask);
   Task<void> attempt(const ProxyAsk& ask, ProxyAnswer& answer);
+  bool goes_on_after(const LinkError& failure) const;
+  Task<std::string> ask_impossible(const ProxyAsk& like, ProxyAnswer& answer);
   Task<void> hear_early(Link& link, ProxyAnswer& answer);
   void record(ProxyAsk ask, ProxyAnswer answer);
   void record_unasked(ProxyAsk ask, Reason reason);
