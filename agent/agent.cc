@@ -438,6 +438,7 @@ std::optional<std::string> Agent::take_over_configuration() {
   }
   config_ = std::make_shared<const Config>(std::get<Config>(loaded));
   set_up_log(config_->log);
+  for (const ConfigError& warning : config_->warnings) spdlog::warn("{}", warning.to_string());
   gate_.set_rate(config_->agent.connections_per_second);
   scheduler_.set_limits(limits_of(config_->agent));
   ledger_.set_options(ledger_options(*config_));

@@ -134,6 +134,7 @@ std::optional<ListingCause> parse_listing_cause(std::string_view text) { return 
 
 std::optional<CodePattern> CodePattern::parse(std::string_view text) {
   CodePattern pattern;
+  pattern.text_ = text;
   for (std::size_t i = 0; i < 4; ++i) {
     const std::size_t dot = text.find('.');
     if ((dot == std::string_view::npos) != (i == 3)) return std::nullopt;

@@ -64,6 +64,7 @@ class CodePattern {
   static std::optional<CodePattern> parse(std::string_view text);
   bool matches(const IpAddress& code) const;
   bool is_mask() const { return mask_ != 0; }
+  const std::string& text() const { return text_; }  // as parsed
   friend bool operator==(const CodePattern&, const CodePattern&) = default;
 
  private:
@@ -73,6 +74,7 @@ class CodePattern {
   };
   Range parts_[4];
   std::uint8_t mask_ = 0;
+  std::string text_;
 };
 
 struct CodeRule {
