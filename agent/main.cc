@@ -30,8 +30,8 @@ std::shared_ptr<const ajar::Config> load(const std::string& file) {
 int run_agent(const std::string& file, bool check_only) {
   const auto config = load(file);
   if (!config) return kUsageError;
-  for (const ajar::ConfigError& warning : config->warnings) fmt::print(stderr, "warning: {}\n", warning.to_string());
   if (check_only) {
+    for (const ajar::ConfigError& warning : config->warnings) fmt::print(stderr, "warning: {}\n", warning.to_string());
     fmt::print("{}: valid, {} targets\n", file, config->targets.size());
     return 0;
   }

@@ -334,6 +334,20 @@ bool ZoneBook::is_healthy(const std::string& zone, DnsblKind kind) const {
   return state != nullptr && state->health.state == ZoneState::healthy;
 }
 
+ZoneHealth ZoneBook::health(const std::string& zone) const {
+  // Ill before untested before healthy.
+  const auto worry = [](ZoneState of) { return of == ZoneState::healthy ? 0 : of == ZoneState::untested ? 1 : 2; };
+  ZoneHealth worst;
+  bool first = true;
+  const auto found = zones_.find(zone);
+  if (found == zones_.end()) return worst;
+  for (const auto& [kind, state] : found->second.kinds) {
+    if (first || worry(state.health.state) > worry(worst.state)) worst = {state.health.state, state.health.because};
+    first = false;
+  }
+  return worst;
+}
+
 const Listing* ZoneBook::find(const std::string& zone, const DnsblSubject& subject) const {
   const Kind* state = find_kind(zone, subject.kind);
   if (state == nullptr) return nullptr;
@@ -377,13 +391,9 @@ std::vector<ZoneStatus> ZoneBook::zones() const {
     status.answers = zone.answers;
     status.asked_today = zone.asked_today;
     status.left_today = zone.config.info.per_day - std::min<std::uint64_t>(zone.asked_today, zone.config.info.per_day);
-    bool first = true;
+    status.state = health(name).state;
     for (const auto& [kind, state] : zone.kinds) {
       status.kinds[kind] = state.health;
-      // Ill before untested before healthy.
-      const auto worry = [](ZoneState of) { return of == ZoneState::healthy ? 0 : of == ZoneState::untested ? 1 : 2; };
-      if (first || worry(state.health.state) > worry(status.state)) status.state = state.health.state;
-      first = false;
       status.subjects += state.entries.size();
       for (const auto& [subject, entry] : state.entries) {
         const bool known = is_known(zone, state, entry);

@@ -100,6 +100,7 @@ class ZoneBook {
   std::vector<ZoneStatus> zones() const;  // in the order of the configuration
   std::vector<Listing> listings() const;  // all that is known, by zone, then subject
   bool is_healthy(const std::string& zone, DnsblKind kind) const;
+  ZoneHealth health(const std::string& zone) const;   // the worst of the kinds that are asked
   std::uint64_t version() const { return version_; }  // rises with everything that a reader may see
   // Whether every subject has an answer or its zone has failed a test: for a single round (`ajar check`).
   bool settled() const;
