@@ -95,6 +95,7 @@ Agent::Agent(std::shared_ptr<const Config> config)
   start_canary();
   warn_of_no_proof();
   targets_.apply(*config_);
+  zones_.seed(ledger_.take_listings());
   std::vector<KnownResult> known;
   for (const ResultState& result : ledger_.results()) known.push_back({result.key, result.host});
   targets_.seed(known);
@@ -274,6 +275,14 @@ void Agent::publish_zones() {
   next_zones_ = loop_.now() + seconds(1);
   if (zones_.book().version() == zones_version_) return;
   zones_version_ = zones_.book().version();
+  for (const ListingKey& key : zones_.take_changes()) {
+    if (const Listing* listing = zones_.book().find(key.first, key.second)) {
+      ledger_.keep(*listing);
+    } else {
+      ledger_.forget(key);
+    }
+    ledger_changed_ = true;
+  }
   auto view = std::make_shared<const ZonesView>(zones_.view());
   const std::lock_guard lock(published_mutex_);
   published_zones_ = std::move(view);

@@ -77,6 +77,7 @@ int main(int argc, char** argv) {
   check->add_option("--check", options.checks, "Only this check; may be repeated")->allow_extra_args(false);
   check->add_flag("--quick", options.quick, "Core variants only");
   check->add_option("--wait", wait, "How long to wait for mail to come back")->capture_default_str();
+  check->add_flag("--zones", options.zones, "Only test the public databases (DNSBLs) of the configuration");
   check->add_flag("--json", options.json, "One JSON object a line");
   check->add_option("TARGET", options.targets, "Targets of the configuration, or hosts or addresses inside the scope");
 

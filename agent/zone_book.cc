@@ -81,6 +81,7 @@ void ZoneBook::apply(const DnsblConfig& config, const std::set<DnsblSubject>& su
       Kind& state = zone.kinds[kind];
       std::erase_if(state.entries, [&](const auto& entry) {
         if (subjects.contains({kind, entry.first})) return false;
+        if (entry.second.known) changes_.insert({written.info.name, {kind, entry.first}});
         state.queue.erase({entry.second.due, entry.first});
         state.pending.erase(entry.first);
         return true;
@@ -92,6 +93,7 @@ void ZoneBook::apply(const DnsblConfig& config, const std::set<DnsblSubject>& su
         Entry& entry = state.entries[subject.text];
         entry.name = std::move(name);
         schedule(state, subject.text, entry, now);
+        plant(zone, kind, state, subject.text, entry);
       }
       if (state.entries.empty()) zone.kinds.erase(kind);  // a zone that is asked nothing is not tested either
     }
@@ -101,19 +103,29 @@ void ZoneBook::apply(const DnsblConfig& config, const std::set<DnsblSubject>& su
   ++version_;
 }
 
-void ZoneBook::seed(const std::vector<Listing>& listings) {
-  for (const Listing& listing : listings) {
-    const auto zone = zones_.find(listing.zone);
-    if (zone == zones_.end()) continue;
-    const auto kind = zone->second.kinds.find(listing.subject.kind);
-    if (kind == zone->second.kinds.end()) continue;
-    const auto entry = kind->second.entries.find(listing.subject.text);
-    if (entry == kind->second.entries.end()) continue;
-    entry->second.known = listing;
-    entry->second.text_asked = !listing.text.empty();
-    schedule(kind->second, listing.subject.text, entry->second, listing.checked + zone->second.config.interval);
+void ZoneBook::seed(std::vector<Listing> listings) {
+  for (Listing& listing : listings) {
+    ListingKey key(listing.zone, listing.subject);
+    seeds_.insert_or_assign(std::move(key), std::move(listing));
+  }
+  for (auto& [name, zone] : zones_) {
+    for (auto& [kind, state] : zone.kinds) {
+      for (auto& [subject, entry] : state.entries) plant(zone, kind, state, subject, entry);
+    }
   }
   ++version_;
+}
+
+// What was known of an entry that is new.
+void ZoneBook::plant(const Zone& zone, DnsblKind kind, Kind& state, const std::string& subject, Entry& entry) {
+  const auto seed = seeds_.find({zone.config.info.name, {kind, subject}});
+  if (seed == seeds_.end()) return;
+  if (!entry.known && entry.scheduled) {
+    schedule(state, subject, entry, std::max(entry.due, seed->second.checked + zone.config.interval));
+    entry.text_asked = !seed->second.text.empty();
+    entry.known = std::move(seed->second);
+  }
+  seeds_.erase(seed);
 }
 
 void ZoneBook::test_now(Time now) {
@@ -215,7 +227,9 @@ void ZoneBook::answered(const ZoneQuestion& question, const DnsblLookup& lookup,
   if (question.what == What::listing) return take_listing(zone, question.kind, kind->second, question, lookup, now);
   std::string text;
   for (const std::string& one : lookup.texts) text += (text.empty() ? "" : " ") + one;
-  if (entry->second.known) entry->second.known->text = escape(text.substr(0, kLongestText));
+  if (!entry->second.known) return;
+  entry->second.known->text = escape(text.substr(0, kLongestText));
+  changes_.insert({question.zone, {question.kind, question.subject}});
 }
 
 void ZoneBook::take_test(Zone& zone, DnsblKind kind, Kind& state, const ZoneQuestion& question, const DnsblLookup& lookup,
@@ -314,6 +328,7 @@ void ZoneBook::publish(Zone& zone, DnsblKind kind, Kind& state, const std::strin
   listing.checked = heard;
   if (same_codes) listing.text = entry.known->text;
   entry.known = std::move(listing);
+  changes_.insert({zone.config.info.name, {kind, subject}});
   // The reason is asked for once for a listing, and again when it is another one.
   if (!*finding.listed) entry.text_asked = false;
   if (*finding.listed && (!entry.text_asked || !same_codes)) {

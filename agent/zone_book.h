@@ -15,8 +15,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "agent/listing.h"
 #include "agent/time.h"
 #include "checks/dnsbl_judge.h"
 #include "checks/dnsbl_name.h"
@@ -25,13 +27,7 @@
 
 namespace ajar {
 
-// What databases are asked about: an address or a domain.
-struct DnsblSubject {
-  DnsblKind kind = DnsblKind::ipv4;
-  std::string text;  // "203.0.113.5", "2001:db8::5", "example.org"
-  friend auto operator<=>(const DnsblSubject&, const DnsblSubject&) = default;
-};
-// nullopt for what is not routed globally: private, documentation, loopback and the like. A domain is never private.
+// False for what is not routed globally: private, documentation, loopback and the like. A domain is never private.
 bool is_globally_routable(const IpAddress& address);
 
 struct DnsblLookup {
@@ -49,18 +45,6 @@ struct ZoneQuestion {
   std::string subject;  // listing, text
   std::string name;     // to ask; it may hold a key, so it is shown nowhere
   DnsType type = DnsType::a;
-};
-
-// What a zone said about a subject, when last believed.
-struct Listing {
-  std::string zone;
-  DnsblSubject subject;
-  bool listed = false;
-  std::vector<DnsblCode> codes;
-  ListingTier tier = ListingTier::ticket;
-  std::string text;  // the reason that the zone gives (TXT), escaped; empty: none, or not asked yet
-  Time since{};      // when it was first heard so
-  Time checked{};    // when it was last heard so
 };
 
 // A zone as pages and metrics show it.
@@ -84,8 +68,10 @@ class ZoneBook {
  public:
   // Zones and subjects that stay keep what is known and their schedule; those that go are forgotten.
   void apply(const DnsblConfig& config, const std::set<DnsblSubject>& subjects, Time now);
-  // What was known before a restart. After apply(); what is not asked any more is dropped.
-  void seed(const std::vector<Listing>& listings);
+  // What was known before a restart, for subjects that are there or come with a later apply().
+  void seed(std::vector<Listing> listings);
+  // What has changed since the last call: to be kept, where find() still has it, else to be forgotten.
+  std::set<ListingKey> take_changes() { return std::exchange(changes_, {}); }
 
   // The next question that may be asked now; nullopt: none. Every one must be answered, by its id.
   std::optional<ZoneQuestion> next(Time now);
@@ -149,6 +135,7 @@ class ZoneBook {
   void take_test(Zone& zone, DnsblKind kind, Kind& state, const ZoneQuestion& question, const DnsblLookup& lookup, Time now);
   void take_listing(Zone& zone, DnsblKind kind, Kind& state, const ZoneQuestion& question, const DnsblLookup& lookup, Time now);
   static void schedule(Kind& state, const std::string& subject, Entry& entry, Time due);
+  void plant(const Zone& zone, DnsblKind kind, Kind& state, const std::string& subject, Entry& entry);
   void publish(Zone& zone, DnsblKind kind, Kind& state, const std::string& subject, Entry& entry, Time heard);
   static void want_test(const Zone& zone, Kind& state, Time now);
   static bool is_known(const Zone& zone, const Kind& state, const Entry& entry);
@@ -159,6 +146,8 @@ class ZoneBook {
   std::size_t turn_ = 0;  // whose turn it is
   std::uint64_t last_id_ = 0;
   std::set<std::uint64_t> open_;  // questions without an answer
+  std::map<ListingKey, Listing> seeds_;
+  std::set<ListingKey> changes_;
   std::uint64_t version_ = 1;
 };
 

@@ -82,7 +82,9 @@ DnsblSubjects dnsbl_subjects(const std::vector<TargetView>& targets, bool lookup
 }
 
 Zones::Zones(Loop& loop, WallClock clock, std::shared_ptr<DnsblDns> dns)
-    : state_(std::make_shared<State>(State{loop, std::move(clock), std::move(dns), {}, {}, {}, false, false, false, {}, {}, {}})) {}
+    : state_(
+          std::make_shared<State>(State{loop, std::move(clock), std::move(dns), {}, {}, {}, false, false, false, {}, {}, {}})) {
+}
 
 Zones::~Zones() { state_->dns.reset(); }
 
@@ -112,7 +114,9 @@ void Zones::apply(const DnsblConfig& config, const std::vector<TargetView>& targ
   state.book.apply(config, asked, state.clock());
 }
 
-void Zones::seed(const std::vector<Listing>& listings) { state_->book.seed(listings); }
+void Zones::seed(std::vector<Listing> listings) { state_->book.seed(std::move(listings)); }
+
+std::set<ListingKey> Zones::take_changes() { return state_->book.take_changes(); }
 
 const ZoneBook& Zones::book() const { return state_->book; }
 

@@ -51,7 +51,8 @@ class Zones {
 
   // What is in force from now on: what stays keeps what is known. Cheap when nothing has changed.
   void apply(const DnsblConfig& config, const std::vector<TargetView>& targets);
-  void seed(const std::vector<Listing>& listings);  // after apply(): of before a restart
+  void seed(std::vector<Listing> listings);  // of before a restart
+  std::set<ListingKey> take_changes();       // since the last call: to be kept, or forgotten where the book has none
   // Asks what is due. To be called every while. `paused`: asks nothing until it is called without.
   void pump(bool paused = false);
   const ZoneBook& book() const;

@@ -49,6 +49,7 @@ std::optional<ListingTier> parse_listing_tier(std::string_view text);
 // What a code says about its address. praise: known as good. neutral: known as neither. refusal: nothing, the question was
 // refused.
 enum class CodeEffect : std::uint8_t { listing, praise, neutral, refusal };
+std::string_view to_string(CodeEffect effect);
 std::optional<CodeEffect> parse_code_effect(std::string_view text);
 
 // What a code says about the doors that ajar tries.

@@ -329,6 +329,33 @@ TEST_F(ZoneBookTest, ARestartShowsWhatWasKnownOnceTheZoneIsHealthy) {
   EXPECT_EQ(world_.asked.size(), 3U);  // the test alone: it was asked a minute ago
 }
 
+TEST_F(ZoneBookTest, SaysWhatHasChanged) {
+  const ListingKey key(kZone, kSubject);
+  pass(minutes(1));
+  EXPECT_THAT(book_.take_changes(), testing::ElementsAre(key));
+  EXPECT_THAT(book_.take_changes(), IsEmpty());
+  subjects_.clear();
+  apply();
+  EXPECT_THAT(book_.take_changes(), testing::ElementsAre(key));
+  EXPECT_EQ(book_.find(kZone, kSubject), nullptr);
+}
+
+// A target whose name does not resolve yet comes later; what was known of it is not lost meanwhile.
+TEST_F(ZoneBookTest, ARestartKnowsWhatComesLater) {
+  world_.list(name(), {"127.0.0.2"});
+  pass(minutes(1));
+  const std::vector<Listing> kept = book_.listings();
+  book_ = ZoneBook();
+  const std::set<DnsblSubject> subjects = std::exchange(subjects_, {});
+  apply();
+  book_.seed(kept);
+  EXPECT_THAT(book_.take_changes(), IsEmpty());
+  subjects_ = subjects;
+  apply();
+  ASSERT_NE(book_.find(kZone, kSubject), nullptr);
+  EXPECT_EQ(book_.find(kZone, kSubject)->since, kept.at(0).since);
+}
+
 TEST_F(ZoneBookTest, ASingleRoundEnds) {
   world_.list(name(), {"127.0.0.2"});
   EXPECT_FALSE(book_.settled());

@@ -212,6 +212,44 @@ TEST_F(Dnsbl, AListingNeverFlapsWhileItsDatabaseIsBroken) {
   EXPECT_FALSE(flapped);
 }
 
+// `ajar check` says it too, beside an agent or without one, and its exit code does not follow; --zones tests the databases
+// alone.
+TEST_F(Dnsbl, CheckAsksNow) {
+  start_rbldnsd();
+  const auto run = [&](std::vector<std::string> words) {
+    std::vector<std::string> argv = {program("ajar"), "check", "--config", folder.file("ajar.toml")};
+    argv.insert(argv.end(), words.begin(), words.end());
+    Process check(argv, folder.path());
+    const auto code = check.wait(seconds(90));
+    return std::pair(code.value_or(-1), check.out() + check.err());
+  };
+  const auto [code, text] = run({"t203.0.113.10", "t203.0.113.20"});
+  EXPECT_EQ(code, 0) << text;
+  EXPECT_THAT(text, HasSubstr("t203.0.113.10  203.0.113.10  listed in v4.dnsbl.test: open relay (127.0.0.2)\n"
+                              "    Open SMTP relay, see https://dnsbl.test/?ip=203.0.113.10\n"));
+  EXPECT_THAT(text, HasSubstr("empty.dnsbl.test: nothing known of 2 addresses: empty\n"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("203.0.113.20  listed")));
+  const auto [json_code, lines] = run({"--json", "t203.0.113.10"});
+  EXPECT_EQ(json_code, 0) << lines;
+  std::map<std::string, json> by_zone;
+  std::istringstream in(lines);
+  for (std::string line; std::getline(in, line);) {
+    const json object = json::parse(line, nullptr, false);
+    if (object.is_object()) by_zone[object["zone"]] = object;
+  }
+  EXPECT_EQ(by_zone.size(), kZones.size() - 1);  // not the one of IPv6 alone
+  EXPECT_EQ(by_zone["v4.dnsbl.test"]["listed"], true);
+  EXPECT_EQ(by_zone["world.dnsbl.test"]["listed"], nullptr);
+  const auto [zones_code, zones] = run({"--zones", "--json"});
+  EXPECT_EQ(zones_code, 1) << zones;
+  for (const char* state :
+       {R"("zone":"v4.dnsbl.test","state":"healthy")", R"("zone":"v6.dnsbl.test","state":"healthy")",
+        R"("zone":"empty.dnsbl.test","state":"empty")", R"("zone":"world.dnsbl.test","state":"lists_the_world")",
+        R"("zone":"hijack.dnsbl.test","state":"hijacked")", R"("zone":"expired.dnsbl.test","state":"servfail")",
+        R"("zone":"refuse.dnsbl.test","state":"refused")", R"("zone":"error254.dnsbl.test","state":"blocked")"})
+    EXPECT_THAT(zones, HasSubstr(state));
+}
+
 // The resolver is down when the agent starts, and comes.
 TEST_F(Dnsbl, AResolverThatComesLate) {
   agent = std::make_unique<RunningAgent>(folder.path(), setting.web_port);
