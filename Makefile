@@ -3,7 +3,7 @@ JOBS ?= $(shell nproc)
 SECONDS_PER_FUZZER ?= 60
 export CCACHE_BASEDIR := $(CURDIR)
 
-.PHONY: help deps build run test lint format fuzz bench soak clean
+.PHONY: help deps build run test lint format fuzz bench soak pictures clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -44,7 +44,7 @@ fuzz:  ## Each fuzzer for SECONDS_PER_FUZZER seconds (60), with clang-19
 bench:  ## ajar's engine against a plain C client, paired
 	@tests/support/install_packages.sh build test
 	cmake --preset release
-	cmake --build build/release -j $(JOBS) --target smtp_bench limit fleet
+	cmake --build build/release -j $(JOBS) --target probe_bench limit fleet
 	tests/bench/run.sh build/release
 
 soak:  ## The long tests: 200 rounds of kill -9 while verdicts change
@@ -52,6 +52,11 @@ soak:  ## The long tests: 200 rounds of kill -9 while verdicts change
 	cmake --preset asan
 	cmake --build build/asan -j $(JOBS) --target e2e_test
 	AJAR_SOAK=200 build/asan/e2e_test --gtest_filter='Kill.*'
+
+pictures:  ## dashboards/screenshots/ajar-*.png, drawn by Grafana's own components (fetches 600 MB with npm; takes ten minutes)
+	@tests/support/install_packages.sh build pictures
+	@$(MAKE) --no-print-directory build
+	dashboards/pictures/make.py build/release
 
 clean:  ## Remove build/
 	rm -rf build

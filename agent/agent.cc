@@ -87,7 +87,8 @@ Agent::Agent(std::shared_ptr<const Config> config)
       targets_(resolver_, wall_now, target_events()),
       zones_(loop_),
       sightings_(loop_, config_->canary.remote.empty() ? milliseconds(0) : kRemoteLag),
-      world_{loop_, gate_, tls_, keys_, nullptr, message_book(), answered_, sightings_, wall_now},
+      world_{loop_,          gate_,     tls_,       keys_,    nullptr,
+             message_book(), answered_, sightings_, wall_now, [this](int change) { metrics_.in_flight(change); }},
       published_config_(config_) {
   for (const ConfigError& warning : config_->warnings) spdlog::warn("{}", warning.to_string());
   for (const std::string& note : ledger_.notes()) spdlog::warn("{}", note);
@@ -254,7 +255,7 @@ void Agent::publish_targets() {
   std::map<std::string, std::size_t> by_check;
   std::set<std::tuple<IpAddress, std::uint16_t, Transport>> places;
   targets_.each([&](const Planned& plan) {
-    ++by_check[plan.key.check];
+    if (!plan.paused) ++by_check[plan.key.check];
     places.emplace(plan.key.address, plan.key.port, plan.key.transport);
     return true;
   });
@@ -342,9 +343,7 @@ Task<void> Agent::visit(Visit visit) {
     // It may have left the configuration meanwhile.
     if (targets_.endpoint(record.key)) wanted[record.key] = settle(record);
   };
-  metrics_.in_flight(1);
   co_await run_visit(world_, std::move(plans), done);
-  metrics_.in_flight(-1);
   if (loop_.shutting_down()) co_return;
   for (const ResultKey& key : keys) finish(key, wanted[key]);
   pump();
@@ -373,7 +372,7 @@ std::optional<ProbePlan> Agent::plan_for(const ResultKey& key) const {
 // Judges a probe that has ended. What it wants is for the end of its visit.
 Agent::Wanted Agent::settle(const Record& record) {
   const Finding& finding = record.finding;
-  const Change change = ledger_.apply(record);
+  const Change change = ledger_.apply(record, answered_.connected_on_another_port(record.key.address, record.key.port));
   ledger_changed_ = true;
   metrics_.probe_done(record.key.check, finding.verdict, finding.reason, static_cast<double>(record.duration.count()) / 1000.0,
                       record.probe_id);
@@ -396,8 +395,7 @@ void Agent::arrived(const Arrival& arrival) {
   const bool awaited = sightings_.note(arrival);
   auto [result, change] = ledger_.apply(arrival);
   ledger_changed_ = true;
-  // The probe that waits for it judges it.
-  if (awaited && result == ArrivalResult::unknown_token) result = ArrivalResult::proved;
+  if (result == ArrivalResult::unknown_token) result = without_ledger(awaited, keys_.check(arrival.token, arrival.time));
   if (result != ArrivalResult::noted) metrics_.arrival(arrival.kind, result);
   spdlog::debug("canary: {} arrival from {}: {}", to_string(arrival.kind), arrival.peer.to_string(), to_string(result));
   say(change);
@@ -603,7 +601,7 @@ std::string Agent::take_in(const Message& message) {
 std::string Agent::take_in(const Record& record) {
   const std::optional<ResultState> known = ledger_.result(record.key);
   if (!targets_.endpoint(record.key) || (known && known->last_probe > record.started)) return R"({"stored":false})";
-  const Change change = ledger_.apply(record);
+  const Change change = ledger_.apply(record, answered_.connected_on_another_port(record.key.address, record.key.port));
   ledger_changed_ = true;
   say(change);
   if (change.confirm || change.retry) {

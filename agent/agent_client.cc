@@ -121,7 +121,14 @@ std::vector<Arrival> AgentClient::arrivals() {
   return all;
 }
 
-bool AgentClient::store(const Record& record) { return state_->ask("POST", "/api/v1/results", serialise(record)).has_value(); }
+bool AgentClient::store(const Record& record) {
+  const auto body = state_->ask("POST", "/api/v1/results", serialise(record));
+  if (!body) return false;
+  const auto json = nlohmann::json::parse(*body, nullptr, false);
+  if (json.is_object() && json.value("stored", false)) return true;
+  state_->trouble = "it does not ask this itself, or has asked later";
+  return false;
+}
 
 CanaryHealth AgentClient::health(CanaryKind kind) const {
   const auto found = state_->health.find(kind);

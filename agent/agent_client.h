@@ -30,7 +30,7 @@ class AgentClient : public CanaryStatus {
   Doubts doubts(const ResultKey& key);
   // What arrived since the last call.
   std::vector<Arrival> arrivals();
-  // Stores a result in the agent's ledger; false when it did not take it.
+  // Stores a result in the agent's ledger; false when it did not take it (trouble() says why).
   bool store(const Record& record);
   CanaryHealth health(CanaryKind kind) const override;
   std::vector<AddressPort> advertised(CanaryKind kind) const override;

@@ -189,10 +189,7 @@ class Check {
 
   TargetEvents events() {
     TargetEvents events;
-    events.planned = [this](const Planned& plan) {
-      scheduler_.add(plan.key, plan.interval, false, History{}, wall_now());
-      ++planned_;
-    };
+    events.planned = [this](const Planned& plan) { scheduler_.add(plan.key, plan.interval, false, History{}, wall_now()); };
     events.retired = [this](const ResultKey& key) { scheduler_.remove(key); };
     events.refused = [](const std::string& target, const std::string& host, const IpAddress& address) {
       spdlog::warn("{}: {}{} is outside the scope and is not asked", escape(target),
@@ -236,14 +233,26 @@ class Check {
       co_await wait_for_mail();
       co_await wait_for_databases();
       keep_listings();
-      if (agent_) {
-        for (const Record& record : records_) agent_->store(record);
-      }
+      if (agent_) hand_over();
       if (ledger_) ledger_->flush();
     } catch (...) {
       failure_ = std::current_exception();
     }
     loop_.stop();
+  }
+
+  // To the agent that has the ledger: what it does not take is not in its pages, alerts and notices.
+  void hand_over() {
+    std::map<std::string, std::vector<const Record*>> refused;  // by why
+    for (const Record& record : records_) {
+      if (!agent_->store(record)) refused[agent_->trouble()].push_back(&record);
+    }
+    for (const auto& [why, records] : refused) {
+      const ResultKey& first = records.front()->key;
+      spdlog::warn("the agent did not take {} of {} results ({} {} {}{}): {}", records.size(), records_.size(),
+                   escape(first.target), join_host_port(first.address, first.port), first.check,
+                   records.size() > 1 ? ", …" : "", escape(why));
+    }
   }
 
   Task<void> resolve() {
@@ -255,6 +264,7 @@ class Check {
       const bool go_on = co_await loop_.sleep_for(milliseconds(20));
       if (!go_on) break;
     }
+    planned_ = scheduler_.size();  // what was planned and given up again, for a target that owns it rather, is not asked
     std::vector<TargetView> views;
     for (const TargetStatus& status : targets_.status()) {
       const TargetConfig* const target = config_->find_target(status.name);
@@ -390,7 +400,7 @@ class Check {
 
   void take(const Record& record) {
     ++done_;
-    if (ledger_) ledger_->apply(record);
+    if (ledger_) ledger_->apply(record, answered_.connected_on_another_port(record.key.address, record.key.port));
     records_.push_back(record);
     for (const Arrival& arrival : early_) prove(arrival);
   }

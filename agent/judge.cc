@@ -1,6 +1,7 @@
 #include "agent/judge.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -144,8 +145,15 @@ bool answers_doubts(const ResultState& state, const Finding& finding) {
   });
 }
 
-void judge_exposed(ResultState& state, const Case& open, const Record& record, Change& change) {
+// Whether so many refused connections in a row are more than a ban of us.
+bool nobody_listens(unsigned refusals, Time since, std::optional<Time> neighbour) {
+  return refusals >= kRefusalsThatEnd || (neighbour && *neighbour > since);
+}
+
+void judge_exposed(ResultState& state, const Case& open, const Record& record, std::optional<Time> neighbour, Change& change) {
   const Finding& finding = record.finding;
+  const bool refused = finding.reason == Reason::nobody_listens;
+  const unsigned refusals = std::exchange(state.refusals, 0);  // the run goes on, or it is broken
   if (says_yes(finding.verdict)) {
     change.exposure = open;
     change.raised = finding.verdict > state.level;
@@ -157,8 +165,11 @@ void judge_exposed(ResultState& state, const Case& open, const Record& record, C
     keep_asking(state, finding);
   } else if (finding.verdict != Verdict::closed || !answers_doubts(state, finding)) {
     state.change_to.reset();  // the run of `closed` is broken
-  } else if (state.change_to != Verdict::closed) {
-    pend(state, record, change);
+  } else if (state.change_to != Verdict::closed || (refusals > 0 && !refused)) {
+    pend(state, record, change);  // also the first answer after refused connections: it begins its own run
+    state.refusals = refused ? 1 : 0;
+  } else if (refused && !nobody_listens(refusals + 1, state.change_since, neighbour)) {
+    state.refusals = refusals + 1;
   } else {
     change.exposure = open;
     close_case(state, record, change);
@@ -213,8 +224,8 @@ ResultState unjudged(const Record& record) {
   return state;
 }
 
-Judgement judge(const ResultState* before, const Case* last_case, const Record& record,
-                std::chrono::milliseconds reopen_within) {
+Judgement judge(const ResultState* before, const Case* last_case, const Record& record, std::chrono::milliseconds reopen_within,
+                std::optional<Time> neighbour) {
   Judgement judgement{before ? *before : unjudged(record), {}};
   ResultState& state = judgement.state;
   judgement.change.owner = record.owner;
@@ -224,7 +235,7 @@ Judgement judge(const ResultState* before, const Case* last_case, const Record& 
   const bool given_up_before = state.change_to == Verdict::unclear;
   if (before && undecided(record.finding) && judgement.change.retry && !given_up_before) return judgement;
   if (state.case_id && last_case && last_case->id == *state.case_id) {
-    judge_exposed(state, *last_case, record, judgement.change);
+    judge_exposed(state, *last_case, record, neighbour, judgement.change);
   } else {
     judge_unexposed(state, before == nullptr, last_case, record, reopen_within, judgement.change);
   }

@@ -8,6 +8,8 @@
 // decides.
 // - While a case is open its level only rises, until two probes in a row say `closed`. `unreachable` and `unclear` say nothing
 // about it.
+// - A refused connection may be a ban of us alone (fail2ban's REJECT) that passes. It ends a case only when another port of the
+// address took a connection since the refusals began, or with the kRefusalsThatEnd-th in a row.
 // - A token proves the time it was sent. It changes the state unless a confirmed `closed` began after that.
 #pragma once
 
@@ -18,6 +20,9 @@ namespace ajar {
 
 // Variants that were put off are asked again with the same token and sender for this long; then they start afresh.
 inline constexpr std::chrono::hours kRetriesGivenUp{4};
+
+// The first, its confirmation after retry_interval, and two more at the result's own places: one and a half intervals at least.
+inline constexpr unsigned kRefusalsThatEnd = 4;
 
 struct Judgement {
   ResultState state;
@@ -35,9 +40,10 @@ struct Proof {
 };
 
 // What a probe changes. `before`: null for the first. `last_case`: the open case of this result, else the one that ended last,
-// else null; a case that opens within `reopen_within` of its end continues it.
-Judgement judge(const ResultState* before, const Case* last_case, const Record& record,
-                std::chrono::milliseconds reopen_within);
+// else null; a case that opens within `reopen_within` of its end continues it. `neighbour`: when another port of the address
+// last took a connection.
+Judgement judge(const ResultState* before, const Case* last_case, const Record& record, std::chrono::milliseconds reopen_within,
+                std::optional<Time> neighbour = {});
 // What a proof changes. Not for a proof that is_late().
 Judgement judge(const ResultState& before, const Case* last_case, const Proof& proof, std::chrono::milliseconds reopen_within);
 // The state of a result of which nothing is known yet but who was asked: what judge() of a proof starts from.

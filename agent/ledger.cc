@@ -440,7 +440,7 @@ Change Ledger::State::judge_proof(const HeldResult& held, HeldToken& token) {
   return change;
 }
 
-Change Ledger::apply(const Record& given) {
+Change Ledger::apply(const Record& given, std::optional<Time> neighbour) {
   State& state = *state_;
   Record record = given;
   const HeldResult* held = state.find(record.key);
@@ -458,7 +458,8 @@ Change Ledger::apply(const Record& given) {
       held = state.find(record.key);
     }
   }
-  Judgement judgement = judge(held ? &held->state : nullptr, state.last_case(record.key), record, state.options.reopen_within);
+  Judgement judgement =
+      judge(held ? &held->state : nullptr, state.last_case(record.key), record, state.options.reopen_within, neighbour);
   HeldResult next = held ? *held : HeldResult{state.next_result++, {}};
   Change change = judgement.change;
   // While a case is open, a probe that could not tell does not push aside the evidence of the yes.

@@ -51,6 +51,7 @@ struct ResultState {
   std::string because;
   std::optional<Verdict> change_to;  // one probe said so; a second must confirm
   Time change_since{};               // when the first probe of that change started
+  unsigned refusals = 0;             // connections refused in a row, of that change to `closed`, while a case is open
   Verdict last_level{};              // the last probe, raw
   Reason last_reason{};
   Time last_probe{};                    // start of the last probe
@@ -131,8 +132,9 @@ class Ledger {
   Ledger& operator=(const Ledger&) = delete;
 
   // -- loop thread --
-  // Judges a probe: contract §1 "From many variants to one verdict".
-  Change apply(const Record& record);
+  // Judges a probe: contract §1 "From many variants to one verdict". `neighbour`: when another port of its address last took a
+  // connection.
+  Change apply(const Record& record, std::optional<Time> neighbour = {});
   // Judges an arrival; `change` is what it did to its result. A proof is committed before this returns (what is pending with
   // it): the server that delivered it will not come again. One that outruns its own probe's first record is kept and judged
   // with that record.

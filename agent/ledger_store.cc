@@ -35,7 +35,8 @@ CREATE TABLE counts(
 CREATE TABLE cursors(canary TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE settings(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 )sql"},
-                                     {2, R"sql(
+                                     {2, "ALTER TABLE results ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0"},
+                                     {3, R"sql(
 CREATE TABLE listings(
   zone TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, listed INTEGER NOT NULL, tier TEXT NOT NULL, codes TEXT NOT NULL,
   text TEXT NOT NULL, since INTEGER NOT NULL, checked INTEGER NOT NULL, PRIMARY KEY(zone, kind, subject)) WITHOUT ROWID;
@@ -173,6 +174,7 @@ HeldResult read_result(const Statement& row) {
   state.retries = unpack_retries(row.text(22));
   state.retries_since = row.optional_time(23);
   state.due = row.time(24);
+  state.refusals = static_cast<unsigned>(std::clamp<std::int64_t>(row.integer(25), 0, 1000));
   return held;
 }
 
@@ -230,7 +232,7 @@ Listing read_listing(const Statement& row) {
 
 struct LedgerStore::Statements {
   explicit Statements(Database& database)
-      : put_result(database, "INSERT OR REPLACE INTO results VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+      : put_result(database, "INSERT OR REPLACE INTO results VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         put_case(database, "INSERT OR REPLACE INTO cases VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         put_token(database, "INSERT OR REPLACE INTO tokens VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         put_count(database, "INSERT OR REPLACE INTO counts VALUES(?,?,?,?,?,?)"),
@@ -289,7 +291,7 @@ void LedgerStore::load_results(Loaded& loaded) {
   Statement rows(*database_,
                  "SELECT id,target,address,port,transport,\"check\",host,owner,tls,level,reason,because,change_to,change_since,"
                  "last_level,last_reason,last_probe,last_conclusive,closed_since,last_full_matrix,case_id,must_ask,retries,"
-                 "retries_since,due FROM results");
+                 "retries_since,due,refusals FROM results");
   rows.start();
   while (rows.step()) {
     loaded.next_result = std::max(loaded.next_result, rows.integer(0) + 1);
@@ -409,7 +411,7 @@ void LedgerStore::put(const HeldResult& held) {
       state.owner, to_string(state.tls), to_string(state.level), to_string(state.reason), state.because,
       state.change_to ? to_string(*state.change_to) : std::string_view(), state.change_since, to_string(state.last_level),
       to_string(state.last_reason), state.last_probe, state.last_conclusive, state.closed_since, state.last_full_matrix,
-      state.case_id.value_or(""), must_ask, retries, state.retries_since, state.due);
+      state.case_id.value_or(""), must_ask, retries, state.retries_since, state.due, state.refusals);
 }
 
 void LedgerStore::put(const Case& exposure) {

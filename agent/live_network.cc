@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <fmt/chrono.h>
+#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -70,6 +71,13 @@ Reason reason_of(int error) {
   }
 }
 
+// Whether ICMP errors are kept with their sender. Only while it connects: on a connected socket they would end it, which a
+// stray one must not.
+void keep_icmp_errors(int fd, bool v4, bool keep) {
+  const int value = keep ? 1 : 0;
+  setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &value, sizeof value);
+}
+
 std::string text_of(int error) { return std::generic_category().message(error); }
 
 std::string tls_error() {
@@ -77,6 +85,19 @@ std::string tls_error() {
   const char* const reason = code == 0 ? nullptr : ERR_reason_error_string(code);
   ERR_clear_error();
   return reason == nullptr ? "the peer closed the connection" : reason;
+}
+
+// A connect() that failed. The host itself refuses by RST. "Port unreachable" is a packet filter's word, on it or before it
+// (iptables REJECT as fail2ban uses it), and tells nothing of who listens.
+LinkError connect_failed(int fd, int error) {
+  if (error == ECONNREFUSED) {
+    if (const auto sender = icmp_sender(fd)) {
+      return {Reason::no_route,
+              fmt::format("a packet filter refused the connection (ICMP unreachable from {})", sender->to_string())};
+    }
+  }
+  if (error == ECONNRESET) return {Reason::hung_up, "the peer reset the connection"};
+  return {reason_of(error), text_of(error)};
 }
 
 // What one recv can bring; copied out at once, so that a connection at rest holds no buffer.
@@ -165,6 +186,7 @@ Task<std::size_t> LiveLink::read_some(std::string& into, std::size_t max) {
 std::optional<std::size_t> LiveLink::receive(std::string& into, std::size_t max) {
   max = std::min(max, receive_buffer.size());
   const ssize_t got = recv(socket_.fd(), receive_buffer.data(), max, 0);
+  if (got == 0 && reset_) throw was_reset();
   if (got >= 0) {
     if (got > 0 && static_cast<std::size_t>(got) < max) socket_.drained_read();
     into.append(receive_buffer.data(), static_cast<std::size_t>(got));
@@ -175,8 +197,13 @@ std::optional<std::size_t> LiveLink::receive(std::string& into, std::size_t max)
     return std::nullopt;
   }
   const int error = errno;
-  if (error == ECONNRESET) transcript().note("the peer reset the connection");
+  if (error == ECONNRESET) throw was_reset();
   throw failed(error);
+}
+
+LinkError LiveLink::was_reset() {
+  transcript().note("the peer reset the connection");
+  return failed(ECONNRESET);
 }
 
 Task<void> LiveLink::wait_for_line(std::string& line) {
@@ -202,6 +229,22 @@ Task<void> LiveLink::wait_for_clear_line(std::string& line) {
   }
 }
 
+Task<void> LiveLink::wait_for_bytes(std::size_t enough) {
+  if (ssl_) return Link::wait_for_bytes(enough);
+  return wait_for_clear_bytes(enough);
+}
+
+Task<void> LiveLink::wait_for_clear_bytes(std::size_t enough) {
+  begin_wait();
+  while (here() < enough) {
+    const std::size_t most = make_room();
+    const bool ready = co_await socket_.readable();
+    if (!ready) throw gave_up();
+    const std::optional<std::size_t> count = receive(in_, most);
+    if (count && !counted(*count)) co_return;
+  }
+}
+
 void LiveLink::read_now(std::string& into, std::size_t max) {
   max = std::min(max, receive_buffer.size());
   ssize_t got = 0;
@@ -210,6 +253,7 @@ void LiveLink::read_now(std::string& into, std::size_t max) {
     ERR_clear_error();
   } else {
     got = recv(socket_.fd(), receive_buffer.data(), max, MSG_DONTWAIT);
+    if (got < 0) reset_ = reset_ || errno == ECONNRESET;
   }
   if (got > 0) into.append(receive_buffer.data(), static_cast<std::size_t>(got));
 }
@@ -221,6 +265,7 @@ std::size_t LiveLink::write_now(std::string_view bytes) {
     return sent > 0 ? static_cast<std::size_t>(sent) : 0;
   }
   const ssize_t sent = send(socket_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  if (sent < 0) reset_ = reset_ || errno == ECONNRESET;
   return sent > 0 ? static_cast<std::size_t>(sent) : 0;
 }
 
@@ -246,6 +291,7 @@ Task<void> LiveLink::write_all(std::string bytes) {
     }
     if (errno == EINTR) continue;
     // Gone: what it said before it went is still to be heard, and the next read says how it ended.
+    reset_ = reset_ || errno == ECONNRESET;
     if (errno == EPIPE || errno == ECONNRESET) co_return;
     if (errno != EAGAIN) throw failed(errno);
     socket_.drained_write();
@@ -314,12 +360,11 @@ void LiveLink::reset() {
   setsockopt(socket_.fd(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
 }
 
-Task<bool> ConnectGate::turn() {
-  if (per_second_ == 0) co_return !loop_.shutting_down();
+Loop::Sleep ConnectGate::turn() {
+  if (per_second_ == 0) return loop_.sleep_until(loop_.now());
   const auto mine = std::max(next_, loop_.now());
   next_ = mine + std::chrono::nanoseconds(1'000'000'000 / per_second_);
-  const bool mine_now = co_await loop_.sleep_until(mine);
-  co_return mine_now;
+  return loop_.sleep_until(mine);
 }
 
 LiveNetwork::LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options,
@@ -332,13 +377,6 @@ LiveNetwork::LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, cons
       sni_(std::move(sni)),
       until_(loop.now() + options_.probe_timeout) {}
 
-Task<int> LiveNetwork::connect_to(AddressPort place) {
-  if (!scope_.allows(place.address)) throw LinkError(Reason::out_of_scope, place.address.to_string() + " is outside the scope");
-  const bool mine = co_await gate_.turn();
-  if (!mine || loop_.now() >= until_) throw LinkError(Reason::timeout, "the time for the whole probe is over");
-  co_return begin_connect(place);
-}
-
 int LiveNetwork::begin_connect(const AddressPort& place) {
   const int fd = socket(place.address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) throw LinkError(Reason::internal_error, "no socket: " + text_of(errno));
@@ -346,9 +384,8 @@ int LiveNetwork::begin_connect(const AddressPort& place) {
   bind_source(fd, place.address);
   sockaddr_storage to{};
   const socklen_t length = fill_sockaddr(place, to);
-  if (connect(fd, reinterpret_cast<sockaddr*>(&to), length) != 0 && errno != EINPROGRESS) {
-    throw LinkError(reason_of(errno), text_of(errno));
-  }
+  keep_icmp_errors(fd, place.address.is_v4(), true);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&to), length) != 0 && errno != EINPROGRESS) throw connect_failed(fd, errno);
   return guard.release();
 }
 
@@ -376,14 +413,19 @@ void LiveNetwork::bind_source(int fd, const IpAddress& destination) {
 
 Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uint16_t port, TlsMode tls) {
   const AddressPort place{address, port};
+  transcript_.begin_conversation();
   transcript_.note("connecting to " + place.to_string());
   try {
-    const int fd = co_await connect_to(place);
+    if (!scope_.allows(address)) throw LinkError(Reason::out_of_scope, address.to_string() + " is outside the scope");
+    const bool mine = co_await gate_.turn();
+    if (!mine || loop_.now() >= until_) throw LinkError(Reason::timeout, "the time for the whole probe is over");
+    const int fd = begin_connect(place);
     const auto by = std::min(loop_.now() + options_.connect_timeout, until_);
     auto link = std::make_unique<LiveLink>(loop_, fd, LiveLink::Side::client, tls_.context(), transcript_,
                                            options_.reply_timeout, until_, &sni_);
     co_await link->connected(by);
-    note_source(fd);
+    keep_icmp_errors(fd, address.is_v4(), false);
+    if (source_address_.empty()) note_source(fd);
     if (options_.first_reply_timeout && !transcript_.heard()) link->set_first_reply_timeout(*options_.first_reply_timeout);
     if (tls == TlsMode::implicit) {
       co_await link->start_tls();
@@ -411,10 +453,38 @@ Task<void> LiveLink::connected(Steady::time_point by) {
   if (!ready)
     throw LinkError(Reason::timeout,
                     socket_.stopping() ? "interrupted: the agent is stopping" : "no answer to the connection request");
+  if (!socket_.may_be_read()) co_return;  // an error would make it readable too
   int error = 0;
   socklen_t length = sizeof error;
   getsockopt(socket_.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
-  if (error != 0) throw failed(error);
+  if (error != 0) throw connect_failed(socket_.fd(), error);
+}
+
+std::optional<IpAddress> icmp_sender(int fd) {
+  for (int i = 0; i < 8; ++i) {
+    alignas(cmsghdr) std::array<char, 512> control{};
+    std::array<char, 64> sent{};  // the packet that was refused: no matter
+    iovec into{sent.data(), sent.size()};
+    msghdr message{};
+    message.msg_iov = &into;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return std::nullopt;
+    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+      const bool v4 = part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_RECVERR;
+      const bool v6 = part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_RECVERR;
+      const std::size_t sender = v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+      if ((!v4 && !v6) || part->cmsg_len < CMSG_LEN(sizeof(sock_extended_err) + sender)) continue;
+      sock_extended_err error{};
+      std::memcpy(&error, CMSG_DATA(part), sizeof error);
+      if (error.ee_origin != SO_EE_ORIGIN_ICMP && error.ee_origin != SO_EE_ORIGIN_ICMP6) continue;
+      sockaddr_storage from{};  // SO_EE_OFFENDER
+      std::memcpy(&from, CMSG_DATA(part) + sizeof error, sender);
+      return from_sockaddr(from).address;
+    }
+  }
+  return std::nullopt;
 }
 
 IpAddress local_address_towards(const IpAddress& destination) {

@@ -72,6 +72,7 @@ class LiveLink : public Link {
   void read_now(std::string& into, std::size_t max) override;
   Task<void> handshake() override;
   Task<void> wait_for_line(std::string& line) override;
+  Task<void> wait_for_bytes(std::size_t enough) override;
   bool is_server() const override { return side_ == Side::server; }
 
  private:
@@ -80,15 +81,18 @@ class LiveLink : public Link {
   };
   void begin_wait() override;
   Task<void> wait_for_clear_line(std::string& line);
+  Task<void> wait_for_clear_bytes(std::size_t enough);
   // One recv of a socket that is readable. nullopt: nothing is there yet; 0: the end. LinkError.
   std::optional<std::size_t> receive(std::string& into, std::size_t max);
   LinkError gave_up() const;
   LinkError failed(int error) const;
+  LinkError was_reset();
   // Waits until the TLS call that gave `result` may be tried again; LinkError when it cannot. False: the peer ended the stream.
   Task<bool> wait_for_tls(int result);
 
   Socket socket_;
   Side side_;
+  bool reset_ = false;  // an error that says so comes once, to whoever asks first
   SSL_CTX* context_;
   std::unique_ptr<SSL, Free> ssl_;
   std::chrono::milliseconds reply_timeout_, first_reply_timeout_;
@@ -102,7 +106,7 @@ class ConnectGate {
   ConnectGate(Loop& loop, unsigned per_second) : loop_(loop), per_second_(per_second) {}
   void set_rate(unsigned per_second) { per_second_ = per_second; }
   // Awaits this caller's turn; false when the loop is shutting down.
-  Task<bool> turn();
+  Loop::Sleep turn();
 
  private:
   Loop& loop_;
@@ -125,12 +129,11 @@ class LiveNetwork : public Network {
   LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options,
               std::string sni = {});
   Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) override;
-  // The address that the last dial used; empty before.
+  // The address that the first dial used, as every later one does; empty before.
   const std::string& source_address() const { return source_address_; }
 
  private:
-  Task<int> connect_to(AddressPort place);  // a socket whose connect() is under way; the caller owns it
-  int begin_connect(const AddressPort& place);
+  int begin_connect(const AddressPort& place);  // a socket whose connect() is under way; the caller owns it
   void note_source(int fd);
   void bind_source(int fd, const IpAddress& destination);
 
@@ -143,6 +146,9 @@ class LiveNetwork : public Network {
   Steady::time_point until_;
   std::string source_address_;
 };
+
+// Who sent the ICMP error that a socket with IP_RECVERR met; nullopt: none is kept. Takes it out of the socket's queue.
+std::optional<IpAddress> icmp_sender(int fd);
 
 // The address that the kernel would use towards `destination`; a loopback address when it knows no way there.
 IpAddress local_address_towards(const IpAddress& destination);

@@ -111,6 +111,8 @@ class Socket {
   // end at least), and no further edge would tell.
   void drained_read() { can_read_ = ended_; }
   void drained_write() { can_write_ = false; }  // send said EAGAIN
+  // Whether something may be there to read, the end or an error included, as far as the loop knows.
+  bool may_be_read() const { return can_read_; }
   bool stopping() const { return loop_.shutting_down(); }
 
  private:

@@ -29,8 +29,10 @@ constexpr MetricType kHistogram = MetricType::histogram;
 
 constexpr Family kBuildInfo{"ajar_build_info", kGauge, "Which ajar this is; always 1."};
 constexpr Family kAgentInfo{"ajar_agent_info", kGauge, "What this agent calls itself and from where it asks; always 1."};
-constexpr Family kTargetInfo{"ajar_target_info", kGauge,
-                             "A target with its owner and the labels that the owner gave it; always 1."};
+constexpr Family kTargetInfo{
+    "ajar_target_info", kGauge,
+    "A target with its owner and the labels that the owner gave it; paused=\"true\" while its configuration "
+    "pauses it; always 1."};
 constexpr Family kLevel{
     "ajar_exposure_level", kGauge,
     "Judged state of a result: 0 closed, 1 unreachable, 2 unclear, 3 accepted (it said yes, without proof), 4 open "
@@ -51,8 +53,10 @@ constexpr Family kTargetConclusive{
     "The oldest ajar_last_conclusive_timestamp_seconds of a target, filtered ports left out; 0 when a "
     "result never was conclusive."};
 constexpr Family kResults{"ajar_results", kGauge, "How many results have this judged verdict now."};
-constexpr Family kCoverage{"ajar_coverage_ratio", kGauge,
-                           "Share of the results that is known: conclusive or filtered, not longer than two intervals ago."};
+constexpr Family kCoverage{
+    "ajar_coverage_ratio", kGauge,
+    "Share of the results of targets that are not paused that is known: conclusive or filtered, not longer "
+    "than two intervals ago."};
 constexpr Family kProbes{"ajar_probes_total", kCounter, "Probes that ended, by what they said."};
 constexpr Family kFailures{"ajar_probe_failures_total", kCounter, "Probes that ended unreachable or unclear, by reason."};
 constexpr Family kDuration{"ajar_probe_duration_seconds", kHistogram, "How long probes took."};
@@ -226,6 +230,7 @@ void write_target_info(Exposition& out, std::span<const TargetView> targets) {
     std::map<std::string, std::string_view> own;
     for (const auto& [key, value] : target.labels) own.emplace("label_" + Exposition::label_name(key), value);
     for (const auto& [name, value] : own) labels.emplace_back(name, value);
+    if (target.paused) labels.emplace_back("paused", "true");
     series[Exposition::labels(labels)] = 1;
   }
   write_series(out, kTargetInfo, series);
@@ -538,11 +543,12 @@ std::map<std::string, Coverage> coverage(const std::vector<ResultState>& results
   std::map<std::string, Coverage> found;
   std::set<std::string> measured;
   for (const ResultState& result : results) {
+    const auto target = by_name.find(result.key.target);
+    if (target != by_name.end() && target->second->paused) continue;
     Coverage& of_check = found[result.key.check];
     ++of_check.all;
     if (!was_probed(result)) continue;
     measured.insert(result.key.check);
-    const auto target = by_name.find(result.key.target);
     const Duration interval =
         target == by_name.end() ? config.agent.interval : config.interval(*target->second, result.key.check);
     std::optional<Time> known = result.last_conclusive;

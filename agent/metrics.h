@@ -71,7 +71,8 @@ struct Coverage {
   std::size_t covered = 0, all = 0;
   double ratio() const { return all == 0 ? 0 : static_cast<double>(covered) / static_cast<double>(all); }
 };
-// By check; only checks of which something was measured. `expected`: results that should exist, by check.
+// By check; only checks of which something was measured. `expected`: results that should exist, by check. What is paused in the
+// configuration is in neither.
 std::map<std::string, Coverage> coverage(const std::vector<ResultState>& results, const Config& config,
                                          std::span<const TargetView> targets,
                                          const std::map<std::string, std::size_t>& expected, Time now);

@@ -36,31 +36,53 @@ Subject subject_of(const ProbePlan& plan, Time now) {
   return subject;
 }
 
-// What is stored and shown names no token.
-void hide_tokens(Finding& finding, const ProbeCanary& canary) {
-  finding.because = canary.redact(finding.because);
+// What is stored and shown names no token. A sentence that grew with what strangers said (headers that a proxy added, as our
+// canary saw them) ends where nobody reads on; a record that holds a longer one would be refused by the agent.
+void make_presentable(Finding& finding, const ProbeCanary& canary) {
+  finding.because = shortened(canary.redact(finding.because));
   for (Variant& variant : finding.variants) {
-    if (variant.reply) variant.reply = canary.redact(*variant.reply);
+    if (variant.reply) variant.reply = shortened(canary.redact(*variant.reply));
   }
-  for (std::string& observation : finding.observations) observation = canary.redact(observation);
+  for (std::string& observation : finding.observations) observation = shortened(canary.redact(observation));
 }
 
 // Silence alone never says closed.
 bool is_silence(Reason reason) { return reason == Reason::timeout || reason == Reason::no_route; }
 
+// The conversation ended before it came to an answer.
+bool is_broken(Reason reason) {
+  return is_silence(reason) || reason == Reason::hung_up || reason == Reason::tls_failed || reason == Reason::protocol_error;
+}
+
 }  // namespace
 
-void Answered::note(const IpAddress& address, std::uint16_t port, Time when) {
-  auto& [latest, other] = seen_[address];
+void Answered::put(LastTwo& ports, std::uint16_t port, Time when) {
+  auto& [latest, other] = ports;
   if (latest.port != port) other = latest;
   latest = {port, when};
 }
 
+void Answered::note(const IpAddress& address, std::uint16_t port, Time when, bool connected) {
+  Ports& ports = seen_[address];
+  put(ports.answered, port, when);
+  if (connected) put(ports.connected, port, when);
+}
+
 bool Answered::on_another_port(const IpAddress& address, std::uint16_t port, Time since) const {
   const auto found = seen_.find(address);
-  return found != seen_.end() && std::any_of(found->second.begin(), found->second.end(), [&](const Seen& seen) {
-           return seen.port != 0 && seen.port != port && seen.when >= since;
-         });
+  if (found == seen_.end()) return false;
+  const LastTwo& ports = found->second.answered;
+  return std::any_of(ports.begin(), ports.end(),
+                     [&](const Seen& seen) { return seen.port != 0 && seen.port != port && seen.when >= since; });
+}
+
+std::optional<Time> Answered::connected_on_another_port(const IpAddress& address, std::uint16_t port) const {
+  const auto found = seen_.find(address);
+  if (found == seen_.end()) return std::nullopt;
+  for (const Seen& seen : found->second.connected) {  // the latest first
+    if (seen.port != 0 && seen.port != port) return seen.when;
+  }
+  return std::nullopt;
 }
 
 Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_another_port) {
@@ -87,10 +109,20 @@ Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_ano
   return finding;
 }
 
-void PortTalk::note(const CheckInfo& check, const Finding& finding) {
+std::string shortened(std::string text) {
+  if (text.size() <= kMaxSentence) return text;
+  std::size_t end = kMaxSentence;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;  // not inside a character
+  text.resize(end);
+  return text + "…";
+}
+
+void PortTalk::note(const CheckInfo& check, const Finding& finding, bool doubted) {
   if (finding.spoken.empty()) return;
-  const bool conclusive = finding.verdict == Verdict::closed || finding.verdict >= Verdict::accepted;
+  const bool conclusive = finding.verdict >= Verdict::accepted || (finding.verdict == Verdict::closed && !doubted);
   heard_.push_back({finding.spoken, conclusive});
+  if (finding.verdict == Verdict::unclear && is_broken(finding.reason))
+    return;  // of the greeting perhaps no more than its first bytes
   // These speak when they are spoken to; the others of whom we know greet first, whoever comes.
   constexpr std::string_view kPatient[] = {"HTTP", "SOCKS4", "SOCKS5", "TLS", "echo"};
   const bool greets = std::find(std::begin(kPatient), std::end(kPatient), finding.spoken) == std::end(kPatient);
@@ -101,7 +133,7 @@ std::string PortTalk::greeted_instead(const CheckInfo& check) const {
   return greeting_ == check.protocol ? std::string() : greeting_;
 }
 
-void PortTalk::settle(const CheckInfo& check, Finding& silence) const {
+void PortTalk::settle(const CheckInfo& check, Finding& silence, const std::string& doubt) const {
   const std::string own(check.protocol);
   const auto socks = [](const std::string& name) { return name.starts_with("SOCKS"); };
   for (const Heard& heard : heard_) {
@@ -115,9 +147,23 @@ void PortTalk::settle(const CheckInfo& check, Finding& silence) const {
     }
   }
   if (heard_.empty()) return;
+  const auto told = std::find_if(heard_.begin(), heard_.end(), [](const Heard& heard) { return heard.conclusive; });
+  if (told == heard_.end()) {
+    silence.verdict = Verdict::unclear;
+    silence.reason = Reason::timeout;
+    silence.because =
+        fmt::format("It is silent towards {}, and what it said in {} settled nothing.", own, heard_.front().spoken);
+    return;
+  }
+  if (!doubt.empty()) {
+    silence.verdict = Verdict::unclear;
+    silence.reason = Reason::timeout;
+    silence.because = fmt::format("It is silent towards {} and speaks {}, but {}.", own, told->spoken, doubt);
+    return;
+  }
   silence.verdict = Verdict::closed;
   silence.reason = Reason::other_protocol;
-  silence.because = fmt::format("It is silent towards {} and speaks {}.", own, heard_.front().spoken);
+  silence.because = fmt::format("It is silent towards {} and speaks {}.", own, told->spoken);
 }
 
 namespace {
@@ -141,9 +187,21 @@ Record begin_record(const ProbeWorld& world, const ProbePlan& plan) {
   return record;
 }
 
+class UnderWay {
+ public:
+  explicit UnderWay(const std::function<void(int)>& count) : count_(count) { count_(1); }
+  ~UnderWay() { count_(-1); }
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+
+ private:
+  const std::function<void(int)>& count_;
+};
+
 // nullopt when the loop was shut down meanwhile. `silences`: the waits for a first answer that the visit has to share.
 Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsigned silences) {
   const auto& agent = plan.config->agent;
+  const UnderWay under_way(world.under_way);
   Outcome outcome;
   Record& record = outcome.record;
   record = begin_record(world, plan);
@@ -172,7 +230,7 @@ Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsign
   // A connection that came about, or was refused, is an answer of that address.
   outcome.connected = !network.source_address().empty();
   if (outcome.connected || (outcome.trouble && outcome.trouble->reason() == Reason::nobody_listens)) {
-    world.answered.note(plan.key.address, plan.key.port, record.started);
+    world.answered.note(plan.key.address, plan.key.port, record.started, outcome.connected);
   }
   if (outcome.trouble) {
     const bool filtered = !outcome.connected && is_silence(outcome.trouble->reason()) &&
@@ -183,7 +241,7 @@ Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsign
   record.source_address = network.source_address();
   record.duration = std::chrono::duration_cast<std::chrono::milliseconds>(world.loop.now() - begin);
   for (const std::string& line : network.transcript().lines()) record.transcript.push_back(canary.redact(line));
-  hide_tokens(record.finding, canary);
+  make_presentable(record.finding, canary);
   co_return outcome;
 }
 
@@ -203,6 +261,28 @@ Finding spoken_instead(const CheckInfo& check, const std::string& spoken) {
   return finding;
 }
 
+// Whether the canary that this check needs for its proof cannot be reached.
+bool canary_is_down(const ProbeWorld& world, const ProbePlan& plan) {
+  if (plan.check->protocol != "SMTP") return !world.canary->health(CanaryKind::tcp).up;
+  return !plan.config->canary.mail_domain.empty() && !world.canary->health(CanaryKind::smtp).up;
+}
+
+// Why the silence of a check may be something else than the silence of another protocol; empty: it is not.
+std::string doubt_of(const CheckInfo& check, bool said_yes, bool deaf) {
+  if (said_yes) return "it said yes to this before";
+  // What waits for a canary that cannot be reached is silent in its own protocol too. A mail server greets whoever comes.
+  if (check.protocol != "SMTP" && deaf) return "our canary is down";
+  return {};
+}
+
+// What said yes before and refuses the connection while our canary is down: the trouble may be on our side, or between.
+void doubt_refusal(Finding& finding) {
+  if (finding.reason != Reason::nobody_listens) return;
+  finding.verdict = Verdict::unclear;
+  finding.reason = Reason::canary_unreachable;
+  finding.because = "The connection was refused while our canary is down: that does not prove that nobody listens.";
+}
+
 // The order of the catalogue, which is that of the questions.
 void in_order(std::vector<ProbePlan>& plans) {
   std::stable_sort(plans.begin(), plans.end(), [](const ProbePlan& a, const ProbePlan& b) { return a.check < b.check; });
@@ -215,12 +295,21 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
   PortTalk talk;
   unsigned silences = 0;
   for (const ProbePlan& plan : plans) silences += plan.check->silences;
-  std::optional<Record> absent;  // it could not even be connected to
-  std::vector<std::pair<const CheckInfo*, Record>> silent;
+  std::optional<Record> absent;  // it could not even be connected to; as met, before doubts
+  struct Silent {
+    const CheckInfo* check;
+    Record record;
+    std::string doubt;
+  };
+  std::vector<Silent> silent;
   for (ProbePlan& plan : plans) {
     const CheckInfo& check = *plan.check;
+    const bool doubted = !plan.must_ask.empty();
+    const bool deaf = canary_is_down(world, plan);
     if (absent) {
-      done(settled(world, plan, absent->finding, fmt::format("{} met the same in this visit", absent->key.check)));
+      Record record = settled(world, plan, absent->finding, fmt::format("{} met the same in this visit", absent->key.check));
+      if (doubted && deaf) doubt_refusal(record.finding);
+      done(record);
       continue;
     }
     if (const std::string instead = talk.greeted_instead(check); !instead.empty()) {
@@ -231,16 +320,17 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
     if (!outcome) co_return false;
     const bool nothing = outcome->trouble.has_value();
     if (nothing && !outcome->connected && outcome->trouble->reason() != Reason::internal_error) absent = outcome->record;
+    if (doubted && deaf) doubt_refusal(outcome->record.finding);
     if (nothing && outcome->connected && outcome->trouble->reason() == Reason::timeout &&
         outcome->record.finding.verdict == Verdict::unreachable) {
-      silent.emplace_back(&check, std::move(outcome->record));
+      silent.push_back({&check, std::move(outcome->record), doubt_of(check, doubted, deaf)});
       continue;
     }
-    talk.note(check, outcome->record.finding);
+    talk.note(check, outcome->record.finding, doubted);
     done(outcome->record);
   }
-  for (auto& [check, record] : silent) {
-    talk.settle(*check, record.finding);
+  for (auto& [check, record, doubt] : silent) {
+    talk.settle(*check, record.finding, doubt);
     done(record);
   }
   co_return true;

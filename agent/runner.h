@@ -26,16 +26,24 @@ namespace ajar {
 // Which ports of an address answered, and when: silence on another port of it is a filter, not an absent host.
 class Answered {
  public:
-  void note(const IpAddress& address, std::uint16_t port, Time when);
+  // `connected`: it took a connection; else it refused one.
+  void note(const IpAddress& address, std::uint16_t port, Time when, bool connected);
   // Whether another port of the address answered at `since` or later.
   bool on_another_port(const IpAddress& address, std::uint16_t port, Time since) const;
+  // When another port of the address last took a connection.
+  std::optional<Time> connected_on_another_port(const IpAddress& address, std::uint16_t port) const;
 
  private:
   struct Seen {
     std::uint16_t port = 0;
     Time when{};
   };
-  std::map<IpAddress, std::array<Seen, 2>> seen_;  // the two ports that answered last: one of them is another one
+  using LastTwo = std::array<Seen, 2>;  // ports: one of them is another one
+  struct Ports {
+    LastTwo answered, connected;
+  };
+  static void put(LastTwo& ports, std::uint16_t port, Time when);
+  std::map<IpAddress, Ports> seen_;
 };
 
 // What every probe of a process shares. The referred objects outlive the probes.
@@ -49,6 +57,7 @@ struct ProbeWorld {
   Answered& answered;
   Sightings& sightings;
   WallClock now = wall_now;
+  std::function<void(int)> under_way = [](int) {};  // +1 when a probe begins, -1 when it ends
 };
 
 // What to ask, and of whom. Holds the configuration that it began under.
@@ -65,27 +74,35 @@ struct ProbePlan {
 
 // Asks all of one endpoint (each plan another check), and hands each record over as soon as it is final. A connection that is
 // refused or not answered answers all of them; a server that greets in another protocol is not asked the rest. A port that
-// takes the connection and says nothing costs one reply_timeout, shared by the checks; where one of them is answered, silence
-// towards another is `closed`/`other_protocol`. False when the loop was shut down meanwhile: what is missing says nothing.
+// takes the connection and says nothing costs one reply_timeout, shared by the checks; where one of them came to a verdict of
+// its own, silence towards another is `closed`/`other_protocol`. False when the loop was shut down meanwhile: what is missing
+// says nothing.
 Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::function<void(const Record&)> done);
 
 // What is known of a port within one visit.
 class PortTalk {
  public:
-  void note(const CheckInfo& check, const Finding& finding);
+  // `doubted`: it said yes before, so its refusal is not the last word on what stands there.
+  void note(const CheckInfo& check, const Finding& finding, bool doubted = false);
   // A greeting in another protocol than that of `check`: it would hear the same. Empty: none.
   std::string greeted_instead(const CheckInfo& check) const;
-  // The verdict of a check that met nothing but silence: what it would have said, made plainer by what others heard.
-  void settle(const CheckInfo& check, Finding& silence) const;
+  // The verdict of a check that met nothing but silence: what it would have said, made plainer by what others heard. `doubt`:
+  // why its silence may mean something else than another protocol; empty: no reason is known.
+  void settle(const CheckInfo& check, Finding& silence, const std::string& doubt = {}) const;
 
  private:
   struct Heard {
     std::string spoken;
-    bool conclusive = false;  // a verdict came of it
+    bool conclusive = false;  // closed, accepted or open came of it: only that settles the silence of others
   };
   std::vector<Heard> heard_;
   std::string greeting_;
 };
+
+// `text`, ended with "…" after kMaxSentence bytes.
+inline constexpr std::size_t kMaxSentence = 2048;
+std::string shortened(std::string text);
+
 // The verdict of a probe that learnt nothing but this. `has_spoken`: the peer sent something, so silence afterwards is not
 // absence.
 Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_another_port);

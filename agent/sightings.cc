@@ -14,6 +14,11 @@ std::string method_of(const Arrival& arrival) {
   return {};
 }
 
+ArrivalResult without_ledger(bool awaited, TokenState token) {
+  if (awaited) return ArrivalResult::proved;
+  return token == TokenState::bad ? ArrivalResult::unknown_token : ArrivalResult::late;
+}
+
 bool Sightings::note(const Arrival& arrival) {
   const auto found = watched_.find(arrival.token);
   if (found == watched_.end()) return false;

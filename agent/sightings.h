@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "agent/canary_keys.h"
+#include "agent/ledger.h"
 #include "agent/loop.h"
 #include "agent/record.h"
 
@@ -31,6 +33,11 @@ class Sightings {
   std::chrono::milliseconds patience_;
   std::map<std::string, std::optional<Sighting>> watched_;
 };
+
+// What an arrival with a proof is, of whose token the ledger knows nothing. `awaited`: as note() said; the probe judges it. A
+// token that we made and do not await is of a probe that ended, or of `ajar check` beside the agent, which judges it itself:
+// `late`, and nobody's attempt at a token.
+ArrivalResult without_ledger(bool awaited, TokenState token);
 
 // The first word of what was said to the canary: "GET", "TOKEN", "EHLO"; empty where no fact tells.
 std::string method_of(const Arrival& arrival);

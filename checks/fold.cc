@@ -65,10 +65,10 @@ const Asked* first_with(const std::vector<Asked>& all, const Folded& judgement) 
   return found == all.end() ? nullptr : &*found;
 }
 
-std::string_view sentence(const Folded& judgement) {
+std::string_view sentence(const Folded& judgement, std::string_view refused) {
   switch (judgement.reason) {
     case Reason::refused:
-      return judgement.verdict == Verdict::closed ? "It refused a stranger and granted the control request"
+      return judgement.verdict == Verdict::closed ? refused
                                                   : "It refused before the question could be asked, which proves neither";
     case Reason::nobody_listens:
       return "Nobody listens there";
@@ -138,8 +138,8 @@ Folded fold(const std::vector<Asked>& asked, const Control& control, bool accept
   return judge_refusals(refused, control);
 }
 
-std::string because(const Folded& judgement, const std::vector<Asked>& asked) {
-  std::string text(sentence(judgement));
+std::string because(const Folded& judgement, const std::vector<Asked>& asked, std::string_view refused) {
+  std::string text(sentence(judgement, refused));
   const Asked* example = first_with(asked, judgement);
   if (example == nullptr) return text + ".";
   text += fmt::format(" ({}", example->variant.name);

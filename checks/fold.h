@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checks/check.h"
@@ -41,6 +42,8 @@ struct Folded {
 Folded fold(const std::vector<Asked>& asked, const Control& control, bool accepts_everything);
 
 // One sentence for people: what was judged and by which variant, "External mail was accepted …".
-std::string because(const Folded& judgement, const std::vector<Asked>& asked);
+// `refused`: how closed/refused is said.
+std::string because(const Folded& judgement, const std::vector<Asked>& asked,
+                    std::string_view refused = "It refused a stranger and granted the control request");
 
 }  // namespace ajar

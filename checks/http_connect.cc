@@ -26,45 +26,51 @@ namespace {
 
 class HttpConnect : public HttpProbe {
  public:
-  HttpConnect(Network& network, Canary& canary, const Subject& subject)
-      : HttpProbe(network, canary, subject), destinations_(proxy_destinations(canary)) {}
+  HttpConnect(Network& network, Canary& canary, const Subject& subject) : HttpProbe(network, canary, subject) {}
 
  private:
   enum Way { kPlain, kOld };  // HTTP/1.1; HTTP/1.0 and an empty line more
 
   std::vector<ProxyAsk> plan() const override;
   Task<void> converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) override;
-  std::vector<std::string> request(const ProxyAsk& ask) const;
+  static std::string request_line(const ProxyAsk& ask);
+  Link::Say say_request(Link& link, const ProxyAsk& ask) const;
 
-  const std::vector<ProxyDestination> destinations_;
   bool needs_empty_line_ = false;
 };
 
 std::vector<ProxyAsk> HttpConnect::plan() const {
+  const std::vector<ProxyDestination> destinations = proxy_destinations(canary());
   std::vector<ProxyAsk> all;
-  for (const ProxyDestination& to : destinations_) {
-    const bool first_port = to.kind == CanaryKind::tcp && to.port == destinations_.front().port;
-    const bool core = first_port && (&to == &destinations_.front() || to.form == ProxyDestination::Form::name);
+  all.reserve(destinations.size() + 1);
+  for (const ProxyDestination& to : destinations) {
+    const bool first_port = to.kind == CanaryKind::tcp && to.port == destinations.front().port;
+    const bool core = first_port && (&to == &destinations.front() || to.form == ProxyDestination::Form::name);
     all.push_back({to.name(), to, kPlain, core, false, {}});
   }
   if (!all.empty()) all.push_back({all.front().name + "+http1.0", all.front().to, kOld, false, false, {}});
   return all;
 }
 
-std::vector<std::string> HttpConnect::request(const ProxyAsk& ask) const {
-  const std::string to = ask.to.authority();
-  return {"CONNECT " + to + (ask.way == kOld ? " HTTP/1.0" : " HTTP/1.1"), "Host: " + to, "User-Agent: " + user_agent(), ""};
+std::string HttpConnect::request_line(const ProxyAsk& ask) {
+  return "CONNECT " + ask.to.authority() + (ask.way == kOld ? " HTTP/1.0" : " HTTP/1.1");
+}
+
+Link::Say HttpConnect::say_request(Link& link, const ProxyAsk& ask) const {
+  std::vector<std::string> lines = {request_line(ask), "Host: " + ask.to.authority(), "User-Agent: " + user_agent(), ""};
+  if (ask.way == kOld) lines.emplace_back();
+  return link.say_lines(lines);
 }
 
 Task<void> HttpConnect::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) {
-  const std::vector<std::string> lines = request(ask);
-  co_await link.say_lines(lines);
-  if (ask.way == kOld || needs_empty_line_) co_await link.say("");
+  co_await say_request(link, ask);
+  if (needs_empty_line_) co_await link.say("");
+  const std::string sent = request_line(ask);
   HttpHead head;
   bool is_http = false;
   bool silent = false;
   try {
-    is_http = co_await hear_head(link, lines.front(), head, answer);
+    is_http = co_await hear_head(link, sent, head, answer);
   } catch (const LinkError& error) {
     silent = error.reason() == Reason::timeout && !link.spoken_to() && !heard() && !needs_empty_line_;
     if (!silent) throw;
@@ -72,7 +78,7 @@ Task<void> HttpConnect::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& a
   if (silent) {
     needs_empty_line_ = true;
     co_await link.say("");
-    is_http = co_await hear_head(link, lines.front(), head, answer);
+    is_http = co_await hear_head(link, sent, head, answer);
   }
   if (!is_http) co_return;
   if (head.status / 100 != 2) {
@@ -81,7 +87,7 @@ Task<void> HttpConnect::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& a
   }
   // RFC 9110 9.3.6: the grant of a tunnel has no content, and the connection stays.
   Grant grant = Grant::tunnel;
-  if (head.length() || head.has("connection", "close")) grant = Grant::closing;
+  if (head.length()) grant = Grant::closing;
   if (head.chunked() || head.length().value_or(0) > 0 || head.find("content-type") != nullptr) grant = Grant::content;
   co_await prove_tunnel(link, ask, answer, grant);
 }
@@ -89,9 +95,7 @@ Task<void> HttpConnect::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& a
 }  // namespace
 
 Task<Finding> http_connect(Network& network, Canary& canary, const Subject& subject) {
-  HttpConnect probe(network, canary, subject);
-  Finding finding = co_await probe.run();
-  co_return finding;
+  return ProxyProbe::run(std::make_unique<HttpConnect>(network, canary, subject));
 }
 
 }  // namespace ajar

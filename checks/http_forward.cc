@@ -15,8 +15,9 @@
 // two of its endpoints are reached apart from each other, or a name that does not exist is not: a reverse proxy with a fixed
 // origin, be it our canary, is no proxy for strangers.
 //
-// How this harms nobody: the only destination named is our own canary (or a name under .invalid); one small request each, which
-// says who asks and changes nothing anywhere.
+// How this harms nobody: the only destinations named are our own canary (or a name under .invalid) and, in the authorities
+// above, the server itself, and those only once it has refused all else: a server that connects wherever it is told would
+// connect to itself without end. One small request each, which says who asks and changes nothing anywhere.
 #include "checks/http_forward.h"
 
 #include <array>
@@ -29,6 +30,12 @@ namespace ajar {
 namespace {
 
 constexpr std::size_t kMaxContent = 32 * 1024;  // the canary's answer is a hundred bytes
+constexpr std::size_t kMaxProof = 256;
+
+// A proof may stand across two receipts.
+void keep_end(std::string& text) {
+  if (text.size() > kMaxProof) text.erase(0, text.size() - kMaxProof);
+}
 
 struct Way {
   std::string_view name;
@@ -43,12 +50,12 @@ enum WayNumber {
   kPut,
   kHead,
   kOld,
-  kUserinfo,
+  kPostToMail,
+  kUserinfo,  // from here on the server itself is named as well
   kHostDiffers,
   kLineDiffers,
   kForwardedHost,
-  kHostUserinfo,
-  kPostToMail
+  kHostUserinfo
 };
 constexpr std::array<Way, 12> kWays = {{
     {"absolute/get", "GET", true},
@@ -57,12 +64,12 @@ constexpr std::array<Way, 12> kWays = {{
     {"absolute/put", "PUT", false},
     {"absolute/head", "HEAD", false},
     {"absolute/get+http1.0", "GET", false},
+    {"absolute/post", "POST", false},
     {"userinfo/get", "GET", false},
     {"host_differs/get", "GET", false},
     {"line_differs/get", "GET", false},
     {"x_forwarded_host/get", "GET", false},
     {"host_userinfo/get", "GET", false},
-    {"absolute/post", "POST", false},
 }};
 
 class HttpForward : public HttpProbe {
@@ -73,6 +80,7 @@ class HttpForward : public HttpProbe {
  private:
   std::vector<ProxyAsk> plan() const override;
   Task<void> converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) override;
+  Task<void> look_at_log(const ProxyAsk& ask, const HttpHead& head, ProxyAnswer& answer);
   Task<void> hear_content(Link& link, const ProxyAsk& ask, const HttpHead& head, ProxyAnswer& answer);
   std::vector<std::string> request(const ProxyAsk& ask) const;
 
@@ -90,7 +98,8 @@ std::vector<ProxyAsk> HttpForward::plan() const {
         const bool is_core = first && way <= kHostGet;
         first = false;
         if (is_core != core) continue;
-        all.push_back({fmt::format("{}@{}", kWays[way].name, to.name()), to, static_cast<int>(way), core, false, {}});
+        all.push_back(
+            {fmt::format("{}@{}", kWays[way].name, to.name()), to, static_cast<int>(way), core, false, {}, way >= kUserinfo});
       }
     }
   }
@@ -154,47 +163,75 @@ std::vector<std::string> HttpForward::request(const ProxyAsk& ask) const {
 Task<void> HttpForward::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) {
   const std::vector<std::string> lines = request(ask);
   co_await link.say_lines(lines);
+  const bool by_log = ask.way == kHead || ask.way == kPostToMail;
   HttpHead head;
-  const bool is_http = co_await hear_head(link, lines.front(), head, answer);
-  if (!is_http) co_return;
-  judge(head, answer);
-  if (ask.way == kHead || ask.way == kPostToMail) {
-    // No content to read: the canary's own log says whether it was reached, in this way, while we asked.
-    const std::optional<Sighting> seen = co_await canary().sighting(ask.token, head.status / 100 == 2);
-    const bool reached = seen && seen->method == kWays[static_cast<std::size_t>(ask.way)].method;
-    if (reached && (seen->proof || ask.way == kPostToMail)) say(answer, Verdict::open, Reason::token_returned);
+  bool is_http = false;
+  std::optional<LinkError> trouble;
+  try {
+    is_http = co_await hear_head(link, lines.front(), head, answer);
+  } catch (const LinkError& error) {
+    if (!by_log) throw;
+    trouble = error;
+  }
+  if (is_http) judge(head, answer);
+  if (by_log) {
+    co_await look_at_log(ask, head, answer);
+    if (trouble && answer.verdict != Verdict::open) throw LinkError(*trouble);
     co_return;
   }
-  co_await hear_content(link, ask, head, answer);
+  if (is_http) co_await hear_content(link, ask, head, answer);
+}
+
+// No content to read: the canary's own log says whether it was reached, in this way, while we asked; however the answer ended,
+// for what our mail side says is no HTTP.
+Task<void> HttpForward::look_at_log(const ProxyAsk& ask, const HttpHead& head, ProxyAnswer& answer) {
+  const bool wait = ask.way == kPostToMail || head.status / 100 == 2;
+  const std::optional<Sighting> seen = co_await canary().sighting(ask.token, wait);
+  const bool reached = seen && seen->method == kWays[static_cast<std::size_t>(ask.way)].method;
+  if (!reached || (!seen->proof && ask.way != kPostToMail)) co_return;
+  say(answer, Verdict::open, Reason::token_returned);
+  answer.other_protocol.clear();
 }
 
 // Reads on until the proof is there; where it is not, the status stays the answer.
 Task<void> HttpForward::hear_content(Link& link, const ProxyAsk& ask, const HttpHead& head, ProxyAnswer& answer) {
   HttpContent content(head);
-  std::string text;
+  std::string text, raw;  // the content; the bytes as they came, for where their framing is wrong
+  std::size_t total = 0;
   std::optional<Reason> trouble;
   try {
-    while (!content.ended() && text.size() < kMaxContent) {
+    while ((!content.ended() || content.broken()) && total < kMaxContent) {
       const std::string bytes = co_await link.hear_some();
       if (bytes.empty()) break;
+      total += bytes.size();
+      raw += bytes;
       content.take(bytes, text);
-      if (!canary().proves(ask.token, text)) continue;
-      say(answer, Verdict::open, Reason::token_returned);
-      co_return;
+      if (canary().proves(ask.token, text) || canary().proves(ask.token, raw)) {
+        say(answer, Verdict::open, Reason::token_returned);
+        co_return;
+      }
+      keep_end(text);
+      keep_end(raw);
     }
   } catch (const LinkError& error) {
     trouble = error.reason();
   }
+  if (head.status / 100 != 2 || (content.ended() && !content.broken())) co_return;
   // It stopped in the middle: what was still to come may have been the proof.
-  if (trouble == Reason::timeout && head.status / 100 == 2) say(answer, Verdict::unclear, Reason::timeout);
+  const bool promised = head.chunked() || head.length();
+  if (content.broken()) {
+    say(answer, Verdict::unclear, Reason::protocol_error);
+  } else if (trouble == Reason::timeout) {
+    say(answer, Verdict::unclear, Reason::timeout);
+  } else if (total < kMaxContent && (promised || trouble)) {
+    say(answer, Verdict::unclear, Reason::hung_up);
+  }
 }
 
 }  // namespace
 
 Task<Finding> http_forward(Network& network, Canary& canary, const Subject& subject) {
-  HttpForward probe(network, canary, subject);
-  Finding finding = co_await probe.run();
-  co_return finding;
+  return ProxyProbe::run(std::make_unique<HttpForward>(network, canary, subject));
 }
 
 }  // namespace ajar

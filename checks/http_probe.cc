@@ -13,7 +13,6 @@ constexpr std::string_view kName = "HTTP/";
 }  // namespace
 
 Task<bool> HttpProbe::hear_head(Link& link, const std::string& sent, HttpHead& head, ProxyAnswer& answer) {
-  std::string line;
   for (int interim = 0; interim < kMaxInterim; ++interim) {
     const std::string first = co_await link.peek(kName.size());
     if (first.empty() || first.substr(0, kName.size()) != kName.substr(0, first.size())) {
@@ -25,15 +24,7 @@ Task<bool> HttpProbe::hear_head(Link& link, const std::string& sent, HttpHead& h
       say(answer, Verdict::closed, Reason::refused);
       co_return false;
     }
-    HttpHeadReader reader;
-    HttpHeadReader::Step step = HttpHeadReader::Step::more;
-    while (step == HttpHeadReader::Step::more) {
-      co_await link.hear(line);
-      step = reader.take(line);
-    }
-    if (step == HttpHeadReader::Step::bad) throw LinkError(Reason::protocol_error, "no HTTP head: " + escape(line, 80));
-    if (step == HttpHeadReader::Step::too_long) throw LinkError(Reason::protocol_error, "an HTTP head without an end");
-    head = reader.head();
+    co_await read_head(link, head);
     if (head.status >= 200 || head.status == 101) {
       answer.code = head.status;
       answer.reply = escape(head.reason, 120);
@@ -42,6 +33,20 @@ Task<bool> HttpProbe::hear_head(Link& link, const std::string& sent, HttpHead& h
     }
   }
   throw LinkError(Reason::protocol_error, "interim responses without an end");
+}
+
+// Apart, so that a probe that waits for an answer holds none of this yet.
+Task<void> HttpProbe::read_head(Link& link, HttpHead& head) {
+  std::string line;
+  HttpHeadReader reader;
+  HttpHeadReader::Step step = HttpHeadReader::Step::more;
+  while (step == HttpHeadReader::Step::more) {
+    co_await link.hear(line);
+    step = reader.take(line);
+  }
+  if (step == HttpHeadReader::Step::bad) throw LinkError(Reason::protocol_error, "no HTTP head: " + escape(line, 80));
+  if (step == HttpHeadReader::Step::too_long) throw LinkError(Reason::protocol_error, "an HTTP head without an end");
+  head = reader.take_head();
 }
 
 void HttpProbe::judge(const HttpHead& head, ProxyAnswer& answer) {

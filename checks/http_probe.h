@@ -19,6 +19,9 @@ class HttpProbe : public ProxyProbe {
   static void judge(const HttpHead& head, ProxyAnswer& answer);
   // The server's own authority, as a client of its own would write it.
   std::string own_authority() const;
+
+ private:
+  static Task<void> read_head(Link& link, HttpHead& head);
 };
 
 }  // namespace ajar

@@ -73,8 +73,13 @@ bool IpAddress::is_unspecified() const {
 
 std::string IpAddress::to_string() const {
   std::array<char, INET6_ADDRSTRLEN> text{};
-  inet_ntop(v4_ ? AF_INET : AF_INET6, bytes_.data(), text.data(), text.size());
-  return text.data();
+  if (!v4_) return inet_ntop(AF_INET6, bytes_.data(), text.data(), text.size());
+  char* end = text.data();  // inet_ntop prints by sprintf, and a probe writes its address often
+  for (std::size_t i = 0; i < 4; ++i) {
+    if (i > 0) *end++ = '.';
+    end = std::to_chars(end, text.data() + text.size(), bytes_[i]).ptr;
+  }
+  return {text.data(), end};
 }
 
 std::string IpAddress::literal() const { return v4_ ? "[" + to_string() + "]" : "[IPv6:" + to_string() + "]"; }

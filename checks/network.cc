@@ -3,20 +3,38 @@
 #include <algorithm>
 #include <iterator>
 #include <stdexcept>
+#include <utility>
 
 #include <fmt/format.h>
 
 namespace ajar {
+namespace {
+
+bool plain(char c) { return c >= ' ' && c <= '~' && c != '\\'; }
+
+bool all_plain(std::string_view bytes) {
+  for (const char c : bytes) {
+    if (!plain(c)) return false;
+  }
+  return true;
+}
+
+void must_be_one_line(std::string_view line) {
+  const bool broken = line.find('\r') != std::string_view::npos || line.find('\n') != std::string_view::npos;
+  if (broken) throw std::logic_error("a line to send holds a line break");
+}
+
+}  // namespace
 
 std::string escape(std::string_view bytes, std::size_t limit) {
   std::string out;
   out.reserve(std::min(bytes.size(), limit));
   for (const char c : bytes.substr(0, limit)) {
     const auto byte = static_cast<unsigned char>(c);
-    if (c == '\\') {
-      out += "\\\\";
-    } else if (byte >= 0x20 && byte < 0x7f) {
+    if (plain(c)) {
       out += c;
+    } else if (c == '\\') {
+      out += "\\\\";
     } else {
       fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
     }
@@ -33,14 +51,85 @@ std::string hex(std::string_view bytes) {
   return out;
 }
 
-void Transcript::add(std::string_view prefix, std::string_view line) {
-  if (lines_ >= kMaxLines || text_.size() - lines_ >= kMaxBytes) {
-    if (!cut_) text_ += "# … the rest is not kept: the transcript is full\n";
-    cut_ = true;
-    return;
+namespace {
+
+// Of a conversation that is cut: its beginning, and rather more of its end.
+constexpr std::size_t kFewestFirst = 1;
+constexpr std::size_t kFewestLast = 3;
+
+// The lines of one conversation, each with its LF; `dropped` is how many were between `first` and `last`.
+struct Kept {
+  std::vector<std::string_view> first, last;
+  std::size_t dropped = 0;
+};
+
+std::vector<std::string_view> split(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    lines.push_back(text.substr(0, text.find('\n') + 1));
+    text.remove_prefix(lines.back().size());
   }
-  const std::string shown = escape(line);
-  const std::size_t needed = text_.size() + prefix.size() + shown.size() + 1;
+  return lines;
+}
+
+struct Room {
+  std::size_t lines = 0, bytes = 0;
+  bool fits(const Room& other) const { return other.lines <= lines && other.bytes <= bytes; }
+  void add(std::string_view line) {
+    ++lines;
+    bytes += line.size();
+  }
+};
+
+Room taken_by(const Kept& kept) {
+  Room room;
+  for (const auto* part : {&kept.first, &kept.last}) {
+    for (const std::string_view line : *part) room.add(line);
+  }
+  return room;
+}
+
+// How many lines from `begin` on have room, `fewest` at least.
+template <class Iterator>
+std::ptrdiff_t count_of(Iterator begin, Iterator end, const Room& room, std::size_t fewest) {
+  Room taken;
+  Iterator line = begin;
+  for (; line != end; ++line) {
+    taken.add(*line);
+    if (taken.lines > fewest && !room.fits(taken)) break;
+  }
+  return line - begin;
+}
+
+void shorten(Kept& kept, const Room& quota) {
+  if (quota.fits(taken_by(kept))) return;
+  const Room half{quota.lines / 2, quota.bytes / 2};
+  const std::ptrdiff_t first = count_of(kept.first.begin(), kept.first.end(), half, kFewestFirst);
+  auto& end = kept.dropped == 0 ? kept.first : kept.last;
+  const std::ptrdiff_t most = std::ssize(end) - (kept.dropped == 0 ? first : 0);
+  const std::ptrdiff_t last = count_of(end.rbegin(), end.rbegin() + most, half, kFewestLast);
+  const std::size_t before = kept.first.size() + kept.last.size();
+  kept.last = std::vector<std::string_view>(end.end() - last, end.end());
+  kept.first.resize(static_cast<std::size_t>(first));
+  kept.dropped += before - kept.first.size() - kept.last.size();
+}
+
+}  // namespace
+
+void Transcript::begin_conversation() {
+  if (conversations_.empty() || conversations_.back().begin != text_.size()) conversations_.push_back({text_.size(), 0, 0});
+}
+
+void Transcript::add(std::string_view prefix, std::string_view line) {
+  std::string escaped;
+  if (line.size() > kMaxShown || !all_plain(line)) line = escaped = escape(line);
+  if (conversations_.empty()) begin_conversation();
+  if (lines_ + remarks() >= kMaxLines || text_.size() + prefix.size() + line.size() >= kMaxBytes) make_room();
+  append(prefix, line);
+}
+
+void Transcript::append(std::string_view prefix, std::string_view line) {
+  const std::size_t needed = text_.size() + prefix.size() + line.size() + 1;
   if (needed > text_.capacity()) {
     // In small steps: a string that grows by itself doubles, and leaves as much again unused in every conversation at rest.
     std::string larger;
@@ -49,15 +138,65 @@ void Transcript::add(std::string_view prefix, std::string_view line) {
     text_.swap(larger);
   }
   text_ += prefix;
-  text_ += shown;
+  text_ += line;
   text_ += '\n';
   ++lines_;
 }
 
+// To about half of what may be kept: seldom enough to cost nothing.
+void Transcript::make_room() {
+  const std::string all = std::exchange(text_, {});
+  const std::vector<Conversation> old = std::exchange(conversations_, {});
+  const Room quota{kMaxLines / 2 / old.size(), kMaxBytes / 2 / old.size()};
+  std::vector<Kept> kept(old.size());
+  for (std::size_t i = 0; i < old.size(); ++i) {
+    const std::size_t end = i + 1 < old.size() ? old[i + 1].begin : all.size();
+    const std::size_t gap = old[i].dropped == 0 ? end : old[i].gap;
+    kept[i].first = split(std::string_view(all).substr(old[i].begin, gap - old[i].begin));
+    kept[i].last = split(std::string_view(all).substr(gap, end - gap));
+    kept[i].dropped = old[i].dropped;
+    shorten(kept[i], quota);
+  }
+  // Where they are too many even so, the first and the latest.
+  Room room{kMaxLines * 3 / 4, kMaxBytes * 3 / 4};
+  std::size_t from = kept.size();
+  for (Room taken = taken_by(kept.front()); from > 1; --from) {
+    const Room more = taken_by(kept[from - 1]);
+    taken = {taken.lines + more.lines + 2, taken.bytes + more.bytes};  // and the remarks
+    if (!room.fits(taken)) break;
+  }
+  forgotten_ += from - 1;
+  lines_ = 0;
+  for (std::size_t i = 0; i < kept.size(); i = i == 0 ? from : i + 1) {
+    Conversation conversation{text_.size(), 0, kept[i].dropped};
+    for (const std::string_view line : kept[i].first) text_ += line;
+    conversation.gap = text_.size();
+    for (const std::string_view line : kept[i].last) text_ += line;
+    lines_ += kept[i].first.size() + kept[i].last.size();
+    conversations_.push_back(conversation);
+  }
+  text_.shrink_to_fit();
+}
+
+std::size_t Transcript::remarks() const {
+  const auto cut = [](const Conversation& conversation) { return conversation.dropped > 0; };
+  return static_cast<std::size_t>(std::count_if(conversations_.begin(), conversations_.end(), cut)) + (forgotten_ > 0 ? 1 : 0);
+}
+
 std::vector<std::string> Transcript::lines() const {
   std::vector<std::string> lines;
-  lines.reserve(lines_ + 1);
+  lines.reserve(lines_ + remarks());
+  std::size_t next = 0;  // conversation to come
+  const auto say = [&](std::size_t count, std::string_view what) {
+    if (count > 0) lines.push_back(fmt::format("# … {} {}: the transcript would be too long", count, what));
+  };
   for (std::size_t at = 0; at < text_.size();) {
+    if (next == 1 && next < conversations_.size() && conversations_[next].begin == at) {
+      say(forgotten_, "whole conversations are not kept here");
+    }
+    if (next < conversations_.size() && conversations_[next].begin == at) ++next;
+    const Conversation& current = conversations_[next - 1];
+    if (current.gap == at) say(current.dropped, "lines of this conversation are not kept here");
     const std::size_t end = text_.find('\n', at);
     lines.emplace_back(text_, at, end - at);
     at = end + 1;
@@ -66,7 +205,7 @@ std::vector<std::string> Transcript::lines() const {
 }
 
 Link::Say Link::say(std::string line) {
-  if (line.find_first_of("\r\n") != std::string::npos) throw std::logic_error("a line to send holds a line break");
+  must_be_one_line(line);
   transcript_.client(line);
   line += "\r\n";
   return Say(*this, std::move(line));
@@ -80,7 +219,7 @@ Link::Say Link::say_bytes(std::string bytes, std::string as) {
 Link::Say Link::say_lines(const std::vector<std::string>& lines) {
   std::string bytes;
   for (const std::string& line : lines) {
-    if (line.find_first_of("\r\n") != std::string::npos) throw std::logic_error("a line to send holds a line break");
+    must_be_one_line(line);
     transcript_.client(line);
     bytes += line;
     bytes += "\r\n";
@@ -126,10 +265,14 @@ std::size_t Link::make_room() {
   return std::min<std::size_t>(4096, kMaxReceived - received_);
 }
 
+bool Link::counted(std::size_t count) {
+  received_ += count;
+  return count > 0;
+}
+
 // It was at least one byte, or throws.
 void Link::received(std::size_t count) {
-  received_ += count;
-  if (count == 0) {
+  if (!counted(count)) {
     if (!in_.empty()) transcript_.server(in_);
     transcript_.note("the peer closed the connection");
     throw LinkError(Reason::hung_up, "the peer closed the connection");
@@ -162,7 +305,7 @@ void Link::begun_and_not_ended(const LinkError& error) {
 
 Task<std::string> Link::hear_bytes(std::size_t n, Show show) {
   begin_wait();
-  while (in_.size() - start_ < n) {
+  while (here() < n) {
     const std::size_t most = make_room();
     const std::size_t count = co_await read_some(in_, most);
     received(count);
@@ -191,20 +334,25 @@ Task<std::string> Link::hear_some(std::size_t max) {
   co_return bytes;
 }
 
-Task<std::string> Link::peek(std::size_t enough) {
+Link::Peek Link::peek(std::size_t enough) { return Peek(*this, enough); }
+
+Task<void> Link::wait_for_bytes(std::size_t enough) {
   begin_wait();
+  while (here() < enough) {
+    const std::size_t most = make_room();
+    const std::size_t count = co_await read_some(in_, most);
+    if (!counted(count)) co_return;
+  }
+}
+
+std::string Link::Peek::await_resume() {
   try {
-    while (in_.size() - start_ < enough) {
-      const std::size_t most = make_room();
-      const std::size_t count = co_await read_some(in_, most);
-      received_ += count;
-      if (count == 0) break;
-    }
+    if (slow_) slow_.await_resume();
   } catch (const LinkError& error) {
     const bool ended = error.reason() == Reason::timeout || error.reason() == Reason::hung_up;
-    if (!ended || !begun()) throw;
+    if (!ended || !link_.begun()) throw;
   }
-  co_return in_.substr(start_);
+  return link_.in_.substr(link_.start_);
 }
 
 bool Link::unread() {

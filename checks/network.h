@@ -30,17 +30,20 @@ class LinkError : public std::exception {
 
 // Printable ASCII is kept, every other byte becomes \xHH (backslash: \\); longer than `limit` bytes of input is cut with "…".
 // What a peer said passes here before it reaches a transcript, a log, a page or a label.
-std::string escape(std::string_view bytes, std::size_t limit = 512);
+inline constexpr std::size_t kMaxShown = 512;
+std::string escape(std::string_view bytes, std::size_t limit = kMaxShown);
 
 // "05 01 00": bytes of a binary protocol as evidence and transcripts write them.
 std::string hex(std::string_view bytes);
 
 // Evidence in RFC notation: "S: 220 mx.example.org", "C: EHLO probe.example.net", and "# …" for what happened. Bounded: past
-// kMaxLines or kMaxBytes the middle is dropped and said.
+// kMaxLines or kMaxBytes the conversations share the room. Of a long one the middle is dropped, of too many of them all but the
+// first and the latest, which decided; a line says what is missing where it was.
 class Transcript {
  public:
   static constexpr std::size_t kMaxLines = 600;
   static constexpr std::size_t kMaxBytes = 64 * 1024;
+  void begin_conversation();  // with each connection
   void server(std::string_view line) {
     heard_ = true;
     add("S: ", line);
@@ -51,10 +54,20 @@ class Transcript {
   bool heard() const { return heard_; }  // the peer said something
 
  private:
+  struct Conversation {
+    std::size_t begin = 0;
+    std::size_t gap = 0;  // where lines were dropped, if any
+    std::size_t dropped = 0;
+  };
   void add(std::string_view prefix, std::string_view line);
+  void append(std::string_view prefix, std::string_view line);
+  void make_room();
+  std::size_t remarks() const;  // the lines that lines() adds
+
   std::string text_;  // every line with its LF: a line is escaped, so none is inside
   std::size_t lines_ = 0;
-  bool cut_ = false;
+  std::vector<Conversation> conversations_;
+  std::size_t forgotten_ = 0;  // whole conversations, after the first
   bool heard_ = false;
 };
 
@@ -91,7 +104,8 @@ class Link {
   // Waits until `enough` bytes are here, or as many as come before the peer ends or falls silent, and returns what is here
   // without hearing it: it stays to be heard, and is not in the transcript. Empty at end of stream; LinkError where nothing
   // came.
-  Task<std::string> peek(std::size_t enough);
+  class Peek;
+  Peek peek(std::size_t enough);
   // TLS from here on. LinkError tls_failed. Bytes received before are a protocol_error (RFC 3207 4.2).
   Task<void> start_tls();
   // Whether the peer sent bytes that nobody has heard yet: asked before a command, they would be an answer before the question.
@@ -114,23 +128,28 @@ class Link {
   // Hear::hear() where no whole line is here yet: receives and, after each receipt, takes it into `line`. A link may override
   // it to wait without a coroutine for read_some().
   virtual Task<void> wait_for_line(std::string& line);
+  // Peek where too little is here yet: receives until so much is here, or the peer ends. May be overridden as well.
+  virtual Task<void> wait_for_bytes(std::size_t enough);
   // A new answer is awaited: its deadline begins.
   virtual void begin_wait() {}
   // The side that waits for the other's ClientHello.
   virtual bool is_server() const { return false; }
 
-  // What wait_for_line() is made of.
+  // What wait_for_line() and wait_for_bytes() are made of.
   std::size_t make_room();           // before a receipt: how much may come
-  void received(std::size_t count);  // after it
+  void received(std::size_t count);  // after it; LinkError hung_up where it was the end
+  bool counted(std::size_t count);   // the same; false where it was the end
   bool take_line(std::string& line);
   [[noreturn]] void begun_and_not_ended(const LinkError& error);  // instead of a timeout, where unread() bytes are here
   std::string in_;                                                // received, not yet heard from in_[start_]
   bool begun() const { return in_.size() > start_; }
+  std::size_t here() const { return in_.size() - start_; }
 
  private:
   friend class Say;
   friend class Hear;
   friend class HearInto;
+  friend class Peek;
 
   Transcript& transcript_;
   std::size_t start_ = 0;
@@ -175,6 +194,22 @@ class Link::HearInto {
  private:
   Link& link_;
   std::string& line_;
+  Task<void> slow_;
+};
+
+class Link::Peek {
+ public:
+  Peek(Link& link, std::size_t enough) : link_(link), enough_(enough) {}
+  bool await_ready() const { return link_.here() >= enough_; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) {
+    slow_ = link_.wait_for_bytes(enough_);
+    return slow_.await_suspend(awaiter);
+  }
+  std::string await_resume();
+
+ private:
+  Link& link_;
+  std::size_t enough_;
   Task<void> slow_;
 };
 

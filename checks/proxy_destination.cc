@@ -13,7 +13,9 @@ ProxyDestination literal(const AddressPort& place, CanaryKind kind) {
 }
 
 void add(std::vector<ProxyDestination>& all, ProxyDestination one) {
-  const auto same = [&](const ProxyDestination& other) { return other.name() == one.name(); };
+  const auto same = [&](const ProxyDestination& other) {
+    return other.form == one.form && other.port == one.port && other.kind == one.kind;
+  };
   if (all.size() < kMaxDestinations && std::none_of(all.begin(), all.end(), same)) all.push_back(std::move(one));
 }
 
@@ -25,7 +27,7 @@ std::string ProxyDestination::name() const {
 }
 
 std::string ProxyDestination::authority() const {
-  return fmt::format("{}:{}", form == Form::ipv6 ? "[" + host + "]" : host, port);
+  return (form == Form::ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
 std::string ProxyDestination::host_field() const {

@@ -34,42 +34,94 @@ ProxyAsk ProxyProbe::impossible(const ProxyAsk& like, const std::string& word) c
   return ask;
 }
 
-Task<Finding> ProxyProbe::run() {
-  plan_ = plan();
-  if (plan_.empty()) {
+Task<Finding> ProxyProbe::run(std::unique_ptr<ProxyProbe> probe) {
+  std::vector<ProxyAsk> asks = probe->wanted();
+  if (asks.empty()) {
     // Nobody may listen there.
-    const std::unique_ptr<Link> link = co_await network_.dial(subject_.address, subject_.port, subject_.tls);
-    Finding finding;
-    finding.reason = Reason::canary_unreachable;
-    finding.because = "There is no address of our canary that it could be asked for: see canary.advertise_tcp.";
-    co_return finding;
+    const std::unique_ptr<Link> link = co_await probe->reach();
+    co_return probe->nowhere_to_lead();
   }
-  for (ProxyAsk& one : plan_) {
-    one.must_ask = std::find(subject_.must_ask.begin(), subject_.must_ask.end(), one.name) != subject_.must_ask.end();
-    if (!wanted(one)) continue;
-    co_await ask(one);
-    if (!other_protocol_.empty()) co_return dismissed();
+  for (ProxyAsk& one : asks) {
+    co_await probe->ask(one);
+    if (!probe->other_protocol_.empty()) co_return probe->dismissed();
   }
-  co_await look_at_proofs();
-  co_await doubt_yes();
-  co_await look_for_blind_fetches();
-  co_return conclude();
+  if (probe->nothing_but_silence()) throw LinkError(Reason::timeout, "no answer, whichever port of ours it was asked for");
+  co_await probe->look_at_proofs();
+  co_await probe->doubt_yes();
+  co_await probe->look_for_blind_fetches();
+  co_return probe->conclude();
 }
 
-bool ProxyProbe::wanted(const ProxyAsk& ask) const {
-  return (ask.core || ask.must_ask || subject_.full_matrix) && !said_.contains(ask.name);
+std::vector<ProxyAsk> ProxyProbe::whole_plan() const {
+  std::vector<ProxyAsk> all = plan();
+  for (ProxyAsk& one : all) {
+    one.must_ask = std::find(subject_.must_ask.begin(), subject_.must_ask.end(), one.name) != subject_.must_ask.end();
+  }
+  return all;
+}
+
+std::vector<ProxyAsk> ProxyProbe::wanted() const {
+  std::vector<ProxyAsk> all = whole_plan();
+  if (subject_.full_matrix) return all;
+  std::erase_if(all, [](const ProxyAsk& ask) { return !ask.core && !ask.must_ask; });
+  all.shrink_to_fit();  // thousands of probes wait at the same time
+  return all;
+}
+
+// A rule about destinations may go by the port alone, and a port that a firewall drops is silence: each is asked once before
+// the rest is given up.
+bool ProxyProbe::given_up_on(const ProxyAsk& ask) const {
+  if (!given_up_) return false;
+  const auto silent_ports = std::count_if(silences_.begin(), silences_.end(), [](const auto& port) { return port.second > 0; });
+  if (!heard_ && silent_ports > 1) return true;
+  const bool known = std::any_of(said_.begin(), said_.end(), [&](const ProxyAsk& other) {
+    return other.to.port == ask.to.port && other.to.kind == ask.to.kind && !other.token.empty();
+  });
+  if (!known) return false;
+  // Where it merely hangs up, what the verdict rests on is still asked.
+  if (*given_up_ != Reason::timeout) return !(ask.core || ask.must_ask);
+  const auto silent = silences_.find(ask.to.port);
+  return silent != silences_.end() && silent->second > 0;
+}
+
+// Only what refused everything and fetched nothing on the quiet.
+Task<bool> ProxyProbe::would_loop(const ProxyAsk& ask) {
+  if (!ask.names_itself) co_return false;
+  for (std::size_t i = 0; i < asked_.size(); ++i) {
+    if (asked_[i].variant.verdict != Verdict::closed) co_return true;
+    if (said_[i].token.empty()) continue;
+    const std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, false);
+    if (seen) co_return true;
+  }
+  co_return false;
+}
+
+bool ProxyProbe::nothing_but_silence() const {
+  return !heard_ && !asked_.empty() &&
+         std::all_of(asked_.begin(), asked_.end(), [](const Asked& asked) { return asked.variant.reason == Reason::timeout; });
+}
+
+bool ProxyProbe::said(const std::string& name) const {
+  return std::any_of(said_.begin(), said_.end(), [&](const ProxyAsk& ask) { return ask.name == name; });
 }
 
 // Asking
 
+Task<std::unique_ptr<Link>> ProxyProbe::reach() { return network_.dial(subject_.address, subject_.port, subject_.tls); }
+
 Task<void> ProxyProbe::ask(ProxyAsk& ask) {
-  // Where it merely hangs up, what the verdict rests on is still asked.
-  if (given_up_ && (*given_up_ == Reason::timeout || !(ask.core || ask.must_ask))) {
-    record_unasked(ask, *given_up_);
+  if (given_up_on(ask)) {
+    record_unasked(std::move(ask), *given_up_);
+    co_return;
+  }
+  const bool loop = co_await would_loop(ask);
+  if (loop) {
+    if (ask.must_ask) record_unasked(std::move(ask), Reason::no_proof);
     co_return;
   }
   ask.token = canary_.mint(ask.name);
-  ProxyAnswer answer = co_await attempt(ask);
+  ProxyAnswer answer;
+  co_await attempt(ask, answer);
   if (!answer.other_protocol.empty()) {
     if (control_.result != Control::Result::succeeded) {
       other_protocol_ = answer.other_protocol;
@@ -77,23 +129,21 @@ Task<void> ProxyProbe::ask(ProxyAsk& ask) {
     }
     say(answer, Verdict::unclear, Reason::protocol_error);
   }
-  record(ask, std::move(answer));
+  record(std::move(ask), std::move(answer));
 }
 
 // A server that hangs up is asked once more: once is chance.
-Task<ProxyAnswer> ProxyProbe::attempt(ProxyAsk& ask) {
+Task<void> ProxyProbe::attempt(const ProxyAsk& ask, ProxyAnswer& answer) {
   bool any_byte = false;  // in either attempt
   for (bool again = false;; again = true) {
-    ProxyAnswer answer;
+    answer = ProxyAnswer();
     std::optional<LinkError> failure;
     std::unique_ptr<Link> link;
     network_.transcript().note(ask.name);
     try {
-      link = co_await network_.dial(subject_.address, subject_.port, subject_.tls);
+      link = co_await reach();
       if (link->unread()) {
-        const std::string early = co_await link->peek(8);
-        not_spoken(early, {}, answer);
-        if (answer.other_protocol == protocol_) throw LinkError(Reason::protocol_error, "it answered before it was asked");
+        co_await hear_early(*link, answer);
       } else {
         co_await converse(*link, ask, answer);
       }
@@ -105,18 +155,27 @@ Task<ProxyAnswer> ProxyProbe::attempt(ProxyAsk& ask) {
     link.reset();
     heard_ = heard_ || spoken_to;
     any_byte = any_byte || spoken_to;
-    if (!failure) co_return answer;
+    if (!failure) co_return;
     // Nothing has been learnt: the caller's to judge.
     const bool nothing = !spoken_to && asked_.empty() && !again && !heard_;
-    if (nothing && (!connected || failure->reason() != Reason::hung_up)) throw LinkError(*failure);
+    const bool one_port = !subject_.full_matrix && subject_.must_ask.empty();
+    const bool silent = connected && failure->reason() == Reason::timeout;
+    if (nothing && !(silent && !one_port) && (!connected || failure->reason() != Reason::hung_up)) throw LinkError(*failure);
     if (failure->reason() == Reason::hung_up && !again) continue;
-    answer = broken_off(*failure, connected && !any_byte);
-    co_return answer;
+    broken_off(*failure, connected && !any_byte, answer);
+    co_return;
   }
 }
 
-ProxyAnswer ProxyProbe::broken_off(const LinkError& error, bool without_a_byte) {
-  ProxyAnswer answer;
+// It speaks first: another protocol.
+Task<void> ProxyProbe::hear_early(Link& link, ProxyAnswer& answer) {
+  const std::string early = co_await link.peek(8);
+  not_spoken(early, {}, answer);
+  if (answer.other_protocol == protocol_) throw LinkError(Reason::protocol_error, "it answered before it was asked");
+}
+
+void ProxyProbe::broken_off(const LinkError& error, bool without_a_byte, ProxyAnswer& answer) const {
+  answer.other_protocol.clear();
   switch (error.reason()) {
     case Reason::hung_up:
       if (!without_a_byte) {
@@ -134,38 +193,39 @@ ProxyAnswer ProxyProbe::broken_off(const LinkError& error, bool without_a_byte) 
       say(answer, Verdict::unclear, error.reason());
       break;
   }
-  return answer;
 }
 
 // When the rest has no sense any more.
-void ProxyProbe::count(const ProxyAnswer& answer) {
-  const bool silent = answer.verdict == Verdict::accepted || answer.reason == Reason::timeout;
-  silences_ = silent ? silences_ + 1 : 0;
+void ProxyProbe::count(const ProxyAsk& ask, const ProxyAnswer& answer) {
+  const bool silent = answer.reason == Reason::timeout || (answer.verdict == Verdict::accepted && answer.silent);
+  int& silences = silences_[ask.to.port];
+  silences = silent ? silences + 1 : 0;
   odd_answers_ = answer.shaped ? 0 : odd_answers_ + 1;
-  if (silences_ >= kMaxSilences) given_up_ = Reason::timeout;
+  // Where nothing was ever heard, one port more is asked, for its own firewall may drop the first.
+  if (silences >= (heard_ ? kMaxSilences : 1)) given_up_ = Reason::timeout;
   if (odd_answers_ >= kMaxOddAnswers && !given_up_) given_up_ = answer.reason;
 }
 
-void ProxyProbe::record(const ProxyAsk& ask, ProxyAnswer answer) {
+void ProxyProbe::record(ProxyAsk ask, ProxyAnswer answer) {
   if (answer.shaped) control_.result = Control::Result::succeeded;
   if (answer.verdict == Verdict::accepted) canary_.expect_late(ask.token, ask.name);
-  count(answer);
-  said_.emplace(ask.name, ask);
+  if (!ask.token.empty()) count(ask, answer);
   Asked asked;
   asked.variant = {ask.name, answer.verdict, answer.reason, answer.code, std::move(answer.reply)};
   asked.core = ask.core;
   asked.must_ask = ask.must_ask;
   asked_.push_back(std::move(asked));
+  said_.push_back(std::move(ask));
 }
 
-void ProxyProbe::record_unasked(const ProxyAsk& ask, Reason reason) {
+void ProxyProbe::record_unasked(ProxyAsk ask, Reason reason) {
   if (!ask.core && !ask.must_ask) {
     ++unasked_;
     return;
   }
   ProxyAnswer answer;
   say(answer, Verdict::unclear, reason);
-  record(ask, std::move(answer));
+  record(std::move(ask), std::move(answer));
 }
 
 void ProxyProbe::not_spoken(const std::string& first, std::string_view sent, ProxyAnswer& answer) const {
@@ -175,6 +235,11 @@ void ProxyProbe::not_spoken(const std::string& first, std::string_view sent, Pro
     throw LinkError(Reason::hung_up, "the peer closed the connection");
   }
   answer.other_protocol = is_echo(first, sent) ? "echo" : std::string(recognise(first));
+  // What listens behind TLS was not asked anything yet.
+  if (answer.other_protocol == "TLS" && subject_.tls == TlsMode::none) {
+    answer.other_protocol.clear();
+    throw LinkError(Reason::tls_failed, "it speaks TLS, and is to be asked over TLS: see the target's ports");
+  }
   if (answer.other_protocol.empty()) {
     throw LinkError(Reason::protocol_error, fmt::format("not {}, nor anything known: {}", protocol_, escape(first, 40)));
   }
@@ -183,6 +248,7 @@ void ProxyProbe::not_spoken(const std::string& first, std::string_view sent, Pro
 // A tunnel
 
 Task<void> ProxyProbe::prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer, Grant grant) {
+  tunnels_ = true;
   std::optional<Reason> trouble;
   bool proven = false;
   say(answer, Verdict::accepted, canary_.up(ask.to.kind) ? Reason::no_proof : Reason::canary_unreachable);
@@ -190,8 +256,9 @@ Task<void> ProxyProbe::prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer
     proven = co_await ask_tunnel(link, ask, answer);
   } catch (const LinkError& error) {
     trouble = error.reason();
+    answer.silent = trouble == Reason::timeout;
   }
-  if (!proven && answer.verdict == Verdict::accepted) {
+  if (!proven) {
     // One that leads there and not back.
     const std::optional<Sighting> seen = co_await canary_.sighting(ask.token, false);
     proven = seen && seen->proof;
@@ -222,6 +289,8 @@ Task<bool> ProxyProbe::ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& 
     throw LinkError(Reason::hung_up, "the tunnel was closed");
   }
   if (recognise(first) == "HTTP") {
+    answer.reply =
+        (answer.reply && !answer.reply->empty() ? *answer.reply + ", then " : std::string()) + "a page of a web server";
     co_await link.hear_some();  // into the evidence
     say(answer, Verdict::closed, Reason::refused);
     co_return false;
@@ -242,23 +311,22 @@ Task<bool> ProxyProbe::ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& 
 Task<void> ProxyProbe::look_at_proofs() {
   bool wait = true;
   const auto look = [this](const std::string& name) {
-    return std::any_of(proven_.begin(), proven_.end(), [&](const Proven& p) { return p.name == name; });
+    return std::any_of(proven_.begin(), proven_.end(), [&](const Proven& p) { return p.ask.name == name; });
   };
   for (int round = 0; round < 2; ++round) {
     for (std::size_t i = 0; i < asked_.size(); ++i) {
-      const std::string name = asked_[i].variant.name;
-      if (asked_[i].variant.verdict != Verdict::open || look(name)) continue;
-      const ProxyAsk& ask = said_.at(name);
-      std::optional<Sighting> seen = co_await canary_.sighting(ask.token, wait);
+      if (asked_[i].variant.verdict != Verdict::open || look(said_[i].name)) continue;
+      std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, wait);
       wait = wait && seen;
-      proven_.push_back({name, ask.to, std::move(seen)});
+      proven_.push_back({said_[i], std::move(seen)});
     }
     if (proven_.empty()) co_return;
     if (round == 0) co_await ask_second_endpoint();
   }
-  one_place_ = co_await leads_to_one_place();
-  if (one_place_) {
-    withdraw_proofs();
+  const Place place = co_await where_it_leads();
+  one_place_ = place == Place::fixed;
+  if (place != Place::asked_for) {
+    withdraw_proofs(place);
     co_return;
   }
   std::set<std::string> tales;
@@ -272,12 +340,13 @@ Task<void> ProxyProbe::look_at_proofs() {
 }
 
 Task<void> ProxyProbe::ask_second_endpoint() {
-  const ProxyAsk first = said_.at(proven_.front().name);
+  const ProxyAsk& first = proven_.front().ask;
   const bool two =
-      std::any_of(proven_.begin(), proven_.end(), [&](const Proven& proof) { return proof.to.port != first.to.port; });
+      std::any_of(proven_.begin(), proven_.end(), [&](const Proven& proof) { return proof.ask.to.port != first.to.port; });
   if (two) co_return;
-  for (ProxyAsk& other : plan_) {
-    if (other.way != first.way || other.to.port == first.to.port || said_.contains(other.name)) continue;
+  std::vector<ProxyAsk> all = whole_plan();
+  for (ProxyAsk& other : all) {
+    if (other.way != first.way || other.to.port == first.to.port || said(other.name)) continue;
     co_await ask(other);
     co_return;
   }
@@ -290,7 +359,7 @@ std::optional<bool> ProxyProbe::one_listener() const {
   std::set<std::uint16_t> all;
   for (const Proven& proof : proven_) {
     if (!proof.sighting) continue;
-    listeners[proof.to.port].insert(proof.sighting->listener.port);
+    listeners[proof.ask.to.port].insert(proof.sighting->listener.port);
     all.insert(proof.sighting->listener.port);
   }
   const bool apart = std::all_of(listeners.begin(), listeners.end(), [](const auto& one) { return one.second.size() == 1; });
@@ -300,27 +369,49 @@ std::optional<bool> ProxyProbe::one_listener() const {
 
 // Two ports of ours that come out at two listeners were asked for by a proxy. Else a destination that nobody can reach decides:
 // what is asked for there and reaches our canary all the same, in whatever words, would have reached it anyhow. (nginx's
-// `proxy_pass http://$host:80` goes by the name and not by the port: one listener, and no fixed place.)
-Task<bool> ProxyProbe::leads_to_one_place() {
+// `proxy_pass http://$host:80` goes by the name and not by the port: one listener, and no fixed place. A site of ours behind a
+// reverse proxy is found by its name alone: another name is refused there, where the other fails to resolve it.)
+Task<ProxyProbe::Place> ProxyProbe::where_it_leads() {
   const std::optional<bool> one = one_listener();
-  if (one && !*one) co_return false;
-  // A site of ours behind it, by its name alone.
+  if (one && !*one) co_return Place::asked_for;
   const bool by_name = std::all_of(proven_.begin(), proven_.end(),
-                                   [](const Proven& proof) { return proof.to.form == ProxyDestination::Form::name; });
-  if (one && by_name) co_return true;
+                                   [](const Proven& proof) { return proof.ask.to.form == ProxyDestination::Form::name; });
   const std::string token = canary_.mint("impossible");
-  ProxyAsk nowhere = impossible(said_.at(proven_.front().name), token);
+  ProxyAsk nowhere = impossible(proven_.front().ask, token);
   nowhere.token = token;
-  const ProxyAnswer answer = co_await attempt(nowhere);
+  ProxyAnswer answer;
+  co_await attempt(nowhere, answer);
   const std::optional<Sighting> seen = co_await canary_.sighting(token, true);
-  co_return answer.verdict == Verdict::open || seen.has_value();
+  if (answer.verdict == Verdict::open || seen) co_return Place::fixed;
+  // One that hangs up where it cannot go has answered; one that may still be busy has not.
+  const bool answered = answer.shaped ? answer.reason != Reason::timeout && !answer.silent : answer.reason == Reason::hung_up;
+  // Who grants a tunnel has read where to.
+  if (tunnels_) co_return Place::asked_for;
+  if (!answered) co_return Place::unknown;
+  if (!by_name) co_return Place::asked_for;
+  if (answer.verdict == Verdict::closed) co_return one ? Place::fixed : Place::unknown;
+  // Our own addresses met the same: a name that it has no site for, perhaps.
+  for (std::size_t i = 0; i < asked_.size(); ++i) {
+    const Variant& variant = asked_[i].variant;
+    const bool literal = said_[i].to.form != ProxyDestination::Form::name;
+    if (literal && variant.verdict == answer.verdict && variant.code == answer.code) co_return Place::unknown;
+  }
+  co_return Place::asked_for;
 }
 
-void ProxyProbe::withdraw_proofs() {
+void ProxyProbe::withdraw_proofs(Place place) {
   for (Asked& asked : asked_) {
     if (asked.variant.verdict != Verdict::open) continue;
-    asked.variant.verdict = Verdict::closed;
-    asked.variant.reason = Reason::refused;
+    asked.variant.verdict = place == Place::fixed ? Verdict::closed : Verdict::accepted;
+    asked.variant.reason = place == Place::fixed ? Reason::refused : Reason::no_proof;
+    asked.variant.reply =
+        place == Place::fixed ? "the proof came from one fixed place" : "the proof may come from one fixed place";
+  }
+  if (place == Place::unknown) {
+    observations_.emplace_back(
+        "A proof came back, but what it said when it was asked for a place that does not exist leaves open whether it passes "
+        "everything on to one fixed place that is our canary.");
+    return;
   }
   observations_.emplace_back(
       "It passes everything on to one fixed place whatever is asked for, and that place is our canary: no proxy for "
@@ -335,24 +426,30 @@ Task<void> ProxyProbe::doubt_yes() {
   const auto yes = said_so(Verdict::accepted);
   if (yes == asked_.end() || said_so(Verdict::open) != asked_.end()) co_return;
   const std::string token = canary_.mint("impossible");
-  ProxyAsk nowhere = impossible(said_.at(yes->variant.name), token);
+  ProxyAsk nowhere = impossible(said_[static_cast<std::size_t>(yes - asked_.begin())], token);
   nowhere.token = token;
-  const ProxyAnswer answer = co_await attempt(nowhere);
+  ProxyAnswer answer;
+  co_await attempt(nowhere, answer);
   accepts_everything_ = answer.verdict >= Verdict::accepted;
 }
 
-// The canary was fetched from and the answer was not passed on: no proof, and no refusal either.
+// The canary was fetched from and the answer was not passed on: no proof, and no refusal either. The verdict rests on it.
 Task<void> ProxyProbe::look_for_blind_fetches() {
   if (one_place_) co_return;
+  // A canary elsewhere is waited for once, where something may have come.
+  bool wait = std::any_of(asked_.begin(), asked_.end(), [](const Asked& asked) {
+    return asked.variant.verdict < Verdict::accepted && asked.variant.code.value_or(0) / 100 == 2;
+  });
   for (std::size_t i = 0; i < asked_.size(); ++i) {
     if (asked_[i].variant.verdict >= Verdict::accepted) continue;
-    const auto said = said_.find(asked_[i].variant.name);
-    if (said == said_.end() || said->second.token.empty()) continue;  // not asked
-    const std::optional<Sighting> seen = co_await canary_.sighting(said->second.token, false);
+    if (said_[i].token.empty()) continue;  // not asked
+    const std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, wait);
+    wait = false;
     if (!seen || !seen->proof) continue;
     Variant& variant = asked_[i].variant;
     variant.verdict = Verdict::unclear;
     variant.reason = Reason::no_proof;
+    asked_[i].must_ask = true;
     observations_.push_back(variant.name + ": no proof came back. " + told(*seen));
   }
 }
@@ -367,13 +464,19 @@ void ProxyProbe::settle_doubts() {
   const bool core = std::any_of(asked_.begin(), asked_.end(), [](const Asked& a) { return a.core; });
   if (!all_closed || !core) return;
   for (const std::string& name : subject_.must_ask) {
-    const auto known = [&](const ProxyAsk& ask) { return ask.name == name; };
-    if (std::any_of(plan_.begin(), plan_.end(), known)) continue;
+    if (said(name)) continue;  // every variant of the plan that must be asked was
     Asked asked;
     asked.variant = {name, Verdict::closed, Reason::refused, std::nullopt, std::nullopt};
     asked_.push_back(std::move(asked));
     observations_.push_back(name + " said yes before; our canary is not advertised there any more, and all else was refused");
   }
+}
+
+Finding ProxyProbe::nowhere_to_lead() const {
+  Finding finding;
+  finding.reason = Reason::canary_unreachable;
+  finding.because = "There is no address of our canary that it could be asked for: see canary.advertise_tcp.";
+  return finding;
 }
 
 Finding ProxyProbe::dismissed() const {
@@ -396,7 +499,7 @@ Finding ProxyProbe::conclude() {
   finding.verdict = judgement.verdict;
   finding.reason = judgement.reason;
   finding.because = no_place ? "There is no address of our canary that it could be asked for: see canary.advertise_tcp."
-                             : because(judgement, asked_);
+                             : because(judgement, asked_, "It answers, and does not connect strangers");
   finding.observations = std::move(observations_);
   finding.exit_addresses = std::move(exits_);
   finding.whole = unasked_ == 0;

@@ -25,6 +25,9 @@ struct ProxyAsk {
   bool core = false;
   bool must_ask = false;
   std::string token;
+  // Names the server itself beside our canary. One that connects to whatever it is told would connect to itself, and so on
+  // until it has nothing left: asked only where it refused everything before.
+  bool names_itself = false;
 };
 
 // What came of it. `verdict`: closed a refusal, open a proof, accepted a yes without proof, unclear put off.
@@ -35,27 +38,29 @@ struct ProxyAnswer {
   std::optional<std::string> reply;  // escaped
   std::string other_protocol;        // what it speaks instead; then nothing else counts
   bool shaped = false;               // an answer in the protocol that was asked for: the control
+  bool silent = false;               // a yes, and then nothing
 };
 
 class ProxyProbe {
  public:
-  // A tunnel that stays silent costs a whole wait; after so many in a row the rest is not asked. After so many answers in a row
-  // that make no sense, or connections closed without one, neither.
+  // A tunnel that stays silent costs a whole wait: after so many at one port of ours the other forms with that port are not
+  // asked, and each port not asked yet is asked once. After so many answers in a row that make no sense, or connections closed
+  // without one, the same.
   static constexpr int kMaxSilences = 2;
   static constexpr int kMaxOddAnswers = 3;
 
   virtual ~ProxyProbe() = default;
   ProxyProbe(const ProxyProbe&) = delete;
   ProxyProbe& operator=(const ProxyProbe&) = delete;
-  // The whole check. LinkError when nothing was learnt.
-  Task<Finding> run();
+  // The whole check, which keeps its probe. LinkError when nothing was learnt.
+  static Task<Finding> run(std::unique_ptr<ProxyProbe> probe);
 
  protected:
-  // All three outlive the probe. `protocol`: the check's in the catalogue.
+  // All four outlive the probe. `protocol`: the check's in the catalogue.
   ProxyProbe(Network& network, Canary& canary, const Subject& subject, std::string_view protocol)
       : network_(network), canary_(canary), subject_(subject), protocol_(protocol) {}
 
-  // Every variant, in the order to ask; core ones first.
+  // Every variant, in the order to ask; core ones first. Said anew each time: most probes need a few of them, once.
   virtual std::vector<ProxyAsk> plan() const = 0;
   // Asks on a fresh connection. LinkError where the peer broke off before the answer was whole.
   virtual Task<void> converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) = 0;
@@ -65,8 +70,11 @@ class ProxyProbe {
   // For converse(): `first` is what came first. Sets other_protocol where it is recognised (or an echo of `sent`), else throws
   // LinkError protocol_error.
   void not_spoken(const std::string& first, std::string_view sent, ProxyAnswer& answer) const;
-  // How the server granted a tunnel. A page of its own announces content, or the end of the connection; a tunnel does neither.
+  // How the server granted a tunnel. A page of its own announces content, or that there is none; a tunnel does neither.
   enum class Grant { tunnel, closing, content };
+  // What a proof that came is worth: the server is told where to connect to; it connects to one place, whatever it is told;
+  // that cannot be told apart.
+  enum class Place { asked_for, fixed, unknown };
   // The connection leads somewhere: asks what is there for the proof.
   Task<void> prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer, Grant grant);
   static void say(ProxyAnswer& answer, Verdict verdict, Reason reason) {
@@ -74,43 +82,49 @@ class ProxyProbe {
     answer.reason = reason;
   }
   bool heard() const { return heard_; }  // the peer has said something in this probe
-  Canary& canary() { return canary_; }
+  Canary& canary() const { return canary_; }
   const Subject& subject() const { return subject_; }
   std::string user_agent() const;
 
  private:
   struct Proven {
-    std::string name;
-    ProxyDestination to;
+    ProxyAsk ask;
     std::optional<Sighting> sighting;
   };
 
-  bool wanted(const ProxyAsk& ask) const;
+  std::vector<ProxyAsk> whole_plan() const;  // which variants must be asked is said in it
+  std::vector<ProxyAsk> wanted() const;      // what this probe asks of it
+  Task<std::unique_ptr<Link>> reach();       // a fresh connection to the server
   Task<void> ask(ProxyAsk& ask);
-  Task<ProxyAnswer> attempt(ProxyAsk& ask);
-  void record(const ProxyAsk& ask, ProxyAnswer answer);
-  void record_unasked(const ProxyAsk& ask, Reason reason);
-  ProxyAnswer broken_off(const LinkError& error, bool without_a_byte);
-  void count(const ProxyAnswer& answer);
+  Task<void> attempt(const ProxyAsk& ask, ProxyAnswer& answer);
+  Task<void> hear_early(Link& link, ProxyAnswer& answer);
+  void record(ProxyAsk ask, ProxyAnswer answer);
+  void record_unasked(ProxyAsk ask, Reason reason);
+  void broken_off(const LinkError& error, bool without_a_byte, ProxyAnswer& answer) const;
+  void count(const ProxyAsk& ask, const ProxyAnswer& answer);
+  bool given_up_on(const ProxyAsk& ask) const;
+  Task<bool> would_loop(const ProxyAsk& ask);
+  bool nothing_but_silence() const;
   Task<void> look_at_proofs();
   Task<void> ask_second_endpoint();
-  Task<bool> leads_to_one_place();
+  Task<Place> where_it_leads();
   std::optional<bool> one_listener() const;
   Task<void> doubt_yes();
   Task<void> look_for_blind_fetches();
-  void withdraw_proofs();
+  void withdraw_proofs(Place place);
   void settle_doubts();
   Task<bool> ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer);
+  bool said(const std::string& name) const;
+  Finding nowhere_to_lead() const;
   Finding dismissed() const;
   Finding conclude();
 
   Network& network_;
   Canary& canary_;
   const Subject& subject_;
-  const std::string protocol_;
-  std::vector<ProxyAsk> plan_;
+  const std::string_view protocol_;
   std::vector<Asked> asked_;
-  std::map<std::string, ProxyAsk> said_;  // what was asked, by its name
+  std::vector<ProxyAsk> said_;  // what asked_ is about, one by one
   std::vector<Proven> proven_;
   std::optional<Reason> given_up_;
   std::string other_protocol_;  // the first answer was in this one
@@ -118,9 +132,10 @@ class ProxyProbe {
   std::vector<std::string> exits_;
   Control control_;
   bool heard_ = false;
+  bool tunnels_ = false;  // it grants them, which a web server with a fixed place behind it does not
   bool accepts_everything_ = false;
   bool one_place_ = false;
-  int silences_ = 0;
+  std::map<std::uint16_t, int> silences_;  // by the port of ours that was asked for
   int odd_answers_ = 0;
   unsigned unasked_ = 0;
 };

@@ -80,9 +80,7 @@ Task<void> Socks4::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer
 }  // namespace
 
 Task<Finding> socks4(Network& network, Canary& canary, const Subject& subject) {
-  Socks4 probe(network, canary, subject);
-  Finding finding = co_await probe.run();
-  co_return finding;
+  return ProxyProbe::run(std::make_unique<Socks4>(network, canary, subject));
 }
 
 }  // namespace ajar

@@ -50,7 +50,8 @@ Task<bool> Socks5::agree(Link& link, ProxyAnswer& answer) {
   const std::string first = co_await link.peek(2);
   const std::optional<std::uint8_t> method = parse_socks5_method(first);
   if (!method || is_echo(first, greeting)) {
-    not_spoken(first, greeting, answer);
+    const std::string more = co_await link.peek(8);
+    not_spoken(more, greeting, answer);
     co_return false;
   }
   co_await link.hear_bytes(2, Link::Show::hex);
@@ -69,9 +70,17 @@ Task<Socks5Reply> Socks5::hear_reply(Link& link) {
   if (!reply) throw LinkError(Reason::protocol_error, "no SOCKS5 reply: " + hex(first));
   if (reply->size == 0) {
     // Some hang up after the code, without an address.
-    if (first.size() < 2 || reply->code == 0) throw LinkError(Reason::hung_up, "the reply broke off: " + hex(first));
+    if (first.size() < 2 || reply->code == 0) co_await link.hear_bytes(5, Link::Show::hex);  // says what ended it
     link.transcript().server(hex(first));
     co_return *reply;
+  }
+  if (reply->code != 0) {
+    // The code is the answer, the address behind it is nothing to us.
+    const std::string refusal = co_await link.peek(reply->size);
+    if (refusal.size() < reply->size) {
+      link.transcript().server(hex(refusal));
+      co_return *reply;
+    }
   }
   const std::string whole = co_await link.hear_bytes(reply->size, Link::Show::hex);
   reply = parse_socks5_reply(whole);
@@ -114,9 +123,7 @@ Task<void> Socks5::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer
 }  // namespace
 
 Task<Finding> socks5(Network& network, Canary& canary, const Subject& subject) {
-  Socks5 probe(network, canary, subject);
-  Finding finding = co_await probe.run();
-  co_return finding;
+  return ProxyProbe::run(std::make_unique<Socks5>(network, canary, subject));
 }
 
 }  // namespace ajar

@@ -7,10 +7,12 @@
 namespace ajar {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kTexts = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 15> kTexts = {{
     {"HTTP/", "HTTP"},
     {"<!doctype", "HTTP"},  // HTTP/0.9, as nginx answers bytes that are no request
     {"<html", "HTTP"},
+    {"icy ", "ICY"},  // Shoutcast
+    {"rtsp/", "RTSP"},
     {"ssh-", "SSH"},
     {"+ok", "POP3"},
     {"* ok", "IMAP"},

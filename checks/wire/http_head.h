@@ -39,6 +39,7 @@ class HttpHeadReader {
   };
   Step take(std::string_view line);
   const HttpHead& head() const { return head_; }
+  HttpHead take_head() { return std::move(head_); }
 
  private:
   Step status_line(std::string_view line);

@@ -31,7 +31,7 @@ std::string bound_address(std::string_view bytes, std::uint8_t type) {
     copy(v6, 4);
     return IpAddress::v6(v6).to_string();
   }
-  return std::string(bytes.substr(5, at(bytes, 4)));
+  return type == 3 ? std::string(bytes.substr(5, at(bytes, 4))) : std::string();
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ std::string socks4a_connect(std::string_view host, std::uint16_t port) {
 }
 
 std::optional<Socks4Code> parse_socks4_reply(std::string_view bytes) {
-  if (bytes.size() < 2 || bytes[0] != 0 || at(bytes, 1) < 0x5a || at(bytes, 1) > 0x5d) return std::nullopt;
+  if (bytes.size() < 2 || (bytes[0] != 0 && bytes[0] != 4) || at(bytes, 1) < 0x5a || at(bytes, 1) > 0x5d) return std::nullopt;
   return static_cast<Socks4Code>(at(bytes, 1));
 }
 
@@ -71,11 +71,7 @@ std::optional<Socks5Reply> parse_socks5_reply(std::string_view bytes) {
   if (bytes[0] != 5) return std::nullopt;
   if (bytes.size() < 2) return reply;
   reply.code = at(bytes, 1);
-  if (bytes.size() >= 3 && bytes[2] != 0) return std::nullopt;
-  if (bytes.size() < 5) {
-    if (bytes.size() == 4 && at(bytes, 3) != 1 && at(bytes, 3) != 3 && at(bytes, 3) != 4) return std::nullopt;
-    return reply;
-  }
+  if (bytes.size() < 5) return reply;
   const std::uint8_t type = at(bytes, 3);
   switch (type) {
     case 1:
@@ -88,7 +84,8 @@ std::optional<Socks5Reply> parse_socks5_reply(std::string_view bytes) {
       reply.size = 4 + 16 + 2;
       break;
     default:
-      return std::nullopt;
+      reply.size = 4 + 4 + 2;
+      break;
   }
   reply.complete = bytes.size() >= reply.size;
   if (reply.complete) reply.bound = bound_address(bytes, type);

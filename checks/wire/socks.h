@@ -20,7 +20,8 @@ std::string socks4a_connect(std::string_view host, std::uint16_t port);
 
 enum class Socks4Code : std::uint8_t { granted = 0x5a, rejected = 0x5b, no_identd = 0x5c, wrong_identd = 0x5d };
 inline constexpr std::size_t kSocks4Reply = 8;
-// VN must be 0 and CD one of the four; nullopt: no SOCKS4 reply. `bytes`: the first two of the reply at least.
+// VN must be 0, or the 4 that some write, and CD one of the four; nullopt: no SOCKS4 reply. `bytes`: the first two of the reply
+// at least.
 std::optional<Socks4Code> parse_socks4_reply(std::string_view bytes);
 
 // RFC 1928 3: version 5, one method: 00, no authentication.
@@ -39,8 +40,8 @@ struct Socks5Reply {
   std::string bound;      // BND.ADDR as text; empty until all of it is here
   bool complete = false;  // `size` bytes are here
 };
-// nullopt: these bytes begin no reply (version, reserved byte, address type). While `size` is 0 more bytes are needed to know
-// it.
+// nullopt: these bytes begin no reply (version). The reserved byte may be anything, and an address type that is none stands for
+// IPv4, as servers that leave the address out write it. While `size` is 0 more bytes are needed to know it.
 std::optional<Socks5Reply> parse_socks5_reply(std::string_view bytes);
 
 // "general failure", "not allowed by the ruleset", … (RFC 1928 6); "code 23" for others.

@@ -26,6 +26,7 @@ function(config)
           redGreen,
           'none is scraped',
           updown('down', 'up'),
+          nothingIs='red',
         ),
         p.stat(
           'Canary',
@@ -84,7 +85,7 @@ function(config)
           p.steps('text'),
           'nobody looks',
           [],
-          { options+: { textMode: 'name', colorMode: 'none' } },
+          { options+: { textMode: 'name', colorMode: 'none', orientation: 'horizontal', text: { valueSize: 13 } } },
         ),
       ],
       [
@@ -180,7 +181,7 @@ function(config)
         ),
         p.timeseries(
           'What arrived at the canary',
-          'Per hour. proved: counts. late: proves the past. unknown_token and replayed: strangers who try.',
+          'Per hour. proved: counts. late: proves the past, or came for `ajar check` beside the agent. unknown_token and replayed: strangers who try.',
           'suffix: /h',
           [p.query('3600 * sum by (result) (rate(ajar_canary_arrivals_total{%s}[$__rate_interval]))' % q.agent, '{{result}}')],
           8,

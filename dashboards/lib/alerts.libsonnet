@@ -188,7 +188,7 @@
                 'Owner: ' + owner + '.',
                 '{{ $value }} result(s) of {{ $labels.target }} ({{ $labels.host }}) are overdue by more than an hour, or their last',
                 'conclusive answer is more than two days old. What the dashboards show of it is history; that it is history is certain.',
-                'First: is the agent busy (schedule lag), or is this target paused in its configuration?',
+                'First: is the agent busy (schedule lag)? Then ask this target by hand.',
               ],
             },
             'target',

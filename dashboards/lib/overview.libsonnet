@@ -137,7 +137,7 @@ function(config)
           9,
           ['cases', 'oldest', 'exempt'],
           ['owner', 'Value #A', 'Value #B', 'Value #C'],
-          [p.ageColumn('oldest'), p.column('owner', { noValue: 'nobody' })],
+          [p.ageColumn('oldest'), p.column('owner', { noValue: 'nobody' }), p.column('exempt', { noValue: '0' })],
           'no open case',
           p.sortBy('oldest'),
         ),

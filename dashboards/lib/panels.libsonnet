@@ -43,11 +43,19 @@
     options: {},
   },
 
-  // One big number. nothing: what stands there when there is no series at all.
-  stat(title, description, unit, queries, w, h, thresholds, nothing, mappings=[], more={})::
+  // No answer is neither good nor bad news.
+  unknown: '#808080',
+
+  // One big number. nothing: what stands there when there is no series at all. Without a colour of its own it would have that of zero.
+  stat(title, description, unit, queries, w, h, thresholds, nothing, mappings=[], more={}, nothingIs=$.unknown)::
     panel('stat', title, description, unit, queries, w, h) + {
       fieldConfig+: {
-        defaults+: { thresholds: thresholds, noValue: nothing, mappings: mappings, color: { mode: 'thresholds' } },
+        defaults+: {
+          thresholds: thresholds,
+          noValue: nothing,
+          mappings: mappings + [{ type: 'special', options: { match: 'null', result: $.word(nothing, nothingIs, 10) } }],
+          color: { mode: 'thresholds' },
+        },
       },
       options: {
         reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
@@ -87,13 +95,20 @@
   // Its own span of time, whatever the dashboard shows.
   over(span, step):: { timeFrom: span, interval: step },
 
+  // A port is no quantity; and what Grafana gives each column by itself is more than these need, or less.
+  local addressColumns = {
+    address: $.column('address', { 'custom.minWidth': 120 }),
+    port: $.column('port', { unit: 'string', 'custom.width': 60 }),
+    transport: $.column('transport', { 'custom.width': 85 }),
+  },
+
   // values: names of the queries' values, in their order. hide: columns that only links use, or nobody.
   table(title, description, unit, queries, w, h, values, order, overrides, nothing, more={})::
     local renamed = { [if std.length(values) == 1 then 'Value' else 'Value #' + std.char(std.codepoint('A') + i)]: values[i] for i in std.range(0, std.length(values) - 1) };
     panel('table', title, description, unit, queries, w, h) + {
       fieldConfig+: {
-        defaults+: { noValue: nothing, custom: { align: 'auto', cellOptions: { type: 'auto' }, inspect: false } },
-        overrides: overrides,
+        defaults+: { noValue: nothing, custom: { align: 'auto', cellOptions: { type: 'auto' }, inspect: false, minWidth: 90 } },
+        overrides: [addressColumns[name] for name in order if std.objectHas(addressColumns, name)] + overrides,
       },
       options: { showHeader: true, cellHeight: 'sm', footer: { show: false, reducer: ['sum'], countRows: false, fields: '' } },
       transformations: [
@@ -115,10 +130,11 @@
   levelColumn(name):: self.column(name, {
     mappings: $.levels,
     'custom.cellOptions': { type: 'color-background', mode: 'basic' },
+    'custom.minWidth': 95,
     unit: 'short',
   }),
   ageColumn(name):: self.column(name, { unit: 's', decimals: 0 }),
-  timeColumn(name):: self.column(name, { unit: 'dateTimeFromNow' }),
+  timeColumn(name):: self.column(name, { unit: 'dateTimeFromNow', 'custom.minWidth': 135 }),
   hidden(name):: self.column(name, { 'custom.hidden': true }),
   linkColumn(name, title, url):: self.column(name, { links: [{ title: title, url: url, targetBlank: true }] }),
   sortBy(name, desc=true):: { options+: { sortBy: [{ displayName: name, desc: desc }] } },

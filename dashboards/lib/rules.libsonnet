@@ -60,6 +60,9 @@
     * on (job, instance, target) group_left (owner, host) ajar_target_info
   ||| % indent(expr, '  '),
 
+  // What is paused in the configuration grows old because somebody meant it to.
+  local notPaused = 'unless on (job, instance, target) ajar_target_info{paused="true"}',
+
   local burn(window) = |||
     1 - avg_over_time(ajar_coverage_ratio[%(window)s]) > %(limit)s
     and
@@ -114,11 +117,11 @@
           // How many results of a target's check have no answer that says anything.
           held('ajar:unknown_results:held', owned(|||
             count by (job, instance, target, check) (ajar_exposure_level >= 1 < 3)
-          |||)),
+            %s
+          ||| % notPaused)),
 
           // How many results of a target are overdue; a target whose oldest conclusive answer is too old, though it is not that
-          // the answers say nothing, counts as one. Nothing of a target is due that is paused in the configuration: it has results,
-          // and none is due. Who paused the agent knows it (and AjarPaused reminds).
+          // the answers say nothing, counts as one. Who paused the agent knows it (and AjarPaused reminds).
           held('ajar:stale_results:held', owned(|||
             (
               count by (job, instance, target) (time() - ajar_result_due_timestamp_seconds > %(overdue)d)
@@ -126,12 +129,11 @@
               (
                 (time() - ajar_target_last_conclusive_timestamp_seconds > bool %(conclusive)d) == 1
                 unless on (job, instance, target) (ajar_exposure_level >= 1 < 3)
-                unless on (job, instance, target)
-                (ajar_exposure_level unless on (job, instance, target) ajar_result_due_timestamp_seconds)
               )
             )
+            %(notPaused)s
             unless on (job, instance) ajar_paused == 1
-          ||| % { overdue: config.overdueSeconds, conclusive: config.conclusiveSeconds })),
+          ||| % { overdue: config.overdueSeconds, conclusive: config.conclusiveSeconds, notPaused: notPaused })),
 
           held('ajar:uncovered_fast:held', burn(config.coverageFast)),
           held('ajar:uncovered_slow:held', burn(config.coverageSlow)),

@@ -38,6 +38,7 @@ function(config)
           'not exposed',
           [],
           { fieldConfig+: { defaults+: { decimals: 0 } } },
+          'green',
         ),
         p.stat(
           'Oldest answer',

@@ -213,6 +213,63 @@ TEST(Judge, AnUnconfirmedChangeKeepsTheReason) {
   EXPECT_EQ(play.state->change_since, kNoon + minutes(5));
 }
 
+// fail2ban refuses the connections of one address for a while: a case is not over for that.
+class Refused : public testing::Test {
+ protected:
+  // One probe more, an hour after the one before.
+  std::string ask(Reason reason, std::optional<Time> neighbour = {}) {
+    Record record = probe(Verdict::closed, reason, now_);
+    if (reason == Reason::nobody_listens) record.finding.variants.clear();
+    now_ += hours(1);
+    const Judgement judged = judge(&*play_.state, &*play_.exposure, record, hours(24), neighbour);
+    play_.state = judged.state;
+    if (judged.change.exposure) play_.exposure = judged.change.exposure;
+    return judged.change.closed ? "ended" : judged.change.confirm ? "confirm" : "goes on";
+  }
+  void SetUp() override { play_.run("a"); }
+
+  Play play_;
+  Time now_ = kNoon + hours(1);
+};
+
+TEST_F(Refused, EndsACaseOnlyWithTheFourthInARow) {
+  EXPECT_EQ(ask(Reason::nobody_listens), "confirm");
+  EXPECT_EQ(ask(Reason::nobody_listens), "goes on");
+  EXPECT_EQ(ask(Reason::nobody_listens), "goes on");
+  EXPECT_EQ(play_.state->level, Verdict::accepted);
+  EXPECT_EQ(ask(Reason::nobody_listens), "ended");
+  EXPECT_EQ(play_.state->level, Verdict::closed);
+  EXPECT_EQ(play_.exposure->closed, kNoon + hours(1));
+  EXPECT_EQ(play_.state->refusals, 0U);
+}
+
+TEST_F(Refused, EndsItSoonerWhereAnotherPortTookAConnectionMeanwhile) {
+  EXPECT_EQ(ask(Reason::nobody_listens, kNoon), "confirm");
+  EXPECT_EQ(ask(Reason::nobody_listens, kNoon), "goes on");  // from before: it may be banned there as well since
+  EXPECT_EQ(ask(Reason::nobody_listens, now_), "ended");
+}
+
+TEST_F(Refused, AYesInBetweenBeginsAnew) {
+  for (int i = 0; i < 3; ++i) ask(Reason::nobody_listens);
+  play_.now_ = now_;
+  play_.run("a");
+  EXPECT_EQ(play_.state->refusals, 0U);
+  EXPECT_EQ(ask(Reason::nobody_listens), "confirm");
+  EXPECT_EQ(ask(Reason::nobody_listens), "goes on");
+}
+
+TEST_F(Refused, WhatIsRefusedByTheServerItselfNeedsItsOwnConfirmation) {
+  EXPECT_EQ(ask(Reason::nobody_listens), "confirm");
+  EXPECT_EQ(ask(Reason::refused), "confirm");
+  EXPECT_EQ(ask(Reason::refused), "ended");
+}
+
+TEST_F(Refused, ARefusedConnectionDoesNotConfirmARefusal) {
+  EXPECT_EQ(ask(Reason::refused), "confirm");
+  EXPECT_EQ(ask(Reason::nobody_listens), "goes on");
+  EXPECT_EQ(ask(Reason::refused), "confirm");
+}
+
 TEST(Judge, TheSameLevelShowsTheNewestReason) {
   Play play;
   play.run("c");

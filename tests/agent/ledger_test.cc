@@ -564,12 +564,12 @@ std::string picture(const Ledger& ledger) {
   const auto ms = [](const std::optional<Time>& time) { return time ? time->time_since_epoch().count() : -1; };
   for (const auto& state : ledger.results()) {
     text += fmt::format(
-        "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}\n", state.key.target,
+        "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}\n", state.key.target,
         state.key.address.to_string(), state.key.port, state.host, state.owner, to_string(state.tls), to_string(state.level),
         to_string(state.reason), state.because, state.change_to ? to_string(*state.change_to) : "-", ms(state.change_since),
         to_string(state.last_level), to_string(state.last_reason), ms(state.last_probe), ms(state.last_conclusive),
         ms(state.closed_since), ms(state.last_full_matrix), state.case_id.value_or("-"), fmt::join(state.must_ask, ","),
-        state.retries.size(), ms(state.retries_since), ms(state.due),
+        state.retries.size(), ms(state.retries_since), ms(state.due), state.refusals,
         state.retries.empty() ? "" : state.retries[0].variant + state.retries[0].token + state.retries[0].sender_token);
     for (const auto& record : {ledger.latest(state.key), ledger.latest_not_closed(state.key)}) {
       text += "  " + (record ? serialise(*record) : "none") + "\n";
@@ -815,6 +815,23 @@ TEST_F(LedgerTest, ListingsAreKept) {
   Ledger ledger(options(folder / "ajar.db"));
   EXPECT_THAT(ledger.take_listings(), testing::ElementsAre(clean));
   EXPECT_THAT(ledger.notes(), testing::Contains(HasSubstr("1 rows make no sense")));
+}
+
+TEST_F(LedgerTest, RefusedConnectionsAreCountedAcrossRestarts) {
+  const TempDir folder;
+  const auto refused = [&] {
+    Ledger ledger(options(folder / "ajar.db"));
+    now += hours(1);
+    return ledger.apply(probe(Verdict::closed, Reason::nobody_listens, now)).closed;
+  };
+  {
+    Ledger ledger(options(folder / "ajar.db"));
+    accepted(ledger);
+  }
+  EXPECT_FALSE(refused());
+  EXPECT_FALSE(refused());
+  EXPECT_FALSE(refused());
+  EXPECT_TRUE(refused());
 }
 
 TEST_F(LedgerTest, TheFirstSchemaIsStillRead) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <gmock/gmock.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -132,6 +133,28 @@ TEST(LiveNetwork, NobodyListens) {
   LiveNetwork network = house.network();
   house.run(ask_twice(network, place, TlsMode::none, house.outcome));
   EXPECT_THAT(house.outcome, HasSubstr("nobody_listens: "));
+}
+
+// A datagram to a closed port meets what a packet filter answers to a connection.
+TEST(LiveNetwork, AnIcmpErrorIsToldFromAReset) {
+  for (const int type : {SOCK_DGRAM, SOCK_STREAM}) {
+    const FileDescriptor fd(socket(AF_INET, type | SOCK_CLOEXEC, 0));
+    const int on = 1;
+    setsockopt(fd.get(), IPPROTO_IP, IP_RECVERR, &on, sizeof on);
+    sockaddr_in place{};
+    place.sin_family = AF_INET;
+    place.sin_port = htons(1);
+    place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int connected = connect(fd.get(), reinterpret_cast<const sockaddr*>(&place), sizeof place);
+    if (type == SOCK_STREAM) {
+      ASSERT_EQ(connected, -1);
+      EXPECT_EQ(icmp_sender(fd.get()), std::nullopt);
+    } else {
+      ASSERT_EQ(send(fd.get(), "x", 1, 0), 1);
+      EXPECT_EQ(icmp_sender(fd.get()), IpAddress::parse("127.0.0.1"));
+      EXPECT_EQ(icmp_sender(fd.get()), std::nullopt);
+    }
+  }
 }
 
 TEST(LiveNetwork, SilenceIsATimeout) {

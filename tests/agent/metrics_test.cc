@@ -169,6 +169,24 @@ TEST(Metrics, CoverageCountsWhatIsConclusiveOrFilteredAndFresh) {
   EXPECT_THAT(page(agent), HasSubstr("ajar_coverage_ratio{check=\"smtp_relay\"} 0.5\n"));
 }
 
+TEST(Metrics, APausedTargetSaysSoAndIsLeftOutOfCoverage) {
+  MadeUpAgent agent;
+  agent.fill();
+  EXPECT_THAT(series(page(agent), "ajar_target_info"), testing::Each(Not(HasSubstr("paused="))));
+  for (TargetView& view : agent.targets) view.config.paused = view.config.name == "mx2";
+  agent.metrics.endpoints(8, {{"smtp_relay", 5}});
+  const std::string text = page(agent);
+  EXPECT_THAT(series(text, "ajar_target_info"), testing::Contains(HasSubstr("paused=\"true\"")).Times(1));
+  EXPECT_THAT(text,
+              HasSubstr("ajar_target_info{target=\"mx2\",host=\"mx2.example.org\",owner=\"mail-team\",paused=\"true\"} 1\n"));
+  // Of 5 results: mx1, office and the filtered one.
+  EXPECT_THAT(text, HasSubstr("ajar_coverage_ratio{check=\"smtp_relay\"} 0.6\n"));
+  // Nothing is claimed where everything is paused.
+  for (TargetView& view : agent.targets) view.config.paused = true;
+  agent.metrics.endpoints(8, {});
+  EXPECT_THAT(series(page(agent), "ajar_coverage_ratio"), testing::IsEmpty());
+}
+
 TEST(Metrics, ExemptUntilTheEndOfTheLastDay) {
   MadeUpAgent agent;
   agent.fill();

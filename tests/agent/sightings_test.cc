@@ -65,5 +65,13 @@ TEST(Sightings, TheMethodIsTheFirstWordThatWasSaid) {
   EXPECT_EQ(method_of(arrival("a", true, {})), "");
 }
 
+// `ajar check` beside an agent has its tokens arrive at the agent's canary.
+TEST(WithoutLedger, ATokenOfOursThatIsNotAwaitedIsNobodysAttempt) {
+  EXPECT_EQ(without_ledger(true, TokenState::valid), ArrivalResult::proved);
+  EXPECT_EQ(without_ledger(false, TokenState::valid), ArrivalResult::late);
+  EXPECT_EQ(without_ledger(false, TokenState::expired), ArrivalResult::late);
+  EXPECT_EQ(without_ledger(false, TokenState::bad), ArrivalResult::unknown_token);
+}
+
 }  // namespace
 }  // namespace ajar

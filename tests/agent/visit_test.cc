@@ -17,11 +17,12 @@ using testing::HasSubstr;
 
 class TwoEndpoints : public CanaryStatus {
  public:
-  CanaryHealth health(CanaryKind) const override { return {true, true, ""}; }
+  CanaryHealth health(CanaryKind) const override { return {true, up, ""}; }
   std::vector<AddressPort> advertised(CanaryKind kind) const override {
     if (kind != CanaryKind::tcp) return {};
     return {*AddressPort::parse("198.51.100.7:8025"), *AddressPort::parse("198.51.100.7:80")};
   }
+  bool up = true;
 };
 
 using Serve = Task<void> (*)(Link&);
@@ -88,10 +89,11 @@ class VisitTest : public testing::Test {
     co_await run_visit(world_, std::move(plans), done);
     loop_.stop();
   }
-  void visit(const std::vector<const char*>& checks) {
-    start(drive(plans(checks)));
+  void visit_plans(std::vector<ProbePlan> all) {
+    start(drive(std::move(all)));
     loop_.run();
   }
+  void visit(const std::vector<const char*>& checks) { visit_plans(plans(checks)); }
   std::string said(const std::string& check) {
     if (!records_.contains(check)) return "no record";
     const Finding& finding = records_[check].finding;
@@ -130,6 +132,18 @@ TEST_F(VisitTest, ARefusedConnectionAnswersAll) {
   EXPECT_THAT(records_["socks5"].transcript, Contains("# not asked: http_connect met the same in this visit"));
 }
 
+TEST_F(VisitTest, ARefusedConnectionWhileOurCanaryIsDownDoesNotAnswerADoubt) {
+  status_.up = false;
+  std::vector<ProbePlan> all = plans(kAll);
+  all[0].must_ask = {"ipv4:8025"};
+  all[3].must_ask = {"ipv4:8025"};
+  visit_plans(std::move(all));
+  EXPECT_EQ(said("http_connect"), "unclear/canary_unreachable");
+  EXPECT_EQ(said("http_forward"), "closed/nobody_listens");
+  EXPECT_EQ(said("socks4"), "closed/nobody_listens");
+  EXPECT_EQ(said("socks5"), "unclear/canary_unreachable");
+}
+
 TEST_F(VisitTest, AGreetingInAnotherProtocolSettlesTheRest) {
   serve(greet_as_ssh);
   visit(kAll);
@@ -147,6 +161,24 @@ TEST_F(VisitTest, ASilentPortCostsOneDeadline) {
   EXPECT_LT(Steady::now() - begin, milliseconds(2 * 1500));  // each by itself: four or five times as long
 }
 
+TEST_F(VisitTest, OneProbeIsUnderWayAtATime) {
+  serve(refuse_http);
+  int now = 0, most = 0, begun = 0;
+  world_.under_way = [&](int change) {
+    now += change;
+    begun += change > 0;
+    most = std::max(most, now);
+  };
+  visit({"http_connect", "http_forward"});
+  EXPECT_EQ(now, 0);
+  EXPECT_EQ(most, 1);
+  EXPECT_EQ(begun, 2);
+  begun = 0;
+  port_ = 1;
+  visit(kAll);
+  EXPECT_EQ(begun, 1);  // the rest of them was not asked
+}
+
 TEST_F(VisitTest, WhatIsAnsweredSettlesTheSilenceOfOthersButNotOfItsOwnKind) {
   serve(refuse_http);
   visit(kAll);
@@ -155,6 +187,25 @@ TEST_F(VisitTest, WhatIsAnsweredSettlesTheSilenceOfOthersButNotOfItsOwnKind) {
   EXPECT_EQ(said("socks4"), "closed/other_protocol");
   EXPECT_EQ(said("socks5"), "closed/other_protocol");
   EXPECT_THAT(records_["socks5"].finding.because, HasSubstr("speaks HTTP"));
+}
+
+// It was open, and is silent towards us now: a limit that we ran into looks like this.
+TEST_F(VisitTest, TheSilenceOfWhatSaidYesBeforeIsNotSettledByOthers) {
+  serve(refuse_http);
+  std::vector<ProbePlan> all = plans({"http_connect", "socks4", "socks5"});
+  all[2].must_ask = {"ipv4:8025"};
+  visit_plans(std::move(all));
+  EXPECT_EQ(said("http_connect"), "closed/refused");
+  EXPECT_EQ(said("socks4"), "closed/other_protocol");
+  EXPECT_EQ(said("socks5"), "unclear/timeout");
+  EXPECT_THAT(records_["socks5"].finding.because, HasSubstr("said yes to this before"));
+}
+
+TEST_F(VisitTest, SilenceWhileOurCanaryIsDownIsNotSettledByOthers) {
+  status_.up = false;
+  serve(refuse_http);
+  visit({"http_connect", "socks5"});
+  EXPECT_EQ(said("socks5"), "unclear/timeout");
 }
 
 TEST_F(VisitTest, SilenceAloneIsNoOtherProtocol) {
@@ -186,6 +237,35 @@ TEST(PortTalk, SilenceInAProtocolThatIsSpokenIsNotClosed) {
   talk.note(*find_check("http_forward"), heard(Verdict::closed, Reason::refused, "HTTP"));
   EXPECT_EQ(settled(talk, "http_connect"), "unclear/timeout");
   EXPECT_EQ(settled(talk, "socks4"), "closed/other_protocol");
+}
+
+TEST(PortTalk, AnAnswerThatSettledNothingSettlesNoSilence) {
+  PortTalk talk;
+  talk.note(*find_check("http_connect"), heard(Verdict::unclear, Reason::hung_up, "HTTP"));
+  EXPECT_EQ(settled(talk, "socks5"), "unclear/timeout");
+  talk.note(*find_check("http_forward"), heard(Verdict::closed, Reason::refused, "HTTP"));
+  EXPECT_EQ(settled(talk, "socks5"), "closed/other_protocol");
+  PortTalk yes;
+  yes.note(*find_check("http_connect"), heard(Verdict::accepted, Reason::no_proof, "HTTP"));
+  EXPECT_EQ(settled(yes, "socks5"), "closed/other_protocol");
+}
+
+TEST(PortTalk, ARefusalOfWhatSaidYesBeforeSettlesNoSilence) {
+  PortTalk refused;
+  refused.note(*find_check("http_connect"), heard(Verdict::closed, Reason::refused, "HTTP"), true);
+  EXPECT_EQ(settled(refused, "socks5"), "unclear/timeout");
+  PortTalk yes;
+  yes.note(*find_check("http_connect"), heard(Verdict::open, Reason::token_returned, "HTTP"), true);
+  EXPECT_EQ(settled(yes, "socks5"), "closed/other_protocol");
+}
+
+TEST(PortTalk, AGreetingThatBrokeOffLeavesTheRestToBeAsked) {
+  PortTalk broken;
+  broken.note(*find_check("smtp_relay"), heard(Verdict::unclear, Reason::timeout, "SMTP"));
+  EXPECT_EQ(broken.greeted_instead(*find_check("socks5")), "");
+  PortTalk busy;
+  busy.note(*find_check("smtp_relay"), heard(Verdict::unclear, Reason::greylisted, "SMTP"));  // 421
+  EXPECT_EQ(busy.greeted_instead(*find_check("socks5")), "SMTP");
 }
 
 TEST(PortTalk, SocksFourIsAnotherProtocolOnlyWhereSocksFiveCouldTell) {

@@ -1,9 +1,10 @@
-/* A fleet of closed SMTP servers in one process: every address of 127.0.0.0/8 answers on one port, as a closed server does
- * (postmaster is taken, every other recipient is refused with 554). Bound to the loopback device, and a peer that is not
- * 127.x.y.z is dropped. For the benchmark only.
+/* A fleet of closed servers in one process: every address of 127.0.0.0/8 answers on one port, as a closed server does: a mail
+ * server takes postmaster and refuses every other recipient with 554; an HTTP server answers every request with 403 and keeps
+ * the connection. Bound to the loopback device, and a peer that is not 127.x.y.z is dropped. For the benchmark only.
  *
- *     fleet PORT [SECONDS] [hold]     prints "ready" once it listens; ends after SECONDS (default 600).
- *                                     With "hold" no RCPT is ever answered: every client stays in the middle of its dialog. */
+ *     fleet smtp|http PORT [SECONDS] [hold]     prints "ready" once it listens; ends after SECONDS (default 600).
+ *                                               With "hold" no RCPT and no HTTP request is ever answered: every client stays
+ *                                               in the middle of its dialog. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,12 +24,27 @@ enum { kLine = 1024, kMaxFd = 65536 };
 struct connection {
   unsigned length;
   int in_data;
+  int in_head; /* a line of an HTTP request was received, and not its empty line yet */
   char line[kLine];
 };
 static struct connection* connections[kMaxFd];
-static int hold;
+static int http, hold;
 
-static const char* answer(struct connection* c, const char* line) {
+static const char* answer_http(struct connection* c, const char* line) {
+  static const char forbidden[] =
+      "HTTP/1.1 403 Forbidden\r\n"
+      "Server: fleet\r\n"
+      "Content-Type: text/html\r\n"
+      "Content-Length: 49\r\n"
+      "Connection: keep-alive\r\n"
+      "\r\n"
+      "<html><body><p>Access denied.</p></body></html>\r\n";
+  const int ended = c->in_head && line[0] == '\0'; /* an empty line before a request is none (RFC 9112 2.2) */
+  c->in_head = line[0] != '\0';
+  return ended && !hold ? forbidden : "";
+}
+
+static const char* answer_smtp(struct connection* c, const char* line) {
   if (c->in_data) {
     if (strcmp(line, ".") != 0) return "";
     c->in_data = 0;
@@ -64,7 +80,7 @@ static void serve(int fd, const char* bytes, ssize_t n) {
     if (c->length > 0 && c->line[c->length - 1] == '\r') --c->length;
     c->line[c->length] = '\0';
     c->length = 0;
-    const char* reply = answer(c, c->line);
+    const char* reply = http ? answer_http(c, c->line) : answer_smtp(c, c->line);
     size_t length = strlen(reply);
     if (used + length > sizeof out) break;
     memcpy(out + used, reply, length);
@@ -90,18 +106,20 @@ static void take(int listener, int loop) {
     connections[fd] = calloc(1, sizeof(struct connection));
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
     epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);
+    if (http) continue;
     static const char greeting[] = "220 mx.fleet.test ESMTP\r\n";
     if (send(fd, greeting, sizeof greeting - 1, MSG_NOSIGNAL) < 0) drop(fd);
   }
 }
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    fprintf(stderr, "usage: fleet PORT [SECONDS]\n");
+  if (argc < 3) {
+    fprintf(stderr, "usage: fleet smtp|http PORT [SECONDS] [hold]\n");
     return 2;
   }
-  alarm(argc > 2 ? (unsigned)atoi(argv[2]) : 600U);
-  hold = argc > 3 && strcmp(argv[3], "hold") == 0;
+  http = strcmp(argv[1], "http") == 0;
+  alarm(argc > 3 ? (unsigned)atoi(argv[3]) : 600U);
+  hold = argc > 4 && strcmp(argv[4], "hold") == 0;
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   int one = 1;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
@@ -111,7 +129,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   struct sockaddr_in address = {
-      .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_ANY)};
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2])), .sin_addr.s_addr = htonl(INADDR_ANY)};
   if (bind(listener, (struct sockaddr*)&address, sizeof address) != 0 || listen(listener, 65535) != 0) {
     perror("fleet");
     return 1;

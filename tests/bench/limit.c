@@ -1,8 +1,12 @@
 /* The physical limit that the benchmark compares ajar with: a plain C client on epoll, without timeouts, verdicts or
- * transcripts, that holds the dialog of one probe with each of HOSTS addresses, line by line: it sends the next line of FILE
- * when the reply to the last one is whole. A line QUIT ends a connection; lines after it start the next one to the same host.
+ * transcripts, that holds the dialog of one probe with each of HOSTS addresses and says the bytes of FILE.
  *
- *     limit FILE HOSTS IN_FLIGHT PORT     FILE as `smtp_bench --print-dialog` prints it
+ *     limit smtp|http FILE HOSTS IN_FLIGHT PORT     FILE as `probe_bench … dialog` prints it
+ *
+ * smtp: it sends the next line when the reply to the last one is whole. A line QUIT ends a connection; lines after it start the
+ * next one to the same host.
+ * http: a request ends with an empty line (more of them belong to it), and each has a connection of its own, which the client
+ * closes when the reply is whole: its head, and as much content as that announces.
  *
  * Prints: limit hosts H cpu_us_per_host C wall_s W replies R     (CPU: user + system, of this process alone) */
 #define _GNU_SOURCE
@@ -19,23 +23,37 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { kMaxLines = 512, kMaxFd = 65536 };
+enum { kMaxRequests = 512, kMaxFd = 65536 };
 
-static char* lines[kMaxLines];
-static size_t lengths[kMaxLines];
-static int quits[kMaxLines];
-static int line_count;
+/* What is sent at once, and answered by one reply. */
+struct request {
+  char* bytes;
+  size_t length;
+  int last; /* of its connection */
+};
+static struct request requests[kMaxRequests];
+static int request_count;
 
 struct dialog {
-  int next; /* the line to send at the next whole reply */
-  int quit; /* QUIT was sent on this connection */
+  int next; /* the request to send at the next whole reply */
+  int last; /* the last one was sent on this connection */
   uint32_t host;
   int column;  /* in the current reply line */
-  char fourth; /* its fourth character: ' ' ends a reply */
+  char fourth; /* smtp: its fourth character: ' ' ends a reply */
+  int length;  /* http: how much of the line is "content-length:" */
+  int content; /* http: how much content follows the head */
+  int in_content;
 };
 static struct dialog dialogs[kMaxFd];
-static int loop, port, failed;
+static int loop, port, http, failed;
 static unsigned long replies;
+
+static void append(struct request* to, const char* line, size_t n) {
+  to->bytes = realloc(to->bytes, to->length + n + 2);
+  memcpy(to->bytes + to->length, line, n);
+  memcpy(to->bytes + to->length + n, "\r\n", 2);
+  to->length += n + 2;
+}
 
 static void read_dialog(const char* path) {
   FILE* file = fopen(path, "r");
@@ -44,20 +62,30 @@ static void read_dialog(const char* path) {
     exit(2);
   }
   char line[2048];
-  while (line_count < kMaxLines && fgets(line, sizeof line, file)) {
+  int in_head = 0; /* http: a request was begun */
+  while (request_count < kMaxRequests && fgets(line, sizeof line, file)) {
     size_t n = strcspn(line, "\r\n");
-    lines[line_count] = malloc(n + 3);
-    memcpy(lines[line_count], line, n);
-    memcpy(lines[line_count] + n, "\r\n", 3);
-    lengths[line_count] = n + 2;
-    quits[line_count] = n == 4 && memcmp(line, "QUIT", 4) == 0;
-    ++line_count;
+    if (!http) {
+      requests[request_count].last = n == 4 && memcmp(line, "QUIT", 4) == 0;
+      append(&requests[request_count++], line, n);
+    } else if (n > 0 || in_head || request_count == 0) {
+      requests[request_count].last = 1;
+      append(&requests[request_count], line, n);
+      in_head = n > 0;
+      if (!in_head) ++request_count;
+    } else {
+      append(&requests[request_count - 1], line, n);
+    }
   }
   fclose(file);
+  if (request_count == 0 || !requests[request_count - 1].last || in_head) {
+    fprintf(stderr, "limit: the dialog must end in QUIT or an empty line\n");
+    exit(2);
+  }
 }
 
-/* Starts a connection of the dialog with `host` at `line`. */
-static void dial(uint32_t host, int line) {
+/* Starts a connection of the dialog with `host` at request `next`. */
+static void dial(uint32_t host, int next) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0 || fd >= kMaxFd) {
     perror("socket");
@@ -71,9 +99,54 @@ static void dial(uint32_t host, int line) {
     perror("connect");
     exit(1);
   }
-  dialogs[fd] = (struct dialog){.next = line, .host = host};
+  dialogs[fd] = (struct dialog){.next = next, .host = host};
   struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
+  if (http) event.events |= EPOLLOUT; /* the client speaks first */
   epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* Ends a connection. Returns 1 when the whole dialog with this host has ended. */
+static int hang_up(int fd) {
+  struct dialog d = dialogs[fd];
+  close(fd);
+  if (!d.last) ++failed;
+  if (!d.last || d.next == request_count) return 1;
+  dial(d.host, d.next);
+  return 0;
+}
+
+static int ask(int fd) {
+  struct dialog* d = &dialogs[fd];
+  const struct request* request = &requests[d->next];
+  if (send(fd, request->bytes, request->length, MSG_NOSIGNAL) != (ssize_t)request->length) return 0;
+  ++d->next;
+  d->last = request->last;
+  return 1;
+}
+
+/* Takes one byte of a reply. Returns 1 when the reply is whole. */
+static int take_smtp(struct dialog* d, char byte) {
+  if (d->column == 3) d->fourth = byte;
+  ++d->column;
+  if (byte != '\n') return 0;
+  d->column = 0;
+  return d->fourth != '-';
+}
+
+static int take_http(struct dialog* d, char byte) {
+  static const char name[] = "content-length:";
+  const int named = sizeof name - 1;
+  if (d->in_content) return --d->content == 0;
+  if (byte == '\r') return 0;
+  if (byte == '\n') {
+    d->in_content = d->column == 0;
+    d->column = d->length = 0;
+    return d->in_content && d->content == 0;
+  }
+  if (d->length == named && byte >= '0' && byte <= '9') d->content = d->content * 10 + byte - '0';
+  if (d->length < named && d->length == d->column && (byte | 0x20) == name[d->length]) ++d->length;
+  ++d->column;
+  return 0;
 }
 
 /* Reads what is there. Returns 1 when the whole dialog with this host has ended. */
@@ -84,47 +157,36 @@ static int advance(int fd) {
     ssize_t n = recv(fd, bytes, sizeof bytes, 0);
     if (n < 0 && errno == EAGAIN) return 0;
     if (n <= 0) { /* the server hung up: right after QUIT only */
-      int line = d->next;
-      uint32_t host = d->host;
-      close(fd);
-      if (!d->quit) ++failed;
-      if (!d->quit || line == line_count) return 1;
-      dial(host, line);
-      return 0;
+      if (http) d->last = 0;
+      return hang_up(fd);
     }
     for (ssize_t i = 0; i < n; ++i) {
-      if (d->column == 3) d->fourth = bytes[i];
-      ++d->column;
-      if (bytes[i] != '\n') continue;
-      int whole = d->fourth != '-';
-      d->column = 0;
-      if (!whole) continue;
+      if (!(http ? take_http(d, bytes[i]) : take_smtp(d, bytes[i]))) continue;
       ++replies;
-      if (d->quit) continue; /* the goodbye; end of stream follows */
-      if (d->next < line_count) {
-        if (send(fd, lines[d->next], lengths[d->next], MSG_NOSIGNAL) != (ssize_t)lengths[d->next]) {
-          ++failed;
-          close(fd);
-          return 1;
-        }
-        d->quit = quits[d->next++];
-      }
+      if (http) return hang_up(fd);
+      if (d->last) continue; /* the goodbye; end of stream follows */
+      if (d->next < request_count && !ask(fd)) return hang_up(fd);
     }
   }
 }
 
+/* http: the connection stands, or something came. */
+static int react(int fd, unsigned events) {
+  struct dialog* d = &dialogs[fd];
+  if (!http || d->last) return advance(fd);
+  if ((events & EPOLLOUT) == 0 || !ask(fd)) return hang_up(fd);
+  return 0;
+}
+
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    fprintf(stderr, "usage: limit FILE HOSTS IN_FLIGHT PORT\n");
+  if (argc != 6) {
+    fprintf(stderr, "usage: limit smtp|http FILE HOSTS IN_FLIGHT PORT\n");
     return 2;
   }
-  read_dialog(argv[1]);
-  uint32_t hosts = (uint32_t)atoi(argv[2]), in_flight = (uint32_t)atoi(argv[3]), started = 0, ended = 0;
-  port = atoi(argv[4]);
-  if (line_count == 0 || !quits[line_count - 1]) {
-    fprintf(stderr, "limit: the dialog must end in QUIT\n");
-    return 2;
-  }
+  http = strcmp(argv[1], "http") == 0;
+  read_dialog(argv[2]);
+  uint32_t hosts = (uint32_t)atoi(argv[3]), in_flight = (uint32_t)atoi(argv[4]), started = 0, ended = 0;
+  port = atoi(argv[5]);
   loop = epoll_create1(EPOLL_CLOEXEC);
   struct timespec begin, end;
   clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -133,7 +195,7 @@ int main(int argc, char** argv) {
     struct epoll_event events[512];
     int n = epoll_wait(loop, events, 512, -1);
     for (int i = 0; i < n; ++i) {
-      if (!advance(events[i].data.fd)) continue;
+      if (!react(events[i].data.fd, events[i].events)) continue;
       ++ended;
       if (started < hosts) dial(started++, 0);
     }

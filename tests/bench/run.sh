@@ -20,7 +20,7 @@ trap finish EXIT
 start_fleet() {
   [ -z "$fleet" ] || { kill "$fleet"; wait "$fleet" 2>/dev/null || true; }
   : > "$work/fleet"
-  "$build/fleet" $port 600 "$@" > "$work/fleet" & fleet=$!
+  "$build/fleet" "$1" $port 600 "${@:2}" > "$work/fleet" & fleet=$!
   for _ in $(seq 100); do
     grep -q ready "$work/fleet" && return
     kill -0 "$fleet" || exit 1
@@ -36,36 +36,48 @@ if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt $((probes + 500)) ]; 
   exit 1
 fi
 
-failures=0
-for mode in core full; do
-  start_fleet
-  timeout 60 "$build/smtp_bench" $mode dialog $port > "$work/dialog"
+protocol_of() { case $1 in smtp_*) echo smtp ;; http_*) echo http ;; esac; }
+
+compare() {
+  local check=$1 mode=$2 protocol
+  protocol=$(protocol_of "$check")
+  start_fleet "$protocol"
+  timeout 60 "$build/probe_bench" "$check" "$mode" dialog $port > "$work/dialog"
   : > "$work/pairs"
   for ((i = 0; i < repetitions; ++i)); do
     if ((i % 2)); then order="limit ajar"; else order="ajar limit"; fi
     for who in $order; do
       if [ "$who" = ajar ]; then
-        timeout 300 "$build/smtp_bench" $mode run "$hosts" $in_flight $port > "$work/ajar"
+        timeout 300 "$build/probe_bench" "$check" "$mode" run "$hosts" $in_flight $port > "$work/ajar"
       else
-        timeout 300 "$build/limit" "$work/dialog" "$hosts" $in_flight $port > "$work/limit"
+        timeout 300 "$build/limit" "$protocol" "$work/dialog" "$hosts" $in_flight $port > "$work/limit"
       fi
     done
     awk '{ for (i = 1; i <= NF; ++i) if ($i == "cpu_us_per_host") print $(i + 1) }' "$work/ajar" "$work/limit" | xargs >> "$work/pairs"
   done
   awk '{ print $1 / $2, $1, $2 }' "$work/pairs" | sort -n > "$work/sorted"
-  awk -v mode=$mode -v lines="$(wc -l < "$work/dialog")" -v max=$max_ratio '
+  awk -v what="$check $mode" -v lines="$(wc -l < "$work/dialog")" -v max=$max_ratio '
     { ratio[NR] = $1; ajar[NR] = $2; limit[NR] = $3 }
     END {
       middle = int((NR + 1) / 2)
-      printf "%s dialog (%d commands): ajar / plain C = %.2f [%.2f-%.2f] of %d pairs; in the middle pair %.0f us and %.0f us of CPU a host\n",
-             mode, lines, ratio[middle], ratio[1], ratio[NR], NR, ajar[middle], limit[middle]
+      printf "%s dialog (%d lines): ajar / plain C = %.2f [%.2f-%.2f] of %d pairs; in the middle pair %.0f us and %.0f us of CPU a host\n",
+             what, lines, ratio[middle], ratio[1], ratio[NR], NR, ajar[middle], limit[middle]
       exit ratio[middle] > max
     }' "$work/sorted" || { echo "FAILED: more than $max_ratio times the CPU of a plain C client"; failures=1; }
-done
+}
 
-start_fleet hold
-timeout 120 "$build/smtp_bench" core hold $probes $port > "$work/hold"
-bytes=$(awk '{ print $NF }' "$work/hold")
-echo "memory: $bytes bytes a probe with $probes in flight (resident set of the process, transcript and plan included)"
-[ "$bytes" -le $max_bytes ] || { echo "FAILED: more than $max_bytes bytes a probe in flight"; failures=1; }
+weigh() {
+  local check=$1 bytes
+  start_fleet "$(protocol_of "$check")" hold
+  timeout 120 "$build/probe_bench" "$check" core hold $probes $port > "$work/hold"
+  bytes=$(awk '{ print $NF }' "$work/hold")
+  echo "$check memory: $bytes bytes a probe with $probes in flight (resident set of the process, transcript and plan included)"
+  [ "$bytes" -le $max_bytes ] || { echo "FAILED: more than $max_bytes bytes a probe in flight"; failures=1; }
+}
+
+failures=0
+for check in smtp_relay http_connect; do
+  for mode in core full; do compare $check $mode; done
+  weigh $check
+done
 exit $failures

@@ -31,9 +31,10 @@ TEST(Socks, Requests) {
 TEST(Socks, FourReplies) {
   EXPECT_EQ(parse_socks4_reply(bytes({0, 0x5a, 0, 0, 0, 0, 0, 0})), Socks4Code::granted);
   EXPECT_EQ(parse_socks4_reply(bytes({0, 0x5b})), Socks4Code::rejected);
+  EXPECT_EQ(parse_socks4_reply(bytes({4, 0x5a})), Socks4Code::granted);  // some answer with the version of the request
   EXPECT_EQ(parse_socks4_reply(bytes({0, 0x5d, 1})), Socks4Code::wrong_identd);
   for (const std::string& none :
-       {std::string(), bytes({0}), bytes({4, 0x5a}), bytes({0, 0x59}), bytes({0, 0x5e}), bytes({5, 0})}) {
+       {std::string(), bytes({0}), bytes({4, 1}), bytes({0, 0x59}), bytes({0, 0x5e}), bytes({5, 0})}) {
     EXPECT_EQ(parse_socks4_reply(none), std::nullopt) << hex(none);
   }
 }
@@ -80,9 +81,11 @@ TEST(Socks, FiveRepliesThatAreCutOrNone) {
     EXPECT_EQ(reply->size, size < 5 ? 0U : 10U) << size;
   }
   EXPECT_EQ(parse_socks5_reply(bytes({4, 0, 0, 1})), std::nullopt);
-  EXPECT_EQ(parse_socks5_reply(bytes({5, 0, 1})), std::nullopt);
-  EXPECT_EQ(parse_socks5_reply(bytes({5, 0, 0, 2})), std::nullopt);
-  EXPECT_EQ(parse_socks5_reply(bytes({5, 0, 0, 9, 1, 2, 3})), std::nullopt);
+  // A reserved byte that is not zero and an address type that is none: as long as one with IPv4.
+  const auto odd = parse_socks5_reply(bytes({5, 0, 1, 9, 1, 2, 3, 4, 0, 80}));
+  ASSERT_TRUE(odd && odd->complete);
+  EXPECT_EQ(odd->code, 0);
+  EXPECT_EQ(odd->bound, "");
   const auto empty_name = parse_socks5_reply(bytes({5, 0, 0, 3, 0, 0, 80}));
   ASSERT_TRUE(empty_name && empty_name->complete);
   EXPECT_EQ(empty_name->bound, "");

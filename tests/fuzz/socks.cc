@@ -8,7 +8,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ajar;
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
-  if (const auto code = parse_socks4_reply(bytes); code) require(bytes[0] == 0 && static_cast<int>(*code) >= 0x5a);
+  if (const auto code = parse_socks4_reply(bytes); code)
+    require((bytes[0] == 0 || bytes[0] == 4) && static_cast<int>(*code) >= 0x5a);
   if (const auto method = parse_socks5_method(bytes); method) require(bytes[0] == 5);
   const auto reply = parse_socks5_reply(bytes);
   if (!reply) return 0;

@@ -1,11 +1,11 @@
-// ajar's own engine (LiveNetwork on the loop, the smtp_relay check) against the fleet of closed servers, with a canary that
+// ajar's own engine (LiveNetwork on the loop, a check of the catalogue) against the fleet of closed servers, with a canary that
 // costs nothing. What `limit` does in plain C; tests/bench/run.sh compares the two.
 //
-//   smtp_bench core|full dialog PORT               prints the lines that one probe says, for `limit` to repeat
-//   smtp_bench core|full run HOSTS IN_FLIGHT PORT  prints: ajar hosts H cpu_us_per_host C wall_s W closed N
-//   smtp_bench core|full hold PROBES PORT          keeps so many probes in the middle of their dialog (fleet … hold), and
-//   prints:
-//                                                  ajar probes P bytes_per_probe B
+//   probe_bench CHECK core|full dialog PORT               prints the lines that one probe says, for `limit` to repeat
+//   probe_bench CHECK core|full run HOSTS IN_FLIGHT PORT  prints: ajar hosts H cpu_us_per_host C wall_s W closed N
+//   probe_bench CHECK core|full hold PROBES PORT          keeps so many probes in the middle of their dialog (fleet … hold),
+//   and
+//                                                         prints: ajar probes P bytes_per_probe B
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -20,7 +20,7 @@
 #include "agent/loop.h"
 #include "agent/scope.h"
 #include "checks/canary.h"
-#include "checks/smtp_relay.h"
+#include "checks/catalogue.h"
 
 namespace ajar {
 namespace {
@@ -29,10 +29,16 @@ class CheapCanary : public Canary {
  public:
   std::string mail_domain() const override { return "canary.test"; }
   std::string host() const override { return "canary.test"; }
-  std::vector<AddressPort> advertised(CanaryKind) const override { return {}; }
+  std::vector<AddressPort> advertised(CanaryKind kind) const override {
+    if (kind != CanaryKind::tcp) return {};
+    const IpAddress address = IpAddress::v4({198, 51, 100, 7});
+    return {{address, 8025}, {address, 80}};
+  }
   bool up(CanaryKind) const override { return true; }
   std::string mint(const std::string&) override { return fmt::format("{:a>32}", fmt::format("{:x}", ++minted_)); }
   bool proves(const std::string&, std::string_view) const override { return false; }
+  Task<std::optional<Sighting>> sighting(const std::string&, bool) override { co_return std::nullopt; }
+  void expect_late(const std::string&, const std::string&) override {}
   Permit ask_to_send(const std::string&, const std::string&, const std::string&) override { return Permit::canary_down; }
   void not_sent(const std::string&) override {}
 
@@ -58,7 +64,7 @@ double cpu_microseconds() {
 
 class Bench {
  public:
-  Bench(bool full, std::uint16_t port) : full_(full), port_(port) {}
+  Bench(CheckFunction check, bool full, std::uint16_t port) : check_(check), full_(full), port_(port) {}
 
   int print_dialog() {
     start(probe(0, true), [this] { loop_.stop(); });
@@ -125,7 +131,7 @@ class Bench {
   Task<void> probe(unsigned host, bool print) {
     const Subject subject = subject_of(host);
     LiveNetwork network(loop_, scope_, gate_, tls_, options());
-    const Finding finding = co_await smtp_relay(network, canary_, subject);
+    const Finding finding = co_await check_(network, canary_, subject);
     if (finding.verdict == Verdict::closed) {
       ++closed_;
     } else {
@@ -149,6 +155,7 @@ class Bench {
     std::_Exit(0);  // the probes are still in the middle of their dialogs
   }
 
+  CheckFunction check_;
   bool full_;
   std::uint16_t port_;
   Loop loop_;
@@ -166,14 +173,15 @@ class Bench {
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
   const auto number = [&](std::size_t i) { return static_cast<unsigned>(std::strtoul(words[i].c_str(), nullptr, 10)); };
-  if (words.size() < 3 || (words[0] != "core" && words[0] != "full")) {
-    fmt::print(stderr, "usage: smtp_bench core|full dialog PORT | run HOSTS IN_FLIGHT PORT | hold PROBES PORT\n");
+  const ajar::CheckInfo* const check = words.empty() ? nullptr : ajar::find_check(words[0]);
+  if (check == nullptr || words.size() < 4 || (words[1] != "core" && words[1] != "full")) {
+    fmt::print(stderr, "usage: probe_bench CHECK core|full dialog PORT | run HOSTS IN_FLIGHT PORT | hold PROBES PORT\n");
     return 2;
   }
-  ajar::Bench bench(words[0] == "full", static_cast<std::uint16_t>(number(words.size() - 1)));
-  if (words[1] == "dialog" && words.size() == 3) return bench.print_dialog();
-  if (words[1] == "run" && words.size() == 5) return bench.run(number(2), number(3));
-  if (words[1] == "hold" && words.size() == 4) return bench.hold(number(2));
-  fmt::print(stderr, "smtp_bench: unknown words\n");
+  ajar::Bench bench(check->function, words[1] == "full", static_cast<std::uint16_t>(number(words.size() - 1)));
+  if (words[2] == "dialog" && words.size() == 4) return bench.print_dialog();
+  if (words[2] == "run" && words.size() == 6) return bench.run(number(3), number(4));
+  if (words[2] == "hold" && words.size() == 5) return bench.hold(number(3));
+  fmt::print(stderr, "probe_bench: unknown words\n");
   return 2;
 }
