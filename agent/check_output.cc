@@ -115,7 +115,7 @@ std::string listings_table(const ZonesView& view) {
   }
   for (const auto& [zone, what] : broken) {
     out += fmt::format("{}: nothing known of {} addresses: {}\n", zone, what.second,
-                       what.first == ZoneState::healthy ? "no answer" : to_string(what.first));
+                       what.first == ZoneState::healthy ? "no answer in time" : to_string(what.first));
   }
   return fmt::format("\n{}databases: {} listed  {} not listed  {} not known\n", out, listed, clean, unknown);
 }
@@ -127,24 +127,15 @@ std::string listings_json(const ZonesView& view) {
   return out;
 }
 
-namespace {
-
-std::string because_of(const ZoneStatus& zone) {
-  std::string text;
-  for (const auto& [kind, health] : zone.kinds) {
-    if (health.state == zone.state) text = health.because;
-  }
-  return text;
-}
-
-}  // namespace
-
 std::string zones_table(const ZonesView& view) {
   std::size_t width = 0;
   for (const ZoneStatus& zone : view.zones) width = std::max(width, zone.name.size());
   std::string out;
   for (const ZoneStatus& zone : view.zones) {
-    out += fmt::format("{:<{}}  {:<15}  {}\n", zone.name, width, to_string(zone.state), because_of(zone));
+    for (const auto& [kind, health] : zone.kinds) {
+      out += fmt::format("{:<{}}  {:<6}  {:<15}  {}\n", zone.name, width, to_string(kind), to_string(health.state),
+                         health.because);
+    }
   }
   return out;
 }
@@ -152,9 +143,14 @@ std::string zones_table(const ZonesView& view) {
 std::string zones_json(const ZonesView& view) {
   std::string out;
   for (const ZoneStatus& zone : view.zones) {
-    const nlohmann::ordered_json object = {
-        {"kind", "zone"}, {"zone", zone.name}, {"state", to_string(zone.state)}, {"because", because_of(zone)}};
-    out += object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    for (const auto& [kind, health] : zone.kinds) {
+      const nlohmann::ordered_json object = {{"kind", "zone"},
+                                             {"zone", zone.name},
+                                             {"asked_about", to_string(kind)},
+                                             {"state", to_string(health.state)},
+                                             {"because", health.because}};
+      out += object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    }
   }
   return out;
 }
