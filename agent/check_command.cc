@@ -611,6 +611,7 @@ int check_zones(const CheckOptions& options) {
   nobody.config.name = "nobody";
   nobody.config.mail_domains = {"ajar-test.invalid"};
   nobody.addresses = {"192.0.2.213", "2001:db8::d5"};
+  spdlog::set_level(spdlog::level::err);  // what the log would say is the result
   Loop loop;
   Zones zones(loop);
   zones.apply(config.dnsbl, {nobody});

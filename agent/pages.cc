@@ -58,6 +58,7 @@ td,td.n,td.wide{border:0;padding:.1rem 0;text-align:left;min-width:0;overflow-wr
 td[data-h]::before{content:attr(data-h);color:var(--dim);display:inline-block;min-width:7rem;margin-right:.5rem}}
 )css";
 
+constexpr std::size_t kMaxListedShown = 20;  // targets on the first page
 constexpr Verdict kWorstFirst[] = {Verdict::open, Verdict::accepted, Verdict::unclear, Verdict::unreachable, Verdict::closed};
 
 std::string_view meaning(Verdict verdict) {
@@ -293,7 +294,9 @@ std::string target_facts(const TargetView& target) {
   out += fact("Addresses", addresses.empty() ? "<span class=dim>none known</span>" : html(join(addresses, ", ")));
   if (!config.owner.empty()) out += fact("Owner", html(config.owner));
   for (const auto& [key, value] : config.labels) out += fact(html(key), html(value));
-  out += fact("Checks", html(join(config.checks, ", ")));
+  std::vector<std::string> checks = config.checks;
+  if (config.dnsbl) checks.emplace_back("dnsbl");
+  out += fact("Checks", html(join(checks, ", ")));
   if (config.paused) out += fact("Paused", "by the configuration: it is not probed");
   if (!target.note.empty()) out += fact("Note", html(target.note));
   return out + "</dl>";
@@ -417,6 +420,25 @@ std::string relative(Time when, Time now) {
   return when > now ? fmt::format("in {} {}", seconds / size, unit) : fmt::format("{} {} ago", seconds / size, unit);
 }
 
+namespace {
+
+std::string databases_text(const Overview& overview) {
+  if (overview.databases == 0) return {};
+  std::string text = fmt::format("<h2>Public databases</h2><p>{} of <a href=\"/zones\">{} databases</a> can be believed now. ",
+                                 overview.databases_healthy, overview.databases);
+  if (overview.listed.empty()) return text + "Those list none of our addresses.</p>";
+  std::vector<std::string> links;
+  for (const auto& [target, listings] : overview.listed) {
+    if (links.size() == kMaxListedShown) break;
+    links.push_back(fmt::format("{} ({})", target_link(target), listings));
+  }
+  text += fmt::format("Targets with listings: {}", join(links, ", "));
+  if (overview.listed.size() > links.size()) text += fmt::format(" and {} more", overview.listed.size() - links.size());
+  return text + ".</p>";
+}
+
+}  // namespace
+
 std::string overview_page(const Frame& frame, const Overview& overview) {
   std::string body = fmt::format("<h1>{}</h1>", headline(overview.open));
   if (overview.open.empty()) {
@@ -426,6 +448,7 @@ std::string overview_page(const Frame& frame, const Overview& overview) {
   }
   body += "<h2>What is known</h2>";
   body += overview.counts.empty() ? "<p class=dim>No check is configured.</p>" : counts_table(overview);
+  body += databases_text(overview);
   body += "<h2>Canary</h2>" + canary_text(frame, overview.canary_configured);
   body += "<h2>Words</h2><dl>";
   for (const Verdict verdict : kWorstFirst) body += fact(badge(verdict), meaning(verdict));
@@ -488,9 +511,9 @@ std::string listings_text(const TargetPage& target, Time now) {
   if (target.listings.empty()) return body + "<p class=dim>None is asked about it.</p>";
   std::vector<std::vector<std::string>> rows;
   for (const ListingView& row : target.listings) {
-    rows.push_back({listing_state(row), html(row.subject.text), html(row.zone), "|" + listing_text(row),
-                    row.last ? when(row.last->since, now) : "", row.last ? when(row.last->checked, now) : "",
-                    html(to_string(row.state))});
+    rows.push_back({listing_state(row), html(row.subject.text), "<a href=\"/zones\">" + html(row.zone) + "</a>",
+                    "|" + listing_text(row), row.last ? when(row.last->since, now) : "",
+                    row.last ? when(row.last->checked, now) : "", html(to_string(row.state))});
   }
   body += table({"", "Address", "Database", "|What it says", "Since", "Last heard", "Database is"}, rows);
   return body + left_out_text(target.listings_left_out, "answers");
@@ -533,8 +556,8 @@ std::string zones_page(const Frame& frame, const ZonesView& view) {
     std::string state = zone.state == ZoneState::healthy ? "healthy" : fmt::format("<b>{}</b>", to_string(zone.state));
     std::string tests;
     for (const auto& [kind, health] : zone.kinds) {
-      tests += fmt::format("{}{}: {}, {}{}", tests.empty() ? "" : "<br>", to_string(kind), to_string(health.state),
-                           html(health.because), health.tested ? " (" + when(health.tested, frame.now) + ")" : "");
+      tests += fmt::format("{}{}: {}: {}{}", tests.empty() ? "" : "<br>", to_string(kind), to_string(health.state),
+                           html(health.because), health.tested ? "<br>" + when(health.tested, frame.now) : "");
       if (!zone.info.has_test_points(kind)) tests += " <span class=tag>no test points</span>";
     }
     if (zone.kinds.empty()) state = "<span class=dim>nothing to ask about</span>";
@@ -542,16 +565,15 @@ std::string zones_page(const Frame& frame, const ZonesView& view) {
     for (const auto& [result, count] : zone.answers) {
       answers += fmt::format("{}{} {}", answers.empty() ? "" : ", ", count, result);
     }
-    std::string lists = html(zone.info.lists);
-    if (!zone.info.terms.empty()) lists += fmt::format("<br><span class=dim>terms:</span> {}", html(zone.info.terms));
-    rows.push_back({state, html(zone.name), "|" + lists, "|" + tests, fmt::format(">{}", zone.listed),
-                    fmt::format(">{}", zone.unknown), fmt::format(">{}", zone.subjects), html(answers),
-                    fmt::format(">{}", zone.left_today)});
+    std::string about = html(zone.name);
+    if (!zone.info.lists.empty()) about += fmt::format("<br><span class=dim>{}</span>", html(zone.info.lists));
+    if (!zone.info.terms.empty()) about += fmt::format("<br><span class=dim>terms: {}</span>", html(zone.info.terms));
+    rows.push_back({state, "|" + about, "|" + tests, fmt::format(">{}", zone.listed), fmt::format(">{}", zone.unknown),
+                    fmt::format(">{}", zone.subjects), html(answers), fmt::format(">{}", zone.left_today)});
   }
-  body += rows.empty() ? "<p class=dim>None is asked.</p>"
-                       : table({"State", "Database", "|What it lists", "|Last tests", ">Listed", ">Not known", ">Asked about",
-                                "Answers", ">Left today"},
-                               rows);
+  body += rows.empty()
+              ? "<p class=dim>None is asked.</p>"
+              : table({"State", "|Database", "|Last tests", ">Listed", ">Not known", ">Of", "Answers", ">Left today"}, rows);
   return page(frame, "Public databases", body);
 }
 

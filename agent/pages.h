@@ -40,6 +40,8 @@ struct Overview {
   std::map<std::string, Coverage> coverage;
   std::size_t targets = 0;
   bool canary_configured = false;
+  std::map<std::string, std::size_t> listed;         // by target: how many listings of databases that can be believed now
+  std::size_t databases = 0, databases_healthy = 0;  // those that are asked
 };
 
 struct TargetRow {

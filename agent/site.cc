@@ -319,6 +319,15 @@ SiteReply Site::overview(const SiteRequest& request) const {
   }
   shown.coverage = coverage(results, *config, targets, state_.metrics.expected_results(), state_.now());
   shown.targets = targets.size();
+  const std::shared_ptr<const ZonesView> known = zones();
+  for (const ZoneStatus& zone : known->zones) {
+    if (zone.kinds.empty()) continue;
+    ++shown.databases;
+    shown.databases_healthy += zone.state == ZoneState::healthy ? 1 : 0;
+  }
+  for (const ListingView& row : known->listings) {
+    if (row.listed == true) ++shown.listed[row.target];
+  }
   const CanaryConfig& canary = config->canary;
   shown.canary_configured = !canary.remote.empty() || !canary.listen_tcp.empty() || !canary.listen_udp.empty() ||
                             !canary.listen_tls.empty() || !canary.listen_smtp.empty();

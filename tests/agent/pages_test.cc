@@ -285,9 +285,12 @@ TEST(Pages, Databases) {
   EXPECT_LT(mx1.find("<b>listed</b>"), mx1.find("not known"));
   EXPECT_THAT(get(site, "/targets/mx2"), HasSubstr("not listed"));
   EXPECT_THAT(get(site, "/targets/office"), HasSubstr("None is asked about it."));
+  EXPECT_THAT(get(site, "/"), HasSubstr("1 of <a href=\"/zones\">2 databases</a> can be believed now. Targets with listings: "
+                                        "<a href=\"/targets/mx1\">mx1</a> (1)."));
   MadeUpAgent nobody;
   Site empty(nobody.web_state());
   EXPECT_THAT(get(empty, "/zones"), HasSubstr("None is asked."));
+  EXPECT_THAT(get(empty, "/"), testing::Not(HasSubstr("can be believed")));
 }
 
 }  // namespace
