@@ -85,15 +85,18 @@ Agent::Agent(std::shared_ptr<const Config> config)
       gate_(loop_, config_->agent.connections_per_second),
       scheduler_(limits_of(config_->agent)),
       targets_(resolver_, wall_now, target_events()),
+      zones_(loop_),
       sightings_(loop_, config_->canary.remote.empty() ? milliseconds(0) : kRemoteLag),
       world_{loop_,          gate_,     tls_,       keys_,    nullptr,
              message_book(), answered_, sightings_, wall_now, [this](int change) { metrics_.in_flight(change); }},
       published_config_(config_) {
+  for (const ConfigError& warning : config_->warnings) spdlog::warn("{}", warning.to_string());
   for (const std::string& note : ledger_.notes()) spdlog::warn("{}", note);
   if (config_->agent.threads > 1) spdlog::warn("agent.threads = {}: this version probes on one thread", config_->agent.threads);
   start_canary();
   warn_of_no_proof();
   targets_.apply(*config_);
+  zones_.seed(ledger_.take_listings());
   std::vector<KnownResult> known;
   for (const ResultState& result : ledger_.results()) known.push_back({result.key, result.host});
   targets_.seed(known);
@@ -203,6 +206,8 @@ Task<void> Agent::drive() {
   while (!loop_.shutting_down()) {
     housekeeping();
     pump();
+    zones_.pump(ledger_.paused());
+    if (loop_.now() >= next_zones_) publish_zones();
     tell_service_manager();
     const auto wakeup = scheduler_.next_wakeup(wall_now());
     auto wait = std::chrono::ceil<milliseconds>(wakeup ? *wakeup - wall_now() : kIdle);
@@ -255,6 +260,7 @@ void Agent::publish_targets() {
     return true;
   });
   metrics_.endpoints(places.size(), std::move(by_check));
+  zones_.apply(config_->dnsbl, views);
   const std::lock_guard lock(published_mutex_);
   published_targets_ = std::move(views);
   published_config_ = config_;
@@ -263,6 +269,24 @@ void Agent::publish_targets() {
   } else {
     ready_ = true;
   }
+}
+
+// What readers see of databases. A view of many addresses is large, so it is made at most once a second.
+void Agent::publish_zones() {
+  next_zones_ = loop_.now() + seconds(1);
+  if (zones_.book().version() == zones_version_) return;
+  zones_version_ = zones_.book().version();
+  for (const ListingKey& key : zones_.take_changes()) {
+    if (const Listing* listing = zones_.book().find(key.first, key.second)) {
+      ledger_.keep(*listing);
+    } else {
+      ledger_.forget(key);
+    }
+    ledger_changed_ = true;
+  }
+  auto view = std::make_shared<const ZonesView>(zones_.view());
+  const std::lock_guard lock(published_mutex_);
+  published_zones_ = std::move(view);
 }
 
 // The watchdog is fed here and nowhere else: web threads outlive a loop that hangs.
@@ -436,6 +460,7 @@ std::optional<std::string> Agent::take_over_configuration() {
   }
   config_ = std::make_shared<const Config>(std::get<Config>(loaded));
   set_up_log(config_->log);
+  for (const ConfigError& warning : config_->warnings) spdlog::warn("{}", warning.to_string());
   gate_.set_rate(config_->agent.connections_per_second);
   scheduler_.set_limits(limits_of(config_->agent));
   ledger_.set_options(ledger_options(*config_));
@@ -516,6 +541,10 @@ WebState Agent::web_state() {
       },
       [this](const ApiRequest& request) { return internal_api(request); },
       wall_now,
+      [this] {
+        const std::lock_guard lock(published_mutex_);
+        return published_zones_;
+      },
   };
 }
 

@@ -24,6 +24,7 @@
 #include "agent/target_view.h"
 #include "agent/targets.h"
 #include "agent/web.h"
+#include "agent/zones.h"
 #include "config/config.h"
 
 namespace ajar {
@@ -56,6 +57,7 @@ class Agent {
   void pump();
   void housekeeping();
   void publish_targets();
+  void publish_zones();
   void warn_of_no_proof() const;
   void tell_service_manager();
   void watch_canary();
@@ -103,6 +105,7 @@ class Agent {
   std::unique_ptr<CanaryApi> canary_api_;
   Scheduler scheduler_;
   Targets targets_;
+  Zones zones_;
   Sightings sightings_;
   ProbeWorld world_;
   bool pumping_ = false;
@@ -111,12 +114,14 @@ class Agent {
   bool was_failing_ = false;
   bool canary_known_ = false;
   Steady::time_point begin_ = Steady::now();
-  Steady::time_point next_publish_{}, next_expiry_{}, next_status_{};
+  Steady::time_point next_publish_{}, next_expiry_{}, next_status_{}, next_zones_{};
+  std::uint64_t zones_version_ = 0;
   std::map<std::string, Time> asked_;  // POST /probe, by target: limits its rate
 
   std::mutex published_mutex_;
   std::shared_ptr<const Config> published_config_;
   std::vector<TargetView> published_targets_;
+  std::shared_ptr<const ZonesView> published_zones_;
   std::atomic<bool> ready_{false};
   std::atomic<bool> stopping_{false};
   std::unique_ptr<Web> web_;  // last: its threads end first

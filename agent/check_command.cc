@@ -23,6 +23,7 @@
 #include "agent/runner.h"
 #include "agent/scheduler.h"
 #include "agent/targets.h"
+#include "agent/zones.h"
 #include "config/config.h"
 
 namespace ajar {
@@ -30,6 +31,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr milliseconds kDatabases{30'000};    // how long databases are waited for
 constexpr milliseconds kLateArrivals{8'000};  // how far the log of a canary elsewhere may be behind
 
 // A mistake in the command line or the configuration: exit code 3.
@@ -60,6 +62,9 @@ Config config_of_scope(const CheckOptions& options) {
   std::array<char, 256> host{};
   gethostname(host.data(), host.size() - 1);
   config.agent.name = host.data();
+  // The databases that are asked where a configuration does not say.
+  const auto usual = parse_config("scope = [\"192.0.2.0/24\"]\n", "");
+  if (const auto* written = std::get_if<Config>(&usual)) config.dnsbl = written->dnsbl;
   return config;
 }
 
@@ -107,8 +112,8 @@ bool is_at(const TargetConfig& target, const std::string& text) {
 // The configuration with only what was asked for.
 std::shared_ptr<const Config> narrowed(Config config, const CheckOptions& options) {
   for (const std::string& check : options.checks) {
-    if (find_check(check) != nullptr) continue;
-    std::vector<std::string> names;
+    if (find_check(check) != nullptr || check == "dnsbl") continue;
+    std::vector<std::string> names = {"dnsbl"};
     for (const CheckInfo& known : catalogue()) names.emplace_back(known.name);
     const auto near = did_you_mean(check, names);
     throw UsageError(fmt::format("--check {}: no such check{}", escape(check), near ? ": did you mean " + *near + "?" : ""));
@@ -126,7 +131,9 @@ std::shared_ptr<const Config> narrowed(Config config, const CheckOptions& option
   }
   for (TargetConfig& target : config.targets) {
     target.paused = false;
-    if (!options.checks.empty()) target.checks = options.checks;
+    if (options.checks.empty()) continue;
+    target.checks = options.checks;
+    target.dnsbl = std::erase(target.checks, "dnsbl") > 0;
   }
   if (config.targets.empty()) throw UsageError("nothing to check: name a TARGET, or declare [[target]] in the configuration");
   return std::make_shared<const Config>(std::move(config));
@@ -144,6 +151,7 @@ class Check {
         scheduler_({config_->agent.concurrency, config_->agent.connections_per_second, config_->agent.per_address,
                     config_->agent.retry_interval}),
         targets_(resolver_, wall_now, events()),
+        zones_(loop_),
         sightings_(loop_, milliseconds(0)),
         world_{loop_, gate_, tls_, keys_, nullptr, book(), answered_, sightings_, wall_now} {}
 
@@ -167,6 +175,8 @@ class Check {
     std::sort(records_.begin(), records_.end(), [](const Record& a, const Record& b) { return a.key < b.key; });
     return std::move(records_);
   }
+  // What databases said.
+  ZonesView databases() const { return zones_.view(); }
   // Whether every target was asked: no signal came in between, every name led somewhere.
   bool whole() const { return !interrupted_ && !unasked_; }
 
@@ -221,6 +231,8 @@ class Check {
       co_await first_self_test();
       co_await probe_all();
       co_await wait_for_mail();
+      co_await wait_for_databases();
+      keep_listings();
       if (agent_) hand_over();
       if (ledger_) ledger_->flush();
     } catch (...) {
@@ -253,7 +265,15 @@ class Check {
       if (!go_on) break;
     }
     planned_ = scheduler_.size();  // what was planned and given up again, for a target that owns it rather, is not asked
+    std::vector<TargetView> views;
     for (const TargetStatus& status : targets_.status()) {
+      const TargetConfig* const target = config_->find_target(status.name);
+      if (target != nullptr) views.push_back({*target, status.addresses, status.note});
+    }
+    zones_.apply(config_->dnsbl, views);
+    for (const TargetStatus& status : targets_.status()) {
+      const TargetConfig* const target = config_->find_target(status.name);
+      if (target != nullptr && target->checks.empty() && !status.addresses.empty()) continue;  // only databases are asked
       if (status.endpoints == 0 && !status.refused.empty()) {
         throw UsageError(fmt::format("{} is outside the scope: ajar asks only servers that are yours", escape(status.name)));
       }
@@ -335,6 +355,7 @@ class Check {
     while (ended_ < planned_ && !loop_.shutting_down()) {
       while (const auto visit = scheduler_.next(wall_now())) start(this->visit(*visit));
       hear_agent();
+      zones_.pump();
       show_progress("asked", done_, planned_);
       co_await loop_.sleep_for(milliseconds(20));
     }
@@ -432,6 +453,30 @@ class Check {
     clear_progress();
   }
 
+  // They were asked while servers were; what is still open is waited for.
+  Task<void> wait_for_databases() {
+    const auto until = loop_.now() + kDatabases;
+    while (!zones_.book().settled() && loop_.now() < until && !loop_.shutting_down()) {
+      zones_.pump();
+      show_progress("waiting for databases:", 0, config_->dnsbl.zones.size());
+      const bool go_on = co_await loop_.sleep_for(milliseconds(20));
+      if (!go_on) break;
+    }
+    clear_progress();
+  }
+
+  // With the time since when it is so, where that was known.
+  void keep_listings() {
+    if (!ledger_) return;
+    std::map<ListingKey, Listing> before;
+    for (Listing& listing : ledger_->take_listings()) before.insert_or_assign({listing.zone, listing.subject}, listing);
+    for (Listing listing : zones_.book().listings()) {
+      const auto known = before.find({listing.zone, listing.subject});
+      if (known != before.end() && known->second.listed == listing.listed) listing.since = known->second.since;
+      ledger_->keep(listing);
+    }
+  }
+
   void show_progress(const char* doing, std::size_t some, std::size_t all) {
     if (!progress_ || loop_.now() < next_progress_) return;
     next_progress_ = loop_.now() + milliseconds(500);
@@ -452,6 +497,7 @@ class Check {
   Answered answered_;
   Scheduler scheduler_;
   Targets targets_;
+  Zones zones_;
   Sightings sightings_;
   ProbeWorld world_;
   std::unique_ptr<CanaryServer> server_;  // one of the three: ours, that of canary.remote, or the agent's
@@ -473,26 +519,34 @@ class Check {
 
 struct Outcome {
   std::vector<Record> records;
+  ZonesView databases;
   bool whole = true;
 };
 
 Outcome outcome_of(Check& run, std::unique_ptr<Ledger> ledger, std::unique_ptr<AgentClient> agent) {
   Outcome outcome;
   outcome.records = run.run(std::move(ledger), std::move(agent));
+  outcome.databases = run.databases();
   outcome.whole = run.whole();
   return outcome;
 }
 
-Outcome check(const CheckOptions& options) {
+// The configuration of the options, or that of --scope.
+Config config_of(const CheckOptions& options) {
   if (!options.config.empty() && !options.scope.empty())
     throw UsageError("--scope is for a run without a configuration: give one of both");
   const std::string file = options.config.empty() && options.scope.empty() ? default_config_file() : options.config;
   if (file.empty() && options.scope.empty()) {
     throw UsageError("no configuration: give --config FILE, or --scope CIDR with the networks that are yours");
   }
-  Config config = file.empty() ? config_of_scope(options) : load(file);
+  Config config = file.empty() && !options.scope.empty() ? config_of_scope(options) : load(file);
   set_up_log({file.empty() ? "warn" : std::max<std::string>(config.log.level, "warn"), "text"});
   spdlog::set_level(spdlog::level::warn);
+  return config;
+}
+
+Outcome check(const CheckOptions& options) {
+  Config config = config_of(options);
   const bool stored = !config.file.empty();
   const auto narrow = narrowed(std::move(config), options);
   if (!stored) {
@@ -533,14 +587,56 @@ std::string default_config_file() {
   return {};
 }
 
+namespace {
+
+// Tests every database, by way of an address and a name that nobody has.
+Task<void> test_zones(Loop& loop, Zones& zones) {
+  const auto until = loop.now() + kDatabases;
+  const auto untested = [&] {
+    const std::vector<ZoneStatus> all = zones.book().zones();
+    return std::any_of(all.begin(), all.end(), [](const ZoneStatus& zone) { return zone.state == ZoneState::untested; });
+  };
+  while (untested() && loop.now() < until) {
+    zones.pump();
+    const bool go_on = co_await loop.sleep_for(milliseconds(20));
+    if (!go_on) break;
+  }
+  loop.stop();
+}
+
+int check_zones(const CheckOptions& options) {
+  Config config = config_of(options);
+  config.dnsbl.lookup_private = true;
+  TargetView nobody;
+  nobody.config.name = "nobody";
+  nobody.config.mail_domains = {"ajar-test.invalid"};
+  nobody.addresses = {"192.0.2.213", "2001:db8::d5"};
+  spdlog::set_level(spdlog::level::err);  // what the log would say is the result
+  Loop loop;
+  Zones zones(loop);
+  zones.apply(config.dnsbl, {nobody});
+  start(test_zones(loop, zones));
+  loop.run();
+  const ZonesView view = zones.view();
+  loop.shut_down();
+  fmt::print("{}", options.json ? zones_json(view) : zones_table(view));
+  const auto healthy = [](const ZoneStatus& zone) { return zone.state == ZoneState::healthy; };
+  return std::all_of(view.zones.begin(), view.zones.end(), healthy) ? 0 : 1;
+}
+
+}  // namespace
+
 int run_check(const CheckOptions& options) {
   try {
-    const auto [records, whole] = check(options);
+    if (options.zones) return check_zones(options);
+    const auto [records, databases, whole] = check(options);
     // One thread, and nobody changes the environment.
     const bool colour = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;  // NOLINT(concurrency-mt-unsafe)
-    fmt::print("{}", options.json ? check_json(records) : check_table(records, colour));
+    if (options.json) fmt::print("{}{}", check_json(records), listings_json(databases));
+    if (!options.json) fmt::print("{}{}", check_table(records, colour), listings_table(databases));
     std::vector<Verdict> verdicts;
     for (const Record& record : records) verdicts.push_back(record.finding.verdict);
+    if (verdicts.empty() && whole && !databases.listings.empty()) return 0;  // only databases were asked
     if (!whole) {
       fmt::print(stderr, "ajar: not everything was asked: this is no \"all closed\"\n");
       return std::max(exit_code(verdicts), 1);

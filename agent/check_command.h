@@ -16,6 +16,7 @@ struct CheckOptions {
   std::vector<std::string> targets;  // empty: all of the configuration
   bool quick = false;                // core variants only
   bool json = false;
+  bool zones = false;                      // --zones: test the databases, and nothing else
   std::chrono::milliseconds wait{30'000};  // for mail
 };
 
@@ -23,6 +24,7 @@ struct CheckOptions {
 // something accepted or open, 3 usage or configuration error. The result goes to stdout, all else to stderr.
 int run_check(const CheckOptions& options);
 
+// What databases say does not change it. With --zones: 0 all healthy, 1 not, 3 as above.
 // The exit code for a set of verdicts.
 int exit_code(const std::vector<Verdict>& verdicts);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <vector>
 
 #include <fmt/format.h>
@@ -87,6 +88,70 @@ std::string check_json(const std::vector<Record>& records) {
   std::string out;
   for (const Record& record : records)
     out += to_json(record).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return out;
+}
+
+std::string listings_table(const ZonesView& view) {
+  if (view.listings.empty()) return {};
+  std::string out;
+  std::size_t clean = 0, unknown = 0, listed = 0;
+  std::map<std::string, std::pair<ZoneState, std::size_t>> broken;
+  for (const ListingView& row : view.listings) {
+    if (!row.listed) {
+      ++unknown;
+      broken.try_emplace(row.zone, row.state, 0).first->second.second++;
+    } else if (!*row.listed) {
+      ++clean;
+    } else {
+      ++listed;
+      std::string meanings;
+      for (const DnsblCode& code : row.last->codes) {
+        meanings += fmt::format("{}{} ({})", meanings.empty() ? "" : ", ", code.meaning, code.code);
+      }
+      out +=
+          fmt::format("{}  {}  listed in {}: {}\n", escape(row.target), escape(row.subject.text), row.zone, escape(meanings));
+      if (!row.last->text.empty()) out += fmt::format("    {}\n", row.last->text);
+    }
+  }
+  for (const auto& [zone, what] : broken) {
+    out += fmt::format("{}: nothing known of {} addresses: {}\n", zone, what.second,
+                       what.first == ZoneState::healthy ? "no answer in time" : to_string(what.first));
+  }
+  return fmt::format("\n{}databases: {} listed  {} not listed  {} not known\n", out, listed, clean, unknown);
+}
+
+std::string listings_json(const ZonesView& view) {
+  std::string out;
+  for (const ListingView& row : view.listings)
+    out += to_json(row).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return out;
+}
+
+std::string zones_table(const ZonesView& view) {
+  std::size_t width = 0;
+  for (const ZoneStatus& zone : view.zones) width = std::max(width, zone.name.size());
+  std::string out;
+  for (const ZoneStatus& zone : view.zones) {
+    for (const auto& [kind, health] : zone.kinds) {
+      out += fmt::format("{:<{}}  {:<6}  {:<15}  {}\n", zone.name, width, to_string(kind), to_string(health.state),
+                         health.because);
+    }
+  }
+  return out;
+}
+
+std::string zones_json(const ZonesView& view) {
+  std::string out;
+  for (const ZoneStatus& zone : view.zones) {
+    for (const auto& [kind, health] : zone.kinds) {
+      const nlohmann::ordered_json object = {{"kind", "zone"},
+                                             {"zone", zone.name},
+                                             {"asked_about", to_string(kind)},
+                                             {"state", to_string(health.state)},
+                                             {"because", health.because}};
+      out += object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    }
+  }
   return out;
 }
 

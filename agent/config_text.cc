@@ -103,6 +103,33 @@ void put_canary(Writer& out, const CanaryConfig& canary) {
   out.put("message_interval", duration(canary.message_interval));
 }
 
+// Zones as they are in force. A key is in no line: only where its file is.
+void put_dnsbl(Writer& out, const DnsblConfig& dnsbl) {
+  out.section("[dnsbl]");
+  out.put("resolvers", array(dnsbl.resolvers, [](const AddressPort& a) { return a.to_string(); }));
+  out.put("interval", duration(dnsbl.interval));
+  out.put("lookup_private", dnsbl.lookup_private ? "true" : "false");
+  out.put("accept_terms", strings(dnsbl.accept_terms));
+  out.put("zones", array(dnsbl.zones, [](const ZoneConfig& zone) { return zone.info.name; }));
+  for (const ZoneConfig& zone : dnsbl.zones) {
+    const ZoneInfo* known = find_zone(zone.info.name);
+    if (known != nullptr && *known == zone.info && zone.key_file.empty() && zone.interval == dnsbl.interval) continue;
+    out.section("[[dnsbl.zone]]");
+    out.put("name", quote(zone.info.name));
+    out.put("query", zone.info.domain ? "\"domain\"" : "\"ip\"");
+    out.put("ipv6", zone.info.ipv6 ? "true" : "false");
+    out.put("test_points", zone.info.test_points ? "\"rfc5782\"" : "\"none\"");
+    out.put("tier", quote(to_string(zone.info.rules.tier)));
+    out.put("interval", duration(zone.interval));
+    if (!zone.key_file.empty()) out.put("key_file", quote(zone.key_file));
+    std::string codes;
+    for (const CodeRule& rule : zone.info.rules.codes) {
+      codes += fmt::format("{} {} = {}", codes.empty() ? "" : ",", quote(rule.pattern.text()), quote(rule.meaning));
+    }
+    out.put("codes", fmt::format("{{{} }}", codes));
+  }
+}
+
 void put_target(Writer& out, const Config& config, const TargetConfig& target) {
   out.section("[[target]]");
   out.put("name", quote(target.name));
@@ -113,7 +140,9 @@ void put_target(Writer& out, const Config& config, const TargetConfig& target) {
   out.put(kind, quote(place_text(target.place)));
   if (!target.mail_domains.empty()) out.put("mail_domains", strings(target.mail_domains));
   if (!target.control_recipients.empty()) out.put("control_recipients", strings(target.control_recipients));
-  out.put("checks", strings(target.checks));
+  std::vector<std::string> checks = target.checks;
+  if (target.dnsbl) checks.emplace_back("dnsbl");
+  out.put("checks", strings(checks));
   for (const std::string& check : target.checks) {
     out.put("ports." + check, array(config.ports(target, check), [](const Port& port) { return format_port(port); }));
     out.put("intervals." + check, duration(config.interval(target, check)));
@@ -144,6 +173,7 @@ std::string config_text(const Config& config) {
   out.put("detail", quote(config.metrics.detail));
   put_canary(out, config.canary);
   for (const TargetConfig& target : config.targets) put_target(out, config, target);
+  put_dnsbl(out, config.dnsbl);
   for (const ExemptionConfig& exemption : config.exemptions) {
     out.section("[[exemption]]");
     out.put("target", quote(exemption.target));

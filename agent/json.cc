@@ -275,6 +275,26 @@ ordered_json to_json(const Arrival& arrival) {
           {"facts", arrival.facts}};
 }
 
+ordered_json to_json(const ListingView& listing) {
+  ordered_json codes = ordered_json::array(), meanings = ordered_json::array();
+  if (listing.last) {
+    for (const DnsblCode& code : listing.last->codes) {
+      codes.push_back(code.code);
+      meanings.push_back(code.meaning);
+    }
+  }
+  return {{"kind", "listing"},
+          {"target", listing.target},
+          {"address", listing.subject.text},
+          {"zone", listing.zone},
+          {"state", to_string(listing.state)},
+          {"listed", listing.listed ? ordered_json(*listing.listed) : ordered_json(nullptr)},
+          {"codes", codes},
+          {"meanings", meanings},
+          {"text", listing.last ? text_or_null(listing.last->text) : ordered_json(nullptr)},
+          {"checked", listing.last ? ordered_json(to_rfc3339(listing.last->checked)) : ordered_json(nullptr)}};
+}
+
 std::string serialise(const Record& record) {
   ordered_json json = to_json(record);
   json["probe_id"] = record.probe_id;

@@ -9,12 +9,14 @@
 
 #include "agent/ledger.h"
 #include "agent/record.h"
+#include "agent/zones.h"
 
 namespace ajar {
 
 nlohmann::ordered_json to_json(const Record& record);               // {"kind":"result",…}
 nlohmann::ordered_json to_json(const Case& exposure, bool exempt);  // {"kind":"exposure",…}
 nlohmann::ordered_json to_json(const Arrival& arrival);
+nlohmann::ordered_json to_json(const ListingView& listing);  // {"kind":"listing",…}
 // The same with everything that a stored record needs besides (probe_id, owner, retries); throws std::runtime_error on a bad
 // shape.
 std::string serialise(const Record& record);

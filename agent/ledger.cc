@@ -27,6 +27,8 @@ using PlaceKey = std::tuple<IpAddress, std::uint16_t, Transport, std::string>;
 PlaceKey place_of(const ResultKey& key) { return {key.address, key.port, key.transport, key.check}; }
 
 // Serialised records that the database does not have yet. Null: unchanged.
+constexpr auto kListingRetention = std::chrono::hours(24 * 30);  // of what nobody asks any more
+
 struct Waiting {
   std::shared_ptr<const std::string> latest, not_closed;
 };
@@ -39,10 +41,11 @@ struct Dirty {
   std::set<std::string> tokens;      // likewise
   std::set<CountKey> counts;
   std::set<std::string> cursors;
+  std::map<ListingKey, std::optional<Listing>> listings;  // nullopt: to be deleted
   bool paused = false;
   bool empty() const {
-    return results.empty() && forgotten.empty() && cases.empty() && tokens.empty() && counts.empty() && cursors.empty() &&
-           !paused;
+    return listings.empty() && results.empty() && forgotten.empty() && cases.empty() && tokens.empty() && counts.empty() &&
+           cursors.empty() && !paused;
   }
 };
 
@@ -104,6 +107,7 @@ struct Ledger::State {
   std::map<PlaceKey, std::vector<std::string>> tokens_at;  // in the order sent
   std::map<ResultKey, std::vector<std::string>> cases_of;  // ids, in the order opened
   std::map<std::string, std::int64_t> cursors;
+  std::vector<Listing> listings;   // as loaded
   Time next_expiry = Time::min();  // nothing expires before
 
   void load();
@@ -194,6 +198,13 @@ void Ledger::State::load() {
     visible.counts.emplace(std::move(key), std::move(count));
   }
   cursors.insert(loaded.cursors.begin(), loaded.cursors.end());
+  for (Listing& listing : loaded.listings) {
+    if (options.now() - listing.checked <= kListingRetention) {
+      listings.push_back(std::move(listing));
+    } else {
+      dirty.listings[{listing.zone, listing.subject}] = std::nullopt;
+    }
+  }
   visible.paused = loaded.paused;
   for (auto& [key, held] : visible.results) fit_case(held.state);
   for (const auto& [id, exposure] : visible.cases) {
@@ -726,6 +737,12 @@ void Ledger::set_options(const LedgerOptions& options) {
   state_->next_expiry = Time::min();
 }
 
+void Ledger::keep(const Listing& listing) { state_->dirty.listings[{listing.zone, listing.subject}] = listing; }
+
+void Ledger::forget(const ListingKey& key) { state_->dirty.listings[key] = std::nullopt; }
+
+std::vector<Listing> Ledger::take_listings() { return std::exchange(state_->listings, {}); }
+
 void Ledger::set_cursor(const std::string& canary, std::int64_t id) {
   state_->cursors[canary] = id;
   state_->dirty.cursors.insert(canary);
@@ -762,6 +779,13 @@ void Ledger::State::write() {
     store.put(changed != pending.counts.end() ? changed->second : visible.counts.at(key));
   }
   for (const auto& canary : dirty.cursors) store.put_cursor(canary, cursors.at(canary));
+  for (const auto& [key, listing] : dirty.listings) {
+    if (listing) {
+      store.put(*listing);
+    } else {
+      store.forget_listing(key);
+    }
+  }
   if (dirty.paused) store.put_paused(pending.paused.value_or(visible.paused));
   // Older before newer.
   for (const auto* place : {&visible.waiting, &pending.waiting}) {

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/listing.h"
 #include "agent/record.h"
 
 namespace ajar {
@@ -156,6 +157,10 @@ class Ledger {
   void set_options(const LedgerOptions& options);  // durations only (reload)
   // Commits what is pending and lets readers see it. Never throws: a failing disk is said by failing() and retried.
   void flush();
+  // What databases say, kept for the next start; a zone or subject that is not asked any more is forgotten.
+  void keep(const Listing& listing);
+  void forget(const ListingKey& key);
+  std::vector<Listing> take_listings();  // what was kept before this start; once
   // The cursor of a remote canary's arrivals, kept with what was applied.
   void set_cursor(const std::string& canary, std::int64_t id);
   std::int64_t cursor(const std::string& canary) const;

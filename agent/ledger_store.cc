@@ -35,7 +35,12 @@ CREATE TABLE counts(
 CREATE TABLE cursors(canary TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE settings(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 )sql"},
-                                     {2, "ALTER TABLE results ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0"}};
+                                     {2, "ALTER TABLE results ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0"},
+                                     {3, R"sql(
+CREATE TABLE listings(
+  zone TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, listed INTEGER NOT NULL, tier TEXT NOT NULL, codes TEXT NOT NULL,
+  text TEXT NOT NULL, since INTEGER NOT NULL, checked INTEGER NOT NULL, PRIMARY KEY(zone, kind, subject)) WITHOUT ROWID;
+)sql"}};
 
 constexpr std::int64_t kMaxEvidence = 4 * 1024 * 1024;
 
@@ -66,6 +71,15 @@ std::string pack(const std::vector<Retry>& list) {
   return dump(json);
 }
 
+std::string pack(const std::vector<DnsblCode>& list) {
+  if (list.empty()) return {};
+  nlohmann::json json = nlohmann::json::array();
+  for (const DnsblCode& code : list) {
+    json.push_back({code.code, code.meaning, to_string(code.effect), to_string(code.cause), to_string(code.tier)});
+  }
+  return dump(json);
+}
+
 template <typename T>
 std::vector<T> unpack_as(const std::string& text) {
   if (text.empty()) return {};
@@ -85,6 +99,23 @@ std::vector<Retry> unpack_retries(const std::string& text) {
     list.push_back({item[0], item[1], item[2]});
   }
   return list;
+}
+
+std::vector<DnsblCode> unpack_codes(const std::string& text) {
+  std::vector<DnsblCode> list;
+  for (const auto& item : unpack_as<std::vector<std::string>>(text)) {
+    if (item.size() != 5 || list.size() >= kMaxDnsblCodes) throw BadRow{};
+    list.push_back({item[0], item[1], word(parse_code_effect(item[2])), word(parse_listing_cause(item[3])),
+                    word(parse_listing_tier(item[4]))});
+  }
+  return list;
+}
+
+std::optional<DnsblKind> parse_kind(std::string_view name) {
+  for (const DnsblKind kind : kDnsblKinds) {
+    if (to_string(kind) == name) return kind;
+  }
+  return std::nullopt;
 }
 
 // Evidence is text that repeats itself: a fifth of it is written, and kept, this way.
@@ -184,6 +215,19 @@ HeldToken read_token(const Statement& row) {
   return held;
 }
 
+Listing read_listing(const Statement& row) {
+  Listing listing;
+  listing.zone = row.text(0);
+  listing.subject = {word(parse_kind(row.text(1))), row.text(2)};
+  listing.listed = row.integer(3) != 0;
+  listing.tier = word(parse_listing_tier(row.text(4)));
+  listing.codes = unpack_codes(row.text(5));
+  listing.text = row.text(6);
+  listing.since = row.time(7);
+  listing.checked = row.time(8);
+  return listing;
+}
+
 }  // namespace
 
 struct LedgerStore::Statements {
@@ -196,15 +240,17 @@ struct LedgerStore::Statements {
         put_not_closed(database, "INSERT OR REPLACE INTO not_closed VALUES(?,?,?)"),
         put_cursor(database, "INSERT OR REPLACE INTO cursors VALUES(?,?)"),
         put_setting(database, "INSERT OR REPLACE INTO settings VALUES(?,?)"),
+        put_listing(database, "INSERT OR REPLACE INTO listings VALUES(?,?,?,?,?,?,?,?,?)"),
         forget_result(database, "DELETE FROM results WHERE id=?"),
         forget_latest(database, "DELETE FROM latest WHERE id=?"),
         forget_not_closed(database, "DELETE FROM not_closed WHERE id=?"),
         forget_case(database, "DELETE FROM cases WHERE id=?"),
         forget_token(database, "DELETE FROM tokens WHERE token=?"),
+        forget_listing(database, "DELETE FROM listings WHERE zone=? AND kind=? AND subject=?"),
         latest(database, "SELECT size,record FROM latest WHERE id=?"),
         not_closed(database, "SELECT size,record FROM not_closed WHERE id=?") {}
-  Statement put_result, put_case, put_token, put_count, put_latest, put_not_closed, put_cursor, put_setting;
-  Statement forget_result, forget_latest, forget_not_closed, forget_case, forget_token;
+  Statement put_result, put_case, put_token, put_count, put_latest, put_not_closed, put_cursor, put_setting, put_listing;
+  Statement forget_result, forget_latest, forget_not_closed, forget_case, forget_token, forget_listing;
   Statement latest, not_closed;
 };
 
@@ -302,6 +348,18 @@ void LedgerStore::load_counts(Loaded& loaded) {
   loaded.paused = paused.step() && paused.integer(0) != 0;
 }
 
+void LedgerStore::load_listings(Loaded& loaded) {
+  Statement rows(*database_, "SELECT zone,kind,subject,listed,tier,codes,text,since,checked FROM listings");
+  rows.start();
+  while (rows.step()) {
+    try {
+      loaded.listings.push_back(read_listing(rows));
+    } catch (const BadRow&) {
+      ++unreadable_;
+    }
+  }
+}
+
 LedgerStore::Loaded LedgerStore::load_all() {
   Loaded loaded;
   unreadable_ = 0;
@@ -309,6 +367,7 @@ LedgerStore::Loaded LedgerStore::load_all() {
   load_cases(loaded);
   load_tokens(loaded);
   load_counts(loaded);
+  load_listings(loaded);
   if (unreadable_ != 0) notes_.push_back(fmt::format("{}: {} rows make no sense and were left out", path_, unreadable_));
   return loaded;
 }
@@ -384,6 +443,16 @@ void LedgerStore::put_evidence(std::int64_t result, Evidence which, const std::s
   Statement& statement = which == Evidence::latest ? statements_->put_latest : statements_->put_not_closed;
   const std::string bytes = deflated(record);
   statement.run(result, static_cast<std::int64_t>(record.size()), Blob{bytes});
+}
+
+void LedgerStore::put(const Listing& listing) {
+  const std::string codes = pack(listing.codes);
+  statements_->put_listing.run(listing.zone, to_string(listing.subject.kind), listing.subject.text, listing.listed ? 1 : 0,
+                               to_string(listing.tier), codes, listing.text, listing.since, listing.checked);
+}
+
+void LedgerStore::forget_listing(const ListingKey& key) {
+  statements_->forget_listing.run(key.first, to_string(key.second.kind), key.second.text);
 }
 
 void LedgerStore::put_cursor(const std::string& canary, std::int64_t id) { statements_->put_cursor.run(canary, id); }

@@ -42,6 +42,7 @@ class LedgerStore {
     std::vector<Case> cases;
     std::vector<HeldToken> tokens;
     std::vector<CaseCount> counts;
+    std::vector<Listing> listings;
     std::vector<std::pair<std::string, std::int64_t>> cursors;
     bool paused = false;
     std::int64_t next_result = 1;
@@ -57,6 +58,8 @@ class LedgerStore {
   void put(const HeldToken& token);
   void put(const CaseCount& count);
   void put_evidence(std::int64_t result, Evidence which, const std::string& record);
+  void put(const Listing& listing);
+  void forget_listing(const ListingKey& key);
   void put_cursor(const std::string& canary, std::int64_t id);
   void put_paused(bool paused);
   void forget_result(std::int64_t result);  // and its evidence
@@ -75,6 +78,7 @@ class LedgerStore {
   void load_cases(Loaded& loaded);
   void load_tokens(Loaded& loaded);
   void load_counts(Loaded& loaded);
+  void load_listings(Loaded& loaded);
   Loaded load_all();
   std::string path_;
   Time now_;

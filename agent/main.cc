@@ -31,6 +31,7 @@ int run_agent(const std::string& file, bool check_only) {
   const auto config = load(file);
   if (!config) return kUsageError;
   if (check_only) {
+    for (const ajar::ConfigError& warning : config->warnings) fmt::print(stderr, "warning: {}\n", warning.to_string());
     fmt::print("{}: valid, {} targets\n", file, config->targets.size());
     return 0;
   }
@@ -76,6 +77,7 @@ int main(int argc, char** argv) {
   check->add_option("--check", options.checks, "Only this check; may be repeated")->allow_extra_args(false);
   check->add_flag("--quick", options.quick, "Core variants only");
   check->add_option("--wait", wait, "How long to wait for mail to come back")->capture_default_str();
+  check->add_flag("--zones", options.zones, "Only test the public databases (DNSBLs) of the configuration");
   check->add_flag("--json", options.json, "One JSON object a line");
   check->add_option("TARGET", options.targets, "Targets of the configuration, or hosts or addresses inside the scope");
 

@@ -13,6 +13,7 @@
 
 #include "agent/process_metrics.h"
 #include "agent/version.h"
+#include "agent/zone_metrics.h"
 
 namespace ajar {
 namespace {
@@ -516,6 +517,7 @@ void Metrics::write(Exposition& out, const Scene& scene) const {
   write_exemptions(out, scene.config);
   own(kCanaryUp);
   own(kArrivals);
+  write_zones(out, scene.zones != nullptr ? *scene.zones : ZonesView());
   own(kReloadOk);
   own(kReloadTime);
   single(out, kPaused, scene.ledger.paused() ? 1 : 0);
@@ -530,6 +532,7 @@ void Metrics::write_target(Exposition& out, const Scene& scene, const std::strin
                 [&](const ResultState& r) { return r.key.target != target || (!check.empty() && r.key.check != check); });
   write_rows(out, scene, rows_of(results, false));
   write_target_states(out, results);
+  if (check.empty()) write_listings(out, scene.zones != nullptr ? *scene.zones : ZonesView(), target);
 }
 
 std::map<std::string, Coverage> coverage(const std::vector<ResultState>& results, const Config& config,

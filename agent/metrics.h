@@ -17,6 +17,8 @@
 
 namespace ajar {
 
+struct ZonesView;
+
 class Metrics {
  public:
   // From this many results on, `detail = "auto"` shows series only of results that are not closed.
@@ -52,6 +54,7 @@ class Metrics {
     const Config& config;
     std::span<const TargetView> targets;
     Time now;
+    const ZonesView* zones = nullptr;  // nullptr: no database is asked
   };
   // The whole page, without finish().
   void write(Exposition& out, const Scene& scene) const;

@@ -58,6 +58,7 @@ td,td.n,td.wide{border:0;padding:.1rem 0;text-align:left;min-width:0;overflow-wr
 td[data-h]::before{content:attr(data-h);color:var(--dim);display:inline-block;min-width:7rem;margin-right:.5rem}}
 )css";
 
+constexpr std::size_t kMaxListedShown = 20;  // targets on the first page
 constexpr Verdict kWorstFirst[] = {Verdict::open, Verdict::accepted, Verdict::unclear, Verdict::unreachable, Verdict::closed};
 
 std::string_view meaning(Verdict verdict) {
@@ -166,7 +167,7 @@ std::string page(const Frame& frame, std::string_view title, std::string_view bo
       "content=\"width=device-width,initial-scale=1\">"
       "<title>{0} · ajar</title><style>{1}</style></head><body>"
       "<header><b><a href=\"/\">ajar</a></b><a href=\"/\">Now</a><a href=\"/targets\">Targets</a><a "
-      "href=\"/exposures\">Exposures</a>"
+      "href=\"/exposures\">Exposures</a><a href=\"/zones\">Databases</a>"
       "<a href=\"/runbooks/\">Runbooks</a><a href=\"/config\">Configuration</a><a "
       "href=\"/metrics\">Metrics</a></header><main>{2}{3}</main>"
       "<footer>ajar {4} ({5}) · {6}</footer></body></html>\n",
@@ -293,7 +294,9 @@ std::string target_facts(const TargetView& target) {
   out += fact("Addresses", addresses.empty() ? "<span class=dim>none known</span>" : html(join(addresses, ", ")));
   if (!config.owner.empty()) out += fact("Owner", html(config.owner));
   for (const auto& [key, value] : config.labels) out += fact(html(key), html(value));
-  out += fact("Checks", html(join(config.checks, ", ")));
+  std::vector<std::string> checks = config.checks;
+  if (config.dnsbl) checks.emplace_back("dnsbl");
+  out += fact("Checks", html(join(checks, ", ")));
   if (config.paused) out += fact("Paused", "by the configuration: it is not probed");
   if (!target.note.empty()) out += fact("Note", html(target.note));
   return out + "</dl>";
@@ -417,6 +420,25 @@ std::string relative(Time when, Time now) {
   return when > now ? fmt::format("in {} {}", seconds / size, unit) : fmt::format("{} {} ago", seconds / size, unit);
 }
 
+namespace {
+
+std::string databases_text(const Overview& overview) {
+  if (overview.databases == 0) return {};
+  std::string text = fmt::format("<h2>Public databases</h2><p>{} of <a href=\"/zones\">{} databases</a> can be believed now. ",
+                                 overview.databases_healthy, overview.databases);
+  if (overview.listed.empty()) return text + "Those list none of our addresses.</p>";
+  std::vector<std::string> links;
+  for (const auto& [target, listings] : overview.listed) {
+    if (links.size() == kMaxListedShown) break;
+    links.push_back(fmt::format("{} ({})", target_link(target), listings));
+  }
+  text += fmt::format("Targets with listings: {}", join(links, ", "));
+  if (overview.listed.size() > links.size()) text += fmt::format(" and {} more", overview.listed.size() - links.size());
+  return text + ".</p>";
+}
+
+}  // namespace
+
 std::string overview_page(const Frame& frame, const Overview& overview) {
   std::string body = fmt::format("<h1>{}</h1>", headline(overview.open));
   if (overview.open.empty()) {
@@ -426,6 +448,7 @@ std::string overview_page(const Frame& frame, const Overview& overview) {
   }
   body += "<h2>What is known</h2>";
   body += overview.counts.empty() ? "<p class=dim>No check is configured.</p>" : counts_table(overview);
+  body += databases_text(overview);
   body += "<h2>Canary</h2>" + canary_text(frame, overview.canary_configured);
   body += "<h2>Words</h2><dl>";
   for (const Verdict verdict : kWorstFirst) body += fact(badge(verdict), meaning(verdict));
@@ -457,6 +480,47 @@ std::string targets_page(const Frame& frame, const std::vector<TargetRow>& rows,
   return page(frame, "Targets", body + left_out_text(left_out, "targets"));
 }
 
+namespace {
+
+// Meaning, reason and what to do, for a listing; else why nothing is known, or what was said instead.
+std::string listing_text(const ListingView& row) {
+  std::string text;
+  if (row.last) {
+    for (const DnsblCode& code : row.last->codes) {
+      text += fmt::format("{}{} <span class=dim>{}</span>", text.empty() ? "" : ", ", html(code.meaning), html(code.code));
+    }
+    if (!row.last->text.empty()) text += fmt::format("<br><span class=dim>it says:</span> {}", html(row.last->text));
+  }
+  const ZoneInfo* known = find_zone(row.zone);
+  const std::string link = known != nullptr ? known->delisting_link(row.subject.text) : "";
+  const bool listed = row.last && row.last->listed;
+  if (listed && !link.empty()) text += fmt::format("<br><a href=\"{}\" rel=noreferrer>ask to be taken out</a>", html(link));
+  return text;
+}
+
+// "listed", "not listed", or what hides it.
+std::string listing_state(const ListingView& row) {
+  if (row.listed) return *row.listed ? "<b>listed</b>" : "not listed";
+  std::string text = "<span class=tag>not known</span>";
+  if (row.last) text += row.last->listed ? " <span class=dim>was listed</span>" : " <span class=dim>was not listed</span>";
+  return text;
+}
+
+std::string listings_text(const TargetPage& target, Time now) {
+  std::string body = "<h2>Public databases</h2>";
+  if (target.listings.empty()) return body + "<p class=dim>None is asked about it.</p>";
+  std::vector<std::vector<std::string>> rows;
+  for (const ListingView& row : target.listings) {
+    rows.push_back({listing_state(row), html(row.subject.text), "<a href=\"/zones\">" + html(row.zone) + "</a>",
+                    "|" + listing_text(row), row.last ? when(row.last->since, now) : "",
+                    row.last ? when(row.last->checked, now) : "", html(to_string(row.state))});
+  }
+  body += table({"", "Address", "Database", "|What it says", "Since", "Last heard", "Database is"}, rows);
+  return body + left_out_text(target.listings_left_out, "answers");
+}
+
+}  // namespace
+
 std::string target_page(const Frame& frame, const TargetPage& target) {
   std::map<Verdict, std::size_t> counts;
   for (const ResultView& view : target.results) ++counts[view.state.level];
@@ -478,7 +542,39 @@ std::string target_page(const Frame& frame, const TargetPage& target) {
     any = true;
   }
   if (!any) body += "<p class=dim>None is stored.</p>";
+  body += listings_text(target, frame.now);
   return page(frame, name, body);
+}
+
+std::string zones_page(const Frame& frame, const ZonesView& view) {
+  std::string body =
+      "<h1>Public databases</h1><p>What a database says is believed only while it passes its own test: it lists what "
+      "it must, and does not list what nobody can have listed.</p>";
+  if (!view.resolvers.empty()) body += fmt::format("<p>Asked by way of {}.</p>", html(view.resolvers));
+  std::vector<std::vector<std::string>> rows;
+  for (const ZoneStatus& zone : view.zones) {
+    std::string state = zone.state == ZoneState::healthy ? "healthy" : fmt::format("<b>{}</b>", to_string(zone.state));
+    std::string tests;
+    for (const auto& [kind, health] : zone.kinds) {
+      tests += fmt::format("{}{}: {}: {}{}", tests.empty() ? "" : "<br>", to_string(kind), to_string(health.state),
+                           html(health.because), health.tested ? "<br>" + when(health.tested, frame.now) : "");
+      if (!zone.info.has_test_points(kind)) tests += " <span class=tag>no test points</span>";
+    }
+    if (zone.kinds.empty()) state = "<span class=dim>nothing to ask about</span>";
+    std::string answers;
+    for (const auto& [result, count] : zone.answers) {
+      answers += fmt::format("{}{} {}", answers.empty() ? "" : ", ", count, result);
+    }
+    std::string about = html(zone.name);
+    if (!zone.info.lists.empty()) about += fmt::format("<br><span class=dim>{}</span>", html(zone.info.lists));
+    if (!zone.info.terms.empty()) about += fmt::format("<br><span class=dim>terms: {}</span>", html(zone.info.terms));
+    rows.push_back({state, "|" + about, "|" + tests, fmt::format(">{}", zone.listed), fmt::format(">{}", zone.unknown),
+                    fmt::format(">{}", zone.subjects), html(answers), fmt::format(">{}", zone.left_today)});
+  }
+  body += rows.empty()
+              ? "<p class=dim>None is asked.</p>"
+              : table({"State", "|Database", "|Last tests", ">Listed", ">Not known", ">Of", "Answers", ">Left today"}, rows);
+  return page(frame, "Public databases", body);
 }
 
 std::string exposures_page(const Frame& frame, const std::vector<ExposureView>& exposures, std::optional<CaseStatus> status,

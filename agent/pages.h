@@ -14,6 +14,7 @@
 #include "agent/metrics.h"
 #include "agent/runbooks.h"
 #include "agent/target_view.h"
+#include "agent/zones.h"
 
 namespace ajar {
 
@@ -39,6 +40,8 @@ struct Overview {
   std::map<std::string, Coverage> coverage;
   std::size_t targets = 0;
   bool canary_configured = false;
+  std::map<std::string, std::size_t> listed;         // by target: how many listings of databases that can be believed now
+  std::size_t databases = 0, databases_healthy = 0;  // those that are asked
 };
 
 struct TargetRow {
@@ -59,6 +62,9 @@ struct TargetPage {
   TargetView target;
   std::vector<ResultView> results;  // worst first; the first ones with evidence
   std::size_t left_out = 0;         // results that the page is too long for
+  // What public databases say: listed first; at most kMaxListings.
+  std::vector<ListingView> listings;
+  std::size_t listings_left_out = 0;
 };
 
 std::string overview_page(const Frame& frame, const Overview& overview);
@@ -69,6 +75,8 @@ std::string target_page(const Frame& frame, const TargetPage& page);
 std::string exposures_page(const Frame& frame, const std::vector<ExposureView>& exposures, std::optional<CaseStatus> status,
                            std::size_t left_out);
 std::string exposure_page(const Frame& frame, const ExposureView& exposure, const std::optional<Record>& evidence);
+// Every database: what it is doing, how its last tests went, what it was asked.
+std::string zones_page(const Frame& frame, const ZonesView& zones);
 std::string runbooks_page(const Frame& frame, std::span<const Runbook> runbooks);
 std::string runbook_page(const Frame& frame, const Runbook& runbook);
 std::string config_page(const Frame& frame, const Config& config);

@@ -66,7 +66,6 @@ class Resolver : public Dns {
 
  private:
   struct State;
-  class Asking;
   static Task<DnsAnswer> look_up_from(std::shared_ptr<State> state, std::string name, DnsType type);
   std::shared_ptr<State> state_;
 };

@@ -28,8 +28,8 @@ constexpr std::string_view kText = "text/plain; charset=utf-8";
 constexpr std::size_t kWorthCompressing = 1400;
 
 const std::set<std::string, std::less<>> kGetOnly = {
-    "/",       "/targets",   "/exposures", "/runbooks",         "/metrics",
-    "/config", "/-/healthy", "/-/ready",   "/api/v1/exposures", "/api/v1/targets"};
+    "/",        "/targets", "/exposures", "/zones",   "/api/v1/listings",  "/runbooks",
+    "/metrics", "/config",  "/-/healthy", "/-/ready", "/api/v1/exposures", "/api/v1/targets"};
 const std::set<std::string, std::less<>> kPostOnly = {"/-/reload", "/-/pause", "/-/resume"};
 const std::set<std::string, std::less<>> kInternal = {"/api/v1/arrivals", "/api/v1/canary", "/api/v1/messages"};
 constexpr std::string_view kResultsPath = "/api/v1/results";
@@ -250,6 +250,8 @@ SiteReply Site::get(const SiteRequest& request) {
   if (path == "/targets") return targets(request);
   if (path.starts_with(kTargetsPrefix)) return target(request, path.substr(kTargetsPrefix.size()));
   if (path == "/exposures") return exposures(request);
+  if (path == "/zones") return packed(request, reply(200, zones_page(frame(), *zones()), kHtml));
+  if (path == "/api/v1/listings") return api_listings(request);
   if (path.starts_with(kExposuresPrefix)) return exposure(request, path.substr(kExposuresPrefix.size()));
   if (path == "/runbooks") return runbook(request, "");
   if (path.starts_with(kRunbooksPrefix)) return runbook(request, path.substr(kRunbooksPrefix.size()));
@@ -317,6 +319,15 @@ SiteReply Site::overview(const SiteRequest& request) const {
   }
   shown.coverage = coverage(results, *config, targets, state_.metrics.expected_results(), state_.now());
   shown.targets = targets.size();
+  const std::shared_ptr<const ZonesView> known = zones();
+  for (const ZoneStatus& zone : known->zones) {
+    if (zone.kinds.empty()) continue;
+    ++shown.databases;
+    shown.databases_healthy += zone.state == ZoneState::healthy ? 1 : 0;
+  }
+  for (const ListingView& row : known->listings) {
+    if (row.listed == true) ++shown.listed[row.target];
+  }
   const CanaryConfig& canary = config->canary;
   shown.canary_configured = !canary.remote.empty() || !canary.listen_tcp.empty() || !canary.listen_udp.empty() ||
                             !canary.listen_tls.empty() || !canary.listen_smtp.empty();
@@ -385,6 +396,14 @@ SiteReply Site::target(const SiteRequest& request, const std::string& name) cons
   for (const ResultState& result : results) {
     shown.results.push_back(result_view(result, *config, shown.results.size() < kMaxEvidence));
   }
+  const std::shared_ptr<const ZonesView> known = zones();
+  std::copy_if(known->listings.begin(), known->listings.end(), std::back_inserter(shown.listings),
+               [&](const ListingView& row) { return row.target == name; });
+  const auto worry = [](const ListingView& row) { return row.listed ? *row.listed ? 0 : 2 : 1; };
+  std::stable_sort(shown.listings.begin(), shown.listings.end(),
+                   [&](const ListingView& a, const ListingView& b) { return worry(a) < worry(b); });
+  shown.listings_left_out = shown.listings.size() > kMaxRows ? shown.listings.size() - kMaxRows : 0;
+  if (shown.listings_left_out > 0) shown.listings.resize(kMaxRows);
   return packed(request, reply(200, target_page(frame(), shown), kHtml));
 }
 
@@ -435,7 +454,8 @@ SiteReply Site::metrics(const SiteRequest& request) {
     std::string plain;
     Gzip compressed;
     Exposition out(format, [&](std::string_view chunk) { gzip ? compressed.add(chunk) : (void)plain.append(chunk); });
-    state_.metrics.write(out, {state_.ledger, *config, targets, state_.now()});
+    const std::shared_ptr<const ZonesView> known = zones();
+    state_.metrics.write(out, {state_.ledger, *config, targets, state_.now(), known.get()});
     out.finish();
     form.body = std::make_shared<const std::string>(gzip ? compressed.finish() : std::move(plain));
   }
@@ -453,7 +473,8 @@ SiteReply Site::probe_results(const SiteRequest& request) const {
   std::string text;
   Exposition out(format, [&](std::string_view chunk) { text += chunk; });
   const std::shared_ptr<const Config> config = state_.config();
-  state_.metrics.write_target(out, {state_.ledger, *config, targets, state_.now()}, name, check);
+  const std::shared_ptr<const ZonesView> known = zones();
+  state_.metrics.write_target(out, {state_.ledger, *config, targets, state_.now(), known.get()}, name, check);
   out.finish();
   return packed(request, reply(200, std::move(text), Exposition::content_type(format)));
 }
@@ -515,6 +536,21 @@ SiteReply Site::api_exposures(const SiteRequest& request) const {
   return data.finish(request);
 }
 
+SiteReply Site::api_listings(const SiteRequest& request) const {
+  const std::string target = param(request, "target");
+  const std::shared_ptr<const ZonesView> known = zones();
+  DataArray data;
+  for (const ListingView& row : known->listings) {
+    if (target.empty() || row.target == target) data.add(to_json(row));
+  }
+  return data.finish(request);
+}
+
+std::shared_ptr<const ZonesView> Site::zones() const {
+  std::shared_ptr<const ZonesView> known = state_.zones ? state_.zones() : nullptr;
+  return known ? known : std::make_shared<const ZonesView>();
+}
+
 SiteReply Site::api_targets(const SiteRequest& request) const {
   std::map<std::string, Verdict> worst;
   for (const ResultState& result : state_.ledger.results()) {
@@ -529,6 +565,7 @@ SiteReply Site::api_targets(const SiteRequest& request) const {
     Json object = {
         {"kind", "target"},      {"name", config.name},      {"host", place_text(config.place)}, {"addresses", view.addresses},
         {"owner", config.owner}, {"labels", Json::object()}, {"checks", config.checks}};
+    if (config.dnsbl) object["checks"].push_back("dnsbl");
     for (const auto& [key, value] : config.labels) object["labels"][key] = value;
     object["level"] = level == worst.end() ? Json(nullptr) : Json(static_cast<int>(level->second));
     object["paused"] = config.paused;

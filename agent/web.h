@@ -18,6 +18,8 @@
 
 namespace ajar {
 
+struct ZonesView;
+
 // A request of one ajar to another: arrivals of a remote canary, results that `ajar check` stores.
 struct ApiRequest {
   std::string method;  // "GET", "POST"
@@ -55,6 +57,8 @@ struct WebState {
   // authentication itself. Absent: 404.
   std::function<ApiReply(const ApiRequest&)> internal_api;
   WallClock now = wall_now;
+  // What public databases say; absent or nullptr: none is asked.
+  std::function<std::shared_ptr<const ZonesView>()> zones = {};
 };
 
 // An address cannot be listened on, or the configuration asks for what this server cannot do. what() names the key and the

@@ -128,12 +128,14 @@ std::string_view to_string(ZoneState state) { return kStates[static_cast<std::si
 std::optional<ZoneState> parse_zone_state(std::string_view text) { return find_word<ZoneState>(kStates, text); }
 std::string_view to_string(ListingTier tier) { return kTiers[static_cast<std::size_t>(tier)]; }
 std::optional<ListingTier> parse_listing_tier(std::string_view text) { return find_word<ListingTier>(kTiers, text); }
+std::string_view to_string(CodeEffect effect) { return kEffects[static_cast<std::size_t>(effect)]; }
 std::optional<CodeEffect> parse_code_effect(std::string_view text) { return find_word<CodeEffect>(kEffects, text); }
 std::string_view to_string(ListingCause cause) { return kCauses[static_cast<std::size_t>(cause)]; }
 std::optional<ListingCause> parse_listing_cause(std::string_view text) { return find_word<ListingCause>(kCauses, text); }
 
 std::optional<CodePattern> CodePattern::parse(std::string_view text) {
   CodePattern pattern;
+  pattern.text_ = text;
   for (std::size_t i = 0; i < 4; ++i) {
     const std::size_t dot = text.find('.');
     if ((dot == std::string_view::npos) != (i == 3)) return std::nullopt;

@@ -49,6 +49,7 @@ std::optional<ListingTier> parse_listing_tier(std::string_view text);
 // What a code says about its address. praise: known as good. neutral: known as neither. refusal: nothing, the question was
 // refused.
 enum class CodeEffect : std::uint8_t { listing, praise, neutral, refusal };
+std::string_view to_string(CodeEffect effect);
 std::optional<CodeEffect> parse_code_effect(std::string_view text);
 
 // What a code says about the doors that ajar tries.
@@ -64,6 +65,7 @@ class CodePattern {
   static std::optional<CodePattern> parse(std::string_view text);
   bool matches(const IpAddress& code) const;
   bool is_mask() const { return mask_ != 0; }
+  const std::string& text() const { return text_; }  // as parsed
   friend bool operator==(const CodePattern&, const CodePattern&) = default;
 
  private:
@@ -73,6 +75,7 @@ class CodePattern {
   };
   Range parts_[4];
   std::uint8_t mask_ = 0;
+  std::string text_;
 };
 
 struct CodeRule {

@@ -130,6 +130,13 @@ AddressPort read_advertised(std::string_view text) {
   return both;
 }
 
+AddressPort read_resolver(std::string_view text) {
+  const auto lone = IpAddress::parse(text);
+  const AddressPort both = lone ? AddressPort{*lone, 53} : read_address_port(text);
+  if (both.address.is_unspecified() || both.address.is_multicast()) throw Wrong("is not the address of a DNS server");
+  return both;
+}
+
 Cidr read_network(std::string_view text) {
   const auto network = Cidr::parse(text);
   if (!network) refuse_network(text);

@@ -12,6 +12,7 @@
 
 #include "checks/catalogue.h"
 #include "checks/ip_address.h"
+#include "config/zones.h"
 
 namespace ajar {
 
@@ -81,7 +82,8 @@ struct TargetConfig {
   TargetPlace place;
   std::vector<std::string> mail_domains;
   std::vector<std::string> control_recipients;
-  std::vector<std::string> checks;                 // resolved: never empty unless written as []
+  std::vector<std::string> checks;                 // resolved, without "dnsbl": never empty unless written as []
+  bool dnsbl = true;                               // whether public databases are asked about it: "dnsbl" among its checks
   std::map<std::string, std::vector<Port>> ports;  // by check: only what was written; others take the catalogue's
   std::map<std::string, Duration> intervals;       // by check: only what was written
   std::string owner;
@@ -99,6 +101,34 @@ struct ExemptionConfig {
   friend bool operator==(const ExemptionConfig&, const ExemptionConfig&) = default;
 };
 
+// A database that is asked.
+struct ZoneConfig {
+  ZoneInfo info;         // of the catalogue, with what the file changes
+  Duration interval{0};  // between two questions about one address
+  std::string key_file;  // as written
+  std::string key;       // secret; its content, once load_config has read it
+  // The name below which questions are asked. With the key in it: for questions alone.
+  std::string secret_zone() const { return key.empty() ? info.name : key + "." + info.name; }
+  friend bool operator==(const ZoneConfig&, const ZoneConfig&) = default;
+};
+
+struct DnsblConfig {
+  std::vector<AddressPort> resolvers;  // empty: those of this machine
+  Duration interval = std::chrono::hours(1);
+  bool lookup_private = false;            // also addresses that are not globally routable
+  std::vector<ZoneConfig> zones;          // resolved, in the order of the catalogue, then of the file
+  std::vector<std::string> accept_terms;  // names of zones
+  friend bool operator==(const DnsblConfig&, const DnsblConfig&) = default;
+};
+
+struct ConfigError {
+  std::string file;
+  unsigned line = 0, column = 0;  // 0: no place in the file
+  std::string message;            // "unknown key `scop`: did you mean `scope`?"
+  std::string to_string() const;  // "ajar.toml:3:1: unknown key …"
+  friend bool operator==(const ConfigError&, const ConfigError&) = default;
+};
+
 struct Config {
   std::string file;  // as given; empty for one made by `ajar check --scope`
   std::vector<Cidr> scope;
@@ -109,6 +139,8 @@ struct Config {
   CanaryConfig canary;
   std::vector<TargetConfig> targets;
   std::vector<ExemptionConfig> exemptions;
+  DnsblConfig dnsbl;
+  std::vector<ConfigError> warnings;  // what is right and has no effect, for reasons that the operator may not know
 
   // The interval of one check of one target.
   Duration interval(const TargetConfig& target, const std::string& check) const;
@@ -120,14 +152,8 @@ struct Config {
   friend bool operator==(const Config&, const Config&) = default;
 };
 
-struct ConfigError {
-  std::string file;
-  unsigned line = 0, column = 0;  // 0: no place in the file
-  std::string message;            // "unknown key `scop`: did you mean `scope`?"
-  std::string to_string() const;  // "ajar.toml:3:1: unknown key …"
-};
-
 // The whole configuration, or every error in it (in order of appearance).
+// load_config also reads the files of keys; parse_config reads nothing.
 std::variant<Config, std::vector<ConfigError>> load_config(const std::string& file);
 std::variant<Config, std::vector<ConfigError>> parse_config(std::string_view text, const std::string& file);
 

@@ -50,7 +50,7 @@ bool read_scope_list(Section& top, std::vector<Cidr>& scope) {
   return right;
 }
 
-void read_document(const toml::table& document, Config& config, Errors& errors) {
+void read_document(const toml::table& document, bool read_keys, Config& config, Errors& errors) {
   Section top(document, "", {1, 1}, errors);
   const bool scope_known = read_scope_list(top, config.scope);
   Section agent = top.sub_table("agent");
@@ -60,6 +60,8 @@ void read_document(const toml::table& document, Config& config, Errors& errors) 
   Section canary = top.sub_table("canary");
   std::vector<Section> targets = top.sub_tables("target");
   std::vector<Section> exemptions = top.sub_tables("exemption");
+  Section dnsbl = top.sub_table("dnsbl");
+  std::vector<Section> zones = dnsbl.sub_tables("zone");
   read_agent(agent, config.agent);
   read_log(log, config.log);
   read_web(web, config.web);
@@ -67,19 +69,27 @@ void read_document(const toml::table& document, Config& config, Errors& errors) 
   read_canary(canary, config.web, config.canary);
   read_targets(targets, scope_known, config);
   read_exemptions(exemptions, config);
+  read_dnsbl(dnsbl, zones, read_keys, config);
   top.refuse("discovery", "[[discovery]] is not supported in this version: remove it, and write each server as a [[target]]");
-  top.refuse("dnsbl", "[dnsbl] is not supported in this version: remove it, and each [[dnsbl.zone]]");
 
-  const Homes all = {{"below [agent]", agent.known()},
-                     {"below [log]", log.known()},
-                     {"below [web]", web.known()},
-                     {"below [metrics]", metrics.known()},
-                     {"below [canary]", canary.known()}};
+  const Homes all = {{"below [agent]", agent.known()},   {"below [log]", log.known()},
+                     {"below [web]", web.known()},       {"below [metrics]", metrics.known()},
+                     {"below [canary]", canary.known()}, {"below [dnsbl]", dnsbl.known()}};
   const Homes above = {{"to the top of the file, above the first [section]", {"scope"}}};
   top.finish(all);
-  for (Section* section : {&agent, &log, &web, &metrics, &canary}) section->finish(above);
+  for (Section* section : {&agent, &log, &web, &metrics, &canary, &dnsbl}) section->finish(above);
   for (Section& section : targets) section.finish(above);
   for (Section& section : exemptions) section.finish(above);
+  for (Section& section : zones) section.finish(above);
+}
+
+std::variant<Config, std::vector<ConfigError>> parse(std::string_view text, const std::string& file, bool read_keys) {
+  Errors errors(file);
+  Config config;
+  config.file = file;
+  if (const auto document = parse_document(text, errors)) read_document(*document, read_keys, config, errors);
+  if (!errors.empty()) return errors.take();
+  return config;
 }
 
 }  // namespace
@@ -127,12 +137,7 @@ std::vector<std::string> check_names() {
 }
 
 std::variant<Config, std::vector<ConfigError>> parse_config(std::string_view text, const std::string& file) {
-  Errors errors(file);
-  Config config;
-  config.file = file;
-  if (const auto document = parse_document(text, errors)) read_document(*document, config, errors);
-  if (!errors.empty()) return errors.take();
-  return config;
+  return parse(text, file, false);
 }
 
 std::variant<Config, std::vector<ConfigError>> load_config(const std::string& file) {
@@ -152,7 +157,7 @@ std::variant<Config, std::vector<ConfigError>> load_config(const std::string& fi
     return fail(
         fmt::format("cannot be read: {}; name the configuration file with --config", std::generic_category().message(reason)));
   }
-  return parse_config(text, file);
+  return parse(text, file, true);
 }
 
 }  // namespace ajar

@@ -87,7 +87,8 @@ Section Section::sub_table(const std::string& key) {
 }
 
 std::vector<Section> Section::sub_tables(const std::string& key) {
-  const std::string header = fmt::format("[[{}]]", key);
+  const std::string above = title_.empty() ? "" : title_.substr(1, title_.size() - 2) + ".";
+  const std::string header = fmt::format("[[{}{}]]", above, key);
   const toml::node* node = find(key, header);
   std::vector<Section> out;
   if (!node) return out;

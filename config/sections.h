@@ -17,6 +17,9 @@ void read_metrics(Section& section, MetricsConfig& metrics);
 void read_canary(Section& section, const WebConfig& web, CanaryConfig& canary);
 // Every [[target]]. `scope_known`: false when scope itself is wrong, so that nothing is said to be outside of it.
 void read_targets(std::vector<Section>& sections, bool scope_known, Config& config);
+// [dnsbl] with every [[dnsbl.zone]]; both sections are finished by the caller. Warnings go to `config`. `read_keys`: read the
+// files of keys.
+void read_dnsbl(Section& section, std::vector<Section>& zones, bool read_keys, Config& config);
 // Every [[exemption]]; the targets are read already.
 void read_exemptions(std::vector<Section>& sections, Config& config);
 

@@ -33,6 +33,15 @@ bool in_scope(const std::vector<Cidr>& scope, const Cidr& network) {
 
 std::string read_check(std::string_view text) { return read_one_of(text, check_names()); }
 
+// What is asked of databases, not of the target: no port, no conversation, and an interval of its own in [dnsbl].
+constexpr std::string_view kDnsbl = "dnsbl";
+
+std::string read_target_check(std::string_view text) {
+  std::vector<std::string> names = check_names();
+  names.emplace_back(kDnsbl);
+  return read_one_of(text, names);
+}
+
 // Exactly one of host, address, network and mx_of.
 void read_place(Section& section, const std::vector<Cidr>* scope, TargetPlace& place) {
   IpAddress address;
@@ -192,6 +201,10 @@ Section named_values(Section& section, const std::string& key, std::string_view 
 void refuse_unknown_checks(Section& section) {
   for (const auto& [key, value] : section.table()) {
     if (find_check(key.str())) continue;
+    if (key.str() == kDnsbl) {
+      section.wrong(place_of(key), key.str(), "has no effect: databases are asked as [dnsbl] says; remove the line");
+      continue;
+    }
     try {
       read_check(key.str());
     } catch (const Wrong& e) {
@@ -206,7 +219,8 @@ void read_target(Section& section, const std::vector<Cidr>* scope, const Config&
   read_place(section, scope, target.place);
   section.list("mail_domains", target.mail_domains, read_host);
   section.list("control_recipients", target.control_recipients, read_mailbox);
-  const bool checks_right = section.list("checks", target.checks, read_check) || !section.has("checks");
+  const bool checks_right = section.list("checks", target.checks, read_target_check) || !section.has("checks");
+  target.dnsbl = !section.has("checks") || std::erase(target.checks, kDnsbl) > 0;
   if (!section.has("checks")) {
     for (const CheckInfo& check : catalogue()) {
       if (check.on_by_default) target.checks.emplace_back(check.name);

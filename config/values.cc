@@ -224,6 +224,15 @@ std::string read_target_name(std::string_view text) {
   throw Wrong("has other characters than letters, digits, `.`, `_` and `-`: write only these, it is part of a URL");
 }
 
+std::string read_zone(std::string_view text) {
+  if (const std::string problem = zone_problem(text); !problem.empty()) throw Wrong(problem);
+  std::string zone(text);
+  for (char& c : zone) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return zone;
+}
+
 std::string join_or(const std::vector<std::string>& words) {
   std::string out;
   for (std::size_t i = 0; i < words.size(); ++i) {

@@ -41,6 +41,8 @@ IpAddress read_target_address(std::string_view text);
 IpAddress read_source_address(std::string_view text);
 AddressPort read_listener(std::string_view text);    // an address and a port, 0.0.0.0 and [::] allowed
 AddressPort read_advertised(std::string_view text);  // an address that somebody can connect to, and a port
+AddressPort read_resolver(std::string_view text);    // an address, and a port other than 53 behind it
+std::string read_zone(std::string_view text);        // the name of a DNSBL, in small letters
 Cidr read_network(std::string_view text);
 Cidr read_scope(std::string_view text);           // a network, not wider than /8 or /29, not multicast
 Cidr read_target_network(std::string_view text);  // a network that can be walked through

@@ -777,6 +777,46 @@ TEST_F(LedgerTest, SomebodyElsesDatabaseIsRefused) {
   EXPECT_THAT(files(folder.path()), testing::UnorderedElementsAre("ajar.db", "ajar.db.lock"));
 }
 
+TEST_F(LedgerTest, ListingsAreKept) {
+  const TempDir folder;
+  Listing listing;
+  listing.zone = "bl.example";
+  listing.subject = {DnsblKind::ipv4, "203.0.113.5"};
+  listing.listed = true;
+  listing.tier = ListingTier::page;
+  listing.codes = {{"127.0.0.9", "open HTTP proxy", CodeEffect::listing, ListingCause::proxy, ListingTier::page},
+                   {"127.0.0.1", "known as good", CodeEffect::praise, ListingCause::unknown, ListingTier::info}};
+  listing.text = "see https://bl.example/";
+  listing.since = kNoon - hours(5);
+  listing.checked = kNoon;
+  Listing clean = listing;
+  clean.subject = {DnsblKind::ipv6, "2001:db8::5"};
+  clean.listed = false;
+  clean.codes.clear();
+  Listing gone = clean;
+  gone.subject = {DnsblKind::domain, "example.org"};
+  Listing old = clean;
+  old.zone = "old.example";
+  old.checked = kNoon - hours(24 * 31);
+  {
+    Ledger ledger(options(folder / "ajar.db"));
+    for (const Listing& each : {listing, clean, gone, old}) ledger.keep(each);
+    ledger.flush();
+    ledger.forget({gone.zone, gone.subject});
+    ledger.flush();
+  }
+  {
+    Ledger ledger(options(folder / "ajar.db"));
+    EXPECT_THAT(ledger.take_listings(), testing::UnorderedElementsAre(listing, clean));
+    EXPECT_THAT(ledger.take_listings(), testing::IsEmpty());
+    ledger.flush();
+  }
+  sql(folder / "ajar.db", "UPDATE listings SET codes='[[1]]' WHERE kind='IPv4'");
+  Ledger ledger(options(folder / "ajar.db"));
+  EXPECT_THAT(ledger.take_listings(), testing::ElementsAre(clean));
+  EXPECT_THAT(ledger.notes(), testing::Contains(HasSubstr("1 rows make no sense")));
+}
+
 TEST_F(LedgerTest, RefusedConnectionsAreCountedAcrossRestarts) {
   const TempDir folder;
   const auto refused = [&] {

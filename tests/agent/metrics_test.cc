@@ -17,6 +17,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::ContainsRegex;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 using Format = Exposition::Format;
@@ -24,7 +25,7 @@ using Format = Exposition::Format;
 std::string page(MadeUpAgent& agent, Format format = Format::text) {
   std::string text;
   Exposition out(format, [&](std::string_view chunk) { text += chunk; });
-  agent.metrics.write(out, {agent.ledger, *agent.config, agent.targets, agent.now});
+  agent.metrics.write(out, {agent.ledger, *agent.config, agent.targets, agent.now, &agent.zones});
   out.finish();
   return text;
 }
@@ -50,12 +51,32 @@ std::string without_machine(const std::string& text) {
 TEST(Metrics, Golden) {
   MadeUpAgent agent;
   agent.fill();
+  agent.fill_zones();
   const std::string text = without_machine(page(agent));
   const std::string file = std::string(AJAR_SOURCE_DIR) + "/tests/golden/metrics.txt";
   if (std::getenv("AJAR_UPDATE_GOLDEN") != nullptr) std::ofstream(file) << text;
   std::ifstream in(file);
   const std::string golden((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   EXPECT_EQ(text, golden) << "AJAR_UPDATE_GOLDEN=1 writes " << file << " anew: look at the difference before committing it";
+}
+
+// A broken database has a state and counts, and says nothing of anybody.
+TEST(Metrics, ListingsOfHealthyDatabasesAlone) {
+  MadeUpAgent agent;
+  agent.fill();
+  agent.fill_zones();
+  const std::string text = page(agent);
+  EXPECT_THAT(series(text, "ajar_dnsbl_listed"),
+              ElementsAre(R"(ajar_dnsbl_listed{target="mx1",address="203.0.113.5",zone="bl.example",tier="page"} 1)",
+                          R"(ajar_dnsbl_listed{target="mx2",address="203.0.113.6",zone="bl.example",tier="ticket"} 0)"));
+  EXPECT_THAT(series(text, "ajar_dnsbl_listing_info"),
+              ElementsAre(R"(ajar_dnsbl_listing_info{target="mx1",address="203.0.113.5",zone="bl.example",code="127.0.0.9",)"
+                          R"(meaning="open HTTP proxy"} 1)"));
+  EXPECT_THAT(text, HasSubstr("ajar_dnsbl_zone_state{zone=\"broken.example\",state=\"timeout\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("ajar_dnsbl_zone_state{zone=\"broken.example\",state=\"healthy\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("ajar_dnsbl_queries_total{zone=\"bl.example\",result=\"listed\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("ajar_dnsbl_queries_total{zone=\"bl.example\",result=\"blocked\"} 0\n"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("see https")));
 }
 
 TEST(Metrics, EveryFamilyIsThereFromTheStart) {
@@ -75,6 +96,10 @@ TEST(Metrics, EveryFamilyIsThereFromTheStart) {
                            "ajar_target_last_conclusive_timestamp_seconds",
                            "ajar_results",
                            "ajar_coverage_ratio",
+                           "ajar_dnsbl_listed",
+                           "ajar_dnsbl_listing_info",
+                           "ajar_dnsbl_zone_state",
+                           "ajar_dnsbl_queries_total",
                            "ajar_probes_total",
                            "ajar_probe_failures_total",
                            "ajar_probe_duration_seconds",

@@ -267,5 +267,31 @@ TEST(Pages, Words) {
   EXPECT_EQ(relative(now - 24h * 9, now), "9 d ago");
 }
 
+TEST(Pages, Databases) {
+  MadeUpAgent agent;
+  agent.fill();
+  agent.fill_zones();
+  Site site(agent.web_state());
+  const std::string zones = get(site, "/zones");
+  expect_well_formed(zones);
+  for (const char* text : {"bl.example", "broken.example", "<b>timeout</b>", "nobody answered in time", "made-up &lt;hosts&gt;",
+                           "3 listed, 5 not_listed", "99992", "127.0.0.1:53"})
+    EXPECT_THAT(zones, HasSubstr(text));
+  const std::string mx1 = get(site, "/targets/mx1");
+  expect_well_formed(mx1);
+  for (const char* text :
+       {"<b>listed</b>", "open HTTP proxy", "127.0.0.9", "?ip=203.0.113.5 &lt;b&gt;", "was listed", "timeout"})
+    EXPECT_THAT(mx1, HasSubstr(text));
+  EXPECT_LT(mx1.find("<b>listed</b>"), mx1.find("not known"));
+  EXPECT_THAT(get(site, "/targets/mx2"), HasSubstr("not listed"));
+  EXPECT_THAT(get(site, "/targets/office"), HasSubstr("None is asked about it."));
+  EXPECT_THAT(get(site, "/"), HasSubstr("1 of <a href=\"/zones\">2 databases</a> can be believed now. Targets with listings: "
+                                        "<a href=\"/targets/mx1\">mx1</a> (1)."));
+  MadeUpAgent nobody;
+  Site empty(nobody.web_state());
+  EXPECT_THAT(get(empty, "/zones"), HasSubstr("None is asked."));
+  EXPECT_THAT(get(empty, "/"), testing::Not(HasSubstr("can be believed")));
+}
+
 }  // namespace
 }  // namespace ajar

@@ -330,7 +330,22 @@ TEST_F(WebTest, Api) {
   const Json targets = Json::parse(get("/api/v1/targets")->body).at("data");
   ASSERT_THAT(targets, testing::SizeIs(4));
   EXPECT_EQ(targets[0], Json::parse(R"({"kind":"target","name":"mx1","host":"mx1.example.org","addresses":["203.0.113.5"],
-    "owner":"mail-team","labels":{"site":"zrh"},"checks":["smtp_relay"],"level":4,"paused":false})"));
+    "owner":"mail-team","labels":{"site":"zrh"},"checks":["smtp_relay","dnsbl"],"level":4,"paused":false})"));
+}
+
+TEST_F(WebTest, ApiOfListings) {
+  start();
+  using Json = nlohmann::json;
+  EXPECT_EQ(Json::parse(get("/api/v1/listings")->body).at("data"), Json::array());
+  agent.fill_zones();
+  const Json all = Json::parse(get("/api/v1/listings")->body).at("data");
+  ASSERT_THAT(all, testing::SizeIs(4));
+  EXPECT_EQ(all[0], Json::parse(R"({"kind":"listing","target":"mx1","address":"203.0.113.5","zone":"bl.example",
+    "state":"healthy","listed":true,"codes":["127.0.0.9"],"meanings":["open HTTP proxy"],
+    "text":"see https://bl.example/?ip=203.0.113.5 <b>","checked":"2026-01-02T03:01:05.678Z"})"));
+  EXPECT_EQ(all[3], Json::parse(R"({"kind":"listing","target":"mx2","address":"203.0.113.6","zone":"broken.example",
+    "state":"timeout","listed":null,"codes":[],"meanings":[],"text":null,"checked":null})"));
+  EXPECT_THAT(Json::parse(get("/api/v1/listings?target=mx2")->body).at("data"), testing::SizeIs(2));
 }
 
 TEST_F(WebTest, InternalApiGetsItsRequestsWhole) {

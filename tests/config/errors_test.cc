@@ -64,8 +64,8 @@ TEST_P(ConfigErrors, HaveTheirPlaceAndSayWhatToWrite) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, ConfigErrors,
-                         testing::Values("top", "agent", "durations", "log_web_metrics", "canary", "target", "exemption",
-                                         "syntax"),
+                         testing::Values("top", "agent", "durations", "log_web_metrics", "canary", "dnsbl", "target",
+                                         "exemption", "syntax"),
                          [](const auto& one) { return std::string(one.param); });
 
 std::string read(const std::string& name) {

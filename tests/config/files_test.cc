@@ -77,6 +77,8 @@ TEST(AjarToml, EveryValueIsTheDefault) {
   EXPECT_EQ(config.web, WebConfig());
   EXPECT_EQ(config.metrics, MetricsConfig());
   EXPECT_EQ(config.canary, CanaryConfig());
+  EXPECT_EQ(config.dnsbl, std::get<Config>(parse_config("scope = [\"203.0.113.0/24\"]\n", kAjar)).dnsbl);
+  EXPECT_THAT(config.warnings, testing::IsEmpty());
   // What the target writes is what it would have had without it.
   ASSERT_EQ(config.targets.size(), 1U);
   const TargetConfig& written = config.targets[0];
@@ -119,7 +121,8 @@ TEST(AjarToml, HasEveryKeyThatTheLoaderKnows) {
   std::set<std::string> headers;
   for (const auto& [header, lines] : sections) headers.insert(header);
   std::size_t keys = 0;
-  for (const char* header : {"", "[agent]", "[log]", "[web]", "[metrics]", "[canary]", "[[target]]", "[[exemption]]"}) {
+  for (const char* header :
+       {"", "[agent]", "[log]", "[web]", "[metrics]", "[canary]", "[dnsbl]", "[[target]]", "[[exemption]]", "[[dnsbl.zone]]"}) {
     const auto known = known_keys(std::string(header) + "\nqqqqqqqqqqqq = 1\n");
     EXPECT_FALSE(known.empty()) << header;
     for (const std::string& key : known) {
@@ -178,10 +181,12 @@ TEST(AjarToml, EveryExampleInACommentIsRight) {
 
   std::vector<std::string> with_exemption = lines;
   for (std::size_t i = exemption; i < lines.size(); ++i)
-    with_exemption[i] = lines[i].starts_with('#') ? lines[i].substr(1) : lines[i];
+    with_exemption[i] = lines[i].starts_with('#') && !lines[i].starts_with("# ") ? lines[i].substr(1) : lines[i];
   const auto result = parse_config(join(with_exemption), "ajar.toml");
   EXPECT_THAT(errors_of(result), testing::IsEmpty());
   EXPECT_EQ(std::get<Config>(result).exemptions.size(), 1U);
+  EXPECT_THAT(std::get<Config>(result).dnsbl.zones,
+              testing::Contains(testing::Field(&ZoneConfig::interval, std::chrono::hours(2))));
 }
 
 TEST(LabToml, IsWhatTheLabNeeds) {

@@ -9,7 +9,7 @@ build=(ccache ninja-build cmake g++ make git pkg-config libevent-dev libc-ares-d
   libcmark-gfm-dev libcmark-gfm-extensions-dev libsystemd-dev)
 format=(clang-format-19)
 test=(libgtest-dev libgmock-dev clang-format-19 clang-tidy-19 postfix squid tinyproxy dante-server nginx-light prometheus
-  prometheus-alertmanager jsonnet swaks python3 python3-yaml curl openssl procps systemd)
+  prometheus-alertmanager jsonnet swaks rbldnsd python3 python3-yaml curl openssl procps systemd)
 pictures=(prometheus chromium python3)
 fuzz=(clang-19 libclang-rt-19-dev libgtest-dev libgmock-dev)
 

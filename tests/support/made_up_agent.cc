@@ -100,6 +100,45 @@ void MadeUpAgent::fill() {
   metrics.schedule_lag(0.25);
 }
 
+void MadeUpAgent::fill_zones() {
+  ZoneStatus healthy;
+  healthy.name = healthy.info.name = "bl.example";
+  healthy.info.lists = "made-up <hosts>";
+  healthy.state = ZoneState::healthy;
+  healthy.kinds[DnsblKind::ipv4] = {ZoneState::healthy, "its test points answer as they must", now - 5min, now + 25min};
+  healthy.subjects = 2;
+  healthy.listed = 1;
+  healthy.answers = {{"listed", 3}, {"not_listed", 5}};
+  healthy.left_today = 99'992;
+  ZoneStatus broken;
+  broken.name = broken.info.name = "broken.example";
+  broken.state = ZoneState::timeout;
+  broken.kinds[DnsblKind::ipv4] = {ZoneState::timeout, "nobody answered in time", now - 1min, now + 1min};
+  broken.subjects = broken.unknown = 2;
+  broken.answers = {{"timeout", 3}};
+  zones.zones = {healthy, broken};
+  zones.resolvers = "127.0.0.1:53";
+  const auto row = [&](const char* target, const char* address, const char* zone, ZoneState state, std::optional<bool> listed) {
+    ListingView& made = zones.listings.emplace_back();
+    made = {target, {DnsblKind::ipv4, address}, zone, state, listed, std::nullopt};
+    if (!listed && std::string_view(target) != "mx1") return;
+    Listing& last = made.last.emplace();
+    last.zone = zone;
+    last.subject = made.subject;
+    last.listed = listed.value_or(true);
+    last.since = now - 2h;
+    last.checked = now - 3min;
+    if (!last.listed) return;
+    last.tier = ListingTier::page;
+    last.codes = {{"127.0.0.9", "open HTTP proxy", CodeEffect::listing, ListingCause::proxy, ListingTier::page}};
+    last.text = "see https://bl.example/?ip=203.0.113.5 <b>";
+  };
+  row("mx1", "203.0.113.5", "bl.example", ZoneState::healthy, true);
+  row("mx1", "203.0.113.5", "broken.example", ZoneState::timeout, std::nullopt);
+  row("mx2", "203.0.113.6", "bl.example", ZoneState::healthy, false);
+  row("mx2", "203.0.113.6", "broken.example", ZoneState::timeout, std::nullopt);
+}
+
 WebState MadeUpAgent::web_state() {
   return {.ledger = ledger,
           .metrics = metrics,
@@ -114,7 +153,8 @@ WebState MadeUpAgent::web_state() {
               },
           .probe_now = [](const std::string&, const std::optional<std::string>&) { return ProbeNow::accepted; },
           .internal_api = nullptr,
-          .now = [this] { return now; }};
+          .now = [this] { return now; },
+          .zones = [this] { return std::make_shared<const ZonesView>(zones); }};
 }
 
 }  // namespace ajar

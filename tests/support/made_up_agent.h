@@ -10,6 +10,7 @@
 #include "agent/metrics.h"
 #include "agent/target_view.h"
 #include "agent/web.h"
+#include "agent/zones.h"
 
 namespace ajar {
 
@@ -25,11 +26,14 @@ struct MadeUpAgent {
   void fill();
   TargetConfig target(const std::string& name, const std::string& host, const std::string& owner) const;
   void add(TargetConfig target, std::vector<std::string> addresses, std::string note = {});
+  // What two databases say: bl.example lists mx1 and not mx2; broken.example does not answer, and listed mx1 before.
+  void fill_zones();
   WebState web_state();
 
   Time now;
   std::shared_ptr<Config> config = std::make_shared<Config>();
   std::vector<TargetView> targets;
+  ZonesView zones;
   Ledger ledger;
   Metrics metrics;
 };

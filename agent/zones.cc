@@ -1,0 +1,168 @@
+#include "agent/zones.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "agent/loop.h"
+
+namespace ajar {
+
+// Shared with the questions under way.
+struct Zones::State {
+  Loop& loop;
+  WallClock clock;
+  std::shared_ptr<DnsblDns> given;  // instead of a resolver
+  std::shared_ptr<DnsblDns> dns;
+  DnsblConfig config;
+  DnsblSubjects subjects;
+  bool applied = false, pumping = false, paused = false;
+  std::string resolvers;
+  ZoneBook book;
+  std::map<std::string, ZoneState> said;  // what the log knows
+};
+
+namespace {
+
+// More specific first: a host or address before a network, a small network before a large one.
+unsigned width_of(const TargetView& target) {
+  if (!target.config.place.network) return 0;
+  const Cidr& network = *target.config.place.network;
+  return 1 + (network.first().is_v4() ? 32 : 128) - network.length();
+}
+
+void add_address(const IpAddress& address, const std::string& target, bool lookup_private, DnsblSubjects& subjects) {
+  if (!lookup_private && !is_globally_routable(address)) return;
+  const DnsblKind kind = address.is_v4() ? DnsblKind::ipv4 : DnsblKind::ipv6;
+  subjects.owners.try_emplace(DnsblSubject{kind, address.to_string()}, target);
+}
+
+void add_domain(const std::string& domain, const std::string& target, DnsblSubjects& subjects) {
+  if (!domain.empty() && is_dns_name(domain)) subjects.owners.try_emplace(DnsblSubject{DnsblKind::domain, domain}, target);
+}
+
+}  // namespace
+
+// A zone that was healthy, or is untested, and is not healthy now; or the other way round.
+void Zones::say(State& state, const std::string& zone) {
+  const ZoneHealth health = state.book.health(zone);
+  ZoneState& said = state.said.try_emplace(zone, ZoneState::untested).first->second;
+  if (said == health.state || health.state == ZoneState::untested) return;
+  const bool recovered = health.state == ZoneState::healthy;
+  if (recovered && said != ZoneState::untested) spdlog::info("database {}: healthy again", zone);
+  if (!recovered)
+    spdlog::warn("database {}: {}: {}; what it says is not believed", zone, to_string(health.state), health.because);
+  said = health.state;
+}
+
+DnsblSubjects dnsbl_subjects(const std::vector<TargetView>& targets, bool lookup_private) {
+  DnsblSubjects subjects;
+  std::vector<const TargetView*> order;
+  for (const TargetView& target : targets) {
+    if (target.config.dnsbl && !target.config.paused) order.push_back(&target);
+  }
+  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return width_of(*a) < width_of(*b); });
+  for (const TargetView* target : order) {
+    const std::string& name = target->config.name;
+    for (const std::string& text : target->addresses) {
+      if (const auto address = IpAddress::parse(text)) {
+        add_address(*address, name, lookup_private, subjects);
+      } else if (const auto network = Cidr::parse(text)) {
+        const std::uint64_t count = std::min(network->size(), kMaxDnsblNetwork);
+        for (std::uint64_t i = 0; i < count; ++i) add_address(*network->at(i), name, lookup_private, subjects);
+        subjects.left_out += network->size() - count;
+      }
+    }
+    for (const std::string& domain : target->config.mail_domains) add_domain(domain, name, subjects);
+    add_domain(target->config.place.mx_of, name, subjects);
+    add_domain(target->config.place.host, name, subjects);
+  }
+  return subjects;
+}
+
+Zones::Zones(Loop& loop, WallClock clock, std::shared_ptr<DnsblDns> dns)
+    : state_(
+          std::make_shared<State>(State{loop, std::move(clock), std::move(dns), {}, {}, {}, false, false, false, {}, {}, {}})) {
+}
+
+Zones::~Zones() { state_->dns.reset(); }
+
+void Zones::apply(const DnsblConfig& config, const std::vector<TargetView>& targets) {
+  State& state = *state_;
+  DnsblSubjects subjects = dnsbl_subjects(targets, config.lookup_private);
+  if (state.applied && state.config == config && state.subjects.owners == subjects.owners) return;
+  if (subjects.left_out > 0 && state.subjects.left_out != subjects.left_out) {
+    spdlog::warn("databases are asked about the first {} addresses of a network; {} are left out", kMaxDnsblNetwork,
+                 subjects.left_out);
+  }
+  if (!state.applied || state.config.resolvers != config.resolvers) {
+    state.dns = state.given;
+    if (!state.dns) {
+      DnsblResolverOptions options;
+      options.servers = config.resolvers;
+      const auto resolver = std::make_shared<DnsblResolver>(state.loop, options);
+      state.resolvers = resolver->servers();
+      state.dns = resolver;
+    }
+  }
+  state.applied = true;
+  state.config = config;
+  state.subjects = std::move(subjects);
+  std::set<DnsblSubject> asked;
+  for (const auto& [subject, target] : state.subjects.owners) asked.insert(subject);
+  state.book.apply(config, asked, state.clock());
+}
+
+void Zones::seed(std::vector<Listing> listings) { state_->book.seed(std::move(listings)); }
+
+std::set<ListingKey> Zones::take_changes() { return state_->book.take_changes(); }
+
+const ZoneBook& Zones::book() const { return state_->book; }
+
+void Zones::pump(bool paused) {
+  state_->paused = paused;
+  pump(state_);
+}
+
+void Zones::pump(const std::shared_ptr<State>& state) {
+  if (state->pumping || state->paused || !state->dns) return;  // a question that ends at once comes back here
+  state->pumping = true;
+  while (!state->loop.shutting_down()) {
+    std::optional<ZoneQuestion> question = state->book.next(state->clock());
+    if (!question) break;
+    start(ask(state, std::move(*question)));
+  }
+  state->pumping = false;
+}
+
+Task<void> Zones::ask(std::shared_ptr<State> state, ZoneQuestion question) {
+  const std::shared_ptr<DnsblDns> dns = state->dns;
+  const DnsblLookup lookup = co_await dns->ask(question.name, question.type);
+  if (state->loop.shutting_down()) co_return;
+  state->book.answered(question, lookup, state->clock());
+  if (question.what != ZoneQuestion::What::listing && question.what != ZoneQuestion::What::text) say(*state, question.zone);
+  pump(state);
+}
+
+ZonesView Zones::view() const {
+  const State& state = *state_;
+  ZonesView view;
+  view.zones = state.book.zones();
+  view.resolvers = state.resolvers;
+  for (const auto& [subject, target] : state.subjects.owners) {
+    for (const ZoneStatus& zone : view.zones) {
+      const auto kind = zone.kinds.find(subject.kind);
+      if (kind == zone.kinds.end()) continue;
+      ListingView row{target, subject, zone.name, kind->second.state, state.book.listed(zone.name, subject), std::nullopt};
+      if (const Listing* last = state.book.find(zone.name, subject)) row.last = *last;
+      view.listings.push_back(std::move(row));
+    }
+  }
+  std::stable_sort(view.listings.begin(), view.listings.end(), [](const ListingView& a, const ListingView& b) {
+    return std::tie(a.target, a.subject) < std::tie(b.target, b.subject);
+  });
+  return view;
+}
+
+}  // namespace ajar
