@@ -131,6 +131,14 @@ void read_key_file(Section& section, bool read_keys, const Config& config, ZoneC
   }
 }
 
+// The database of which `name` is one with a key before it; nullptr: it is none such.
+const ZoneInfo* find_keyed(const std::string& name) {
+  for (const ZoneInfo& zone : zone_catalogue()) {
+    if (!zone.key.empty() && name.ends_with("." + zone.name)) return &zone;
+  }
+  return nullptr;
+}
+
 // Why this database may not be asked; empty: it may.
 std::string forbidden(const ZoneConfig& zone, const DnsblConfig& dnsbl) {
   const ZoneInfo& info = zone.info;
@@ -210,6 +218,13 @@ void take_zone(Section& section, Place place, const Written& written, const std:
   if (const DeadZone* dead = find_dead_zone(name)) {
     config.warnings.push_back(
         {config.file, place.line, place.column, fmt::format("{}. It is not asked: remove it", dead->sentence(name))});
+    return;
+  }
+  if (const ZoneInfo* keyed = find_keyed(name)) {
+    section.errors().add(
+        place, fmt::format("a key stands before \"{0}\" here, where pages and labels would show it: write [[dnsbl.zone]] "
+                           "with name = \"{0}\" and key_file = \"…\"",
+                           keyed->name));
     return;
   }
   ZoneConfig zone;
