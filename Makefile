@@ -41,11 +41,12 @@ fuzz:  ## Each fuzzer for SECONDS_PER_FUZZER seconds (60), with clang-19
 	cmake --preset fuzz
 	tests/fuzz/run.sh build/fuzz $(SECONDS_PER_FUZZER) $(JOBS)
 
-bench:  ## ajar's engine against a plain C client, paired
-	@tests/support/install_packages.sh build test
+bench:  ## ajar's engine against a plain C client, and its DNSBL questions against dnsperf, paired
+	@tests/support/install_packages.sh build bench
 	cmake --preset release
-	cmake --build build/release -j $(JOBS) --target probe_bench limit fleet
+	cmake --build build/release -j $(JOBS) --target probe_bench limit fleet dnsbl_bench
 	tests/bench/run.sh build/release
+	tests/bench/dnsbl.sh build/release
 
 soak:  ## The long tests: 200 rounds of kill -9 while verdicts change
 	@tests/support/install_packages.sh build test

@@ -43,7 +43,7 @@ DnsChannel::Asking::Asking(std::shared_ptr<DnsChannel> channel, const std::strin
 
 DnsChannel::Asking::~Asking() {
   if (query_ != nullptr) query_->asking = nullptr;
-  std::erase(channel_->ready_, this);
+  if (ready_) std::replace(channel_->ready_.begin(), channel_->ready_.end(), this, static_cast<Asking*>(nullptr));
 }
 
 bool DnsChannel::Asking::await_ready() const { return channel_->channel_ == nullptr || channel_->loop_.shutting_down(); }
@@ -53,10 +53,11 @@ bool DnsChannel::Asking::await_suspend(std::coroutine_handle<> awaiter) {
   query_ = new Query{channel_, this};
   ++channel_->pending_;
   ares_query(channel_->channel_, name_.c_str(), kClassIn, static_cast<int>(type_), &Asking::answered, query_);
-  channel_->arm_timer();
   if (done_) return false;  // answered on the spot: no server could be reached
   waiting_ = true;
-  channel_->loop_.add_deadline(deadline_, Steady::now() + channel_->patience());
+  const Steady::time_point now = Steady::now();
+  channel_->expect_timeout(now + channel_->options_.timeout);
+  channel_->loop_.add_deadline(deadline_, now + channel_->patience());
   return true;
 }
 
@@ -72,6 +73,7 @@ void DnsChannel::Asking::answered(void* argument, int status, int, unsigned char
     asking->message_.assign(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(length));
   if (!asking->waiting_) return;
   asking->deadline_.remove();
+  asking->ready_ = true;
   query->channel->ready_.push_back(asking);
 }
 
@@ -117,6 +119,7 @@ void DnsChannel::shut() {
   for (const auto& [fd, watcher] : sockets_) event_free(watcher);
   sockets_.clear();
   if (timer_ != nullptr) event_free(std::exchange(timer_, nullptr));
+  armed_.reset();
   broken_ = "the DNS resolver has stopped";
 }
 
@@ -177,31 +180,42 @@ void DnsChannel::on_socket(evutil_socket_t fd, short what, void* self) {
 }
 
 void DnsChannel::on_timer(evutil_socket_t, short, void* self) {
-  static_cast<DnsChannel*>(self)->process(ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+  auto& channel = *static_cast<DnsChannel*>(self);
+  channel.armed_.reset();
+  channel.process(ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 }
 
 void DnsChannel::process(ares_socket_t read, ares_socket_t write) {
   const std::shared_ptr<DnsChannel> keep = shared_from_this();  // a resumed coroutine may destroy its owner
   ares_process_fd(channel_, read, write);
-  arm_timer();
+  if (!armed_) rearm_timer();
   resume_ready();
 }
 
-void DnsChannel::arm_timer() {
-  if (channel_ == nullptr) return;
+// A timer that fires too early costs little. ares_timeout looks at every question under way, so it is asked when the timer has
+// fired, not with every question and every answer.
+void DnsChannel::expect_timeout(Steady::time_point when) {
+  if (armed_ && *armed_ <= when) return;
+  armed_ = when;
+  const auto wait = std::max<std::int64_t>(0, std::chrono::ceil<std::chrono::microseconds>(when - Steady::now()).count());
+  const timeval span{wait / 1'000'000, wait % 1'000'000};
+  event_add(timer_, &span);
+}
+
+void DnsChannel::rearm_timer() {
   timeval storage{};
-  const timeval* wait = ares_timeout(channel_, nullptr, &storage);
-  if (wait != nullptr) {
-    event_add(timer_, wait);
-  } else {
-    event_del(timer_);
-  }
+  if (channel_ == nullptr || ares_timeout(channel_, nullptr, &storage) == nullptr) return;
+  // One more: c-ares leaves out what is less than a millisecond.
+  expect_timeout(Steady::now() + std::chrono::seconds(storage.tv_sec) + std::chrono::microseconds(storage.tv_usec) +
+                 std::chrono::milliseconds(1));
 }
 
 void DnsChannel::resume_ready() {
   while (!ready_.empty()) {
     Asking* asking = ready_.front();
-    ready_.erase(ready_.begin());
+    ready_.pop_front();
+    if (asking == nullptr) continue;
+    asking->ready_ = false;
     asking->awaiter_.resume();
   }
 }

@@ -6,9 +6,11 @@
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -66,7 +68,8 @@ class DnsChannel : public std::enable_shared_from_this<DnsChannel> {
   static void on_socket(evutil_socket_t fd, short what, void* self);
   static void on_timer(evutil_socket_t fd, short what, void* self);
   void process(ares_socket_t read, ares_socket_t write);
-  void arm_timer();
+  void expect_timeout(Steady::time_point when);
+  void rearm_timer();
   void resume_ready();
 
   Loop& loop_;
@@ -77,8 +80,9 @@ class DnsChannel : public std::enable_shared_from_this<DnsChannel> {
   bool server_named_ = true;  // false: c-ares falls back to 127.0.0.1
   std::map<ares_socket_t, event*> sockets_;
   event* timer_ = nullptr;
-  std::vector<Asking*> ready_;  // answered; resumed after c-ares has returned, never inside it
-  std::size_t pending_ = 0;     // questions that c-ares holds
+  std::optional<Steady::time_point> armed_;  // when timer_ fires: not after the first try of c-ares that ends
+  std::deque<Asking*> ready_;                // answered; resumed after c-ares has returned, never inside it. nullptr: gone
+  std::size_t pending_ = 0;                  // questions that c-ares holds
 };
 
 // One question. Awaiting it sends it; its deadline on the loop's wheel is a last resort and what shut_down() ends. The
@@ -115,7 +119,7 @@ class DnsChannel::Asking {
   std::coroutine_handle<> awaiter_;
   Query* query_ = nullptr;  // c-ares holds it
   Deadline deadline_;
-  bool waiting_ = false, done_ = false;
+  bool waiting_ = false, done_ = false, ready_ = false;
   int status_ = ARES_ECANCELLED;
   std::string message_;
 };

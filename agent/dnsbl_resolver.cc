@@ -40,7 +40,9 @@ Outcome outcome_of(int status) {
   }
 }
 
-DnsblLookup lookup_of(const DnsRecords& records, DnsType type) {
+}  // namespace
+
+DnsblLookup dnsbl_lookup(const DnsRecords& records, DnsType type) {
   DnsblLookup lookup;
   if (records.rcode == kDnsRefused) return failure(Outcome::refused);
   if (records.rcode != kDnsNoError && records.rcode != kDnsNoSuchName) return failure(Outcome::servfail);
@@ -53,12 +55,11 @@ DnsblLookup lookup_of(const DnsRecords& records, DnsType type) {
     lookup.ttl = std::chrono::seconds(records.ttl);
     return lookup;
   }
+  if (records.strange) return failure(Outcome::servfail);  // whatever it answers, it is not this question
   lookup.reply.outcome = records.rcode == kDnsNoSuchName ? Outcome::no_such_name : Outcome::no_data;
   if (records.negative_ttl) lookup.ttl = std::chrono::seconds(*records.negative_ttl);
   return lookup;
 }
-
-}  // namespace
 
 // A channel a server, so that what each of them says is known. Shared with the questions under way.
 struct DnsblResolver::State {
@@ -120,7 +121,7 @@ Task<DnsblLookup> DnsblResolver::ask_one(std::shared_ptr<State> state, std::size
     if (message.empty()) co_return failure(outcome_of(status));
     const std::optional<DnsRecords> records = parse_dns_answer(message, asked, type);
     if (!records) co_return failure(outcome_of(status));
-    const DnsblLookup lookup = lookup_of(*records, type);
+    const DnsblLookup lookup = dnsbl_lookup(*records, type);
     if (lookup.reply.outcome != Outcome::no_data || records->canonical == asked) co_return lookup;
     asked = records->canonical;
   }

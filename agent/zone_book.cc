@@ -384,6 +384,19 @@ std::optional<bool> ZoneBook::listed(const std::string& zone, const DnsblSubject
   return entry->second.known->listed;
 }
 
+void ZoneBook::each(const std::string& zone, const std::function<void(const Known&)>& visit) const {
+  const auto found = zones_.find(zone);
+  if (found == zones_.end()) return;
+  for (const auto& [kind, state] : found->second.kinds) {
+    for (const auto& [subject, entry] : state.entries) {
+      const Listing* last = entry.known ? &*entry.known : nullptr;
+      std::optional<bool> listed;
+      if (is_known(found->second, state, entry)) listed = last->listed;
+      visit({kind, subject, listed, last});
+    }
+  }
+}
+
 std::vector<Listing> ZoneBook::listings() const {
   std::vector<Listing> all;
   for (const auto& [name, zone] : zones_) {

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -83,10 +84,19 @@ class ZoneBook {
   std::optional<bool> listed(const std::string& zone, const DnsblSubject& subject) const;
   // What was last believed, whatever the zone is doing now; nullptr: nothing yet.
   const Listing* find(const std::string& zone, const DnsblSubject& subject) const;
+  // listed() and find() of all that a zone is asked about, by kind, then subject.
+  struct Known {
+    DnsblKind kind;
+    const std::string& subject;
+    std::optional<bool> listed;
+    const Listing* last;
+  };
+  void each(const std::string& zone, const std::function<void(const Known&)>& visit) const;
   std::vector<ZoneStatus> zones() const;  // in the order of the configuration
   std::vector<Listing> listings() const;  // all that is known, by zone, then subject
   bool is_healthy(const std::string& zone, DnsblKind kind) const;
   ZoneHealth health(const std::string& zone) const;   // the worst of the kinds that are asked
+  std::uint64_t asked() const { return last_id_; }    // questions since the start
   std::uint64_t version() const { return version_; }  // rises with everything that a reader may see
   // Whether every subject has an answer or its zone has failed a test: for a single round (`ajar check`).
   bool settled() const;

@@ -1,6 +1,7 @@
 #include "agent/zones.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -145,23 +146,53 @@ Task<void> Zones::ask(std::shared_ptr<State> state, ZoneQuestion question) {
   pump(state);
 }
 
+// Made on the loop, of hundreds of thousands of listings: nothing is looked up and no row is moved.
 ZonesView Zones::view() const {
   const State& state = *state_;
   ZonesView view;
   view.zones = state.book.zones();
   view.resolvers = state.resolvers;
-  for (const auto& [subject, target] : state.subjects.owners) {
-    for (const ZoneStatus& zone : view.zones) {
+  using Owner = std::pair<const DnsblSubject, std::string>;
+  struct Row {
+    const Owner* owner;
+    std::size_t place;  // among the owners
+  };
+  std::vector<Row> rows;
+  for (const Owner& owner : state.subjects.owners) rows.push_back({&owner, rows.size()});
+  // What each zone knows, by the places of the owners. Both are by kind, then subject.
+  struct Cell {
+    std::optional<bool> listed;
+    const Listing* last = nullptr;
+  };
+  std::vector<std::vector<Cell>> cells;
+  for (const ZoneStatus& zone : view.zones) {
+    std::vector<Cell>& column = cells.emplace_back(rows.size());
+    std::size_t at = 0;
+    state.book.each(zone.name, [&](const ZoneBook::Known& known) {
+      while (at < rows.size() &&
+             std::tie(rows[at].owner->first.kind, rows[at].owner->first.text) < std::tie(known.kind, known.subject))
+        ++at;
+      if (at < rows.size() && rows[at].owner->first.text == known.subject) column[at] = {known.listed, known.last};
+    });
+  }
+  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.owner->second < b.owner->second; });
+  view.listings.reserve(rows.size() * view.zones.size());
+  for (const Row& row : rows) {
+    const auto& [subject, target] = *row.owner;
+    for (std::size_t i = 0; i < view.zones.size(); ++i) {
+      const ZoneStatus& zone = view.zones[i];
       const auto kind = zone.kinds.find(subject.kind);
       if (kind == zone.kinds.end()) continue;
-      ListingView row{target, subject, zone.name, kind->second.state, state.book.listed(zone.name, subject), std::nullopt};
-      if (const Listing* last = state.book.find(zone.name, subject)) row.last = *last;
-      view.listings.push_back(std::move(row));
+      const Cell& cell = cells[i][row.place];
+      ListingView& made = view.listings.emplace_back();
+      made.target = target;
+      made.subject = subject;
+      made.zone = zone.name;
+      made.state = kind->second.state;
+      made.listed = cell.listed;
+      if (cell.last != nullptr) made.last = *cell.last;
     }
   }
-  std::stable_sort(view.listings.begin(), view.listings.end(), [](const ListingView& a, const ListingView& b) {
-    return std::tie(a.target, a.subject) < std::tie(b.target, b.subject);
-  });
   return view;
 }
 

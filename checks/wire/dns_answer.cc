@@ -10,7 +10,7 @@ namespace ajar {
 
 namespace {
 
-constexpr std::uint16_t kTypeCname = 5, kTypeSoa = 6, kTypeOpt = 41;
+constexpr std::uint16_t kTypeCname = 5, kTypeSoa = 6, kTypeDname = 39, kTypeOpt = 41, kTypeRrsig = 46;
 constexpr std::uint16_t kClassIn = 1;
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -130,6 +130,7 @@ struct Records {
   std::vector<Held> held;
   std::map<std::string, Alias> aliases;
   std::optional<Soa> soa;
+  bool strange = false;     // the answer section has records that nobody asked for
   unsigned rcode_high = 0;  // RFC 6891 6.1.3
 };
 
@@ -155,7 +156,10 @@ bool read_answer(Reader& reader, const Record& record, DnsType type, Records& se
     section.aliases.try_emplace(record.owner, Alias{to, record.ttl});
     return true;
   }
-  if (record.type != static_cast<std::uint16_t>(type)) return true;
+  if (record.type != static_cast<std::uint16_t>(type)) {
+    section.strange = section.strange || (record.type != kTypeDname && record.type != kTypeRrsig);
+    return true;
+  }
   Held held;
   held.owner = record.owner;
   held.ttl = record.ttl;
@@ -208,6 +212,8 @@ bool read_section(Reader& reader, std::uint16_t count, Part part, DnsType type, 
       if (part == Part::answer && !read_answer(reader, record, type, section)) return false;
       if (soa && !read_soa(reader, record, section)) return false;
       if (reader.at() > start + record.length) return false;  // a name that runs past its own record
+    } else if (part == Part::answer) {
+      section.strange = true;
     }
     if (!reader.skip(start + record.length - reader.at())) return false;
   }
@@ -316,7 +322,8 @@ std::optional<DnsRecords> parse_dns_answer(std::string_view message, std::string
   records.rcode = (section.rcode_high << 4) | (flags & 0x0FU);
   records.truncated = (flags & 0x0200U) != 0;
   bool any = false;
-  for (int hops = 0;; ++hops) {
+  std::size_t hops = 0;
+  for (;; ++hops) {
     const auto alias = section.aliases.find(records.canonical);
     if (alias == section.aliases.end()) break;
     if (hops == kMaxDnsAliases) return std::nullopt;  // a ring, or a chain that nobody means
@@ -325,6 +332,8 @@ std::optional<DnsRecords> parse_dns_answer(std::string_view message, std::string
     any = true;
   }
   keep(section, type, records, any);
+  const bool found = !records.addresses.empty() || !records.exchangers.empty() || !records.texts.empty() || records.null_mx;
+  records.strange = !found && (section.strange || !section.held.empty() || section.aliases.size() > hops);
   if (section.soa && is_within(records.canonical, section.soa->zone)) records.negative_ttl = section.soa->ttl;
   return records;
 }

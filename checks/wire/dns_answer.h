@@ -36,13 +36,14 @@ struct DnsRecords {
   bool dropped = false;                   // more than kMaxDnsRecords, or records that name no possible host, were left out
   unsigned rcode = kDnsNoError;           // with the upper bits of an OPT record
   bool truncated = false;                 // there is more than fitted
+  bool strange = false;                   // nothing found, but there are records of other names, types or classes
   // RFC 2308 5: how many seconds "there is none" holds. nullopt: the answer has no SOA record of a zone around `canonical`.
   std::optional<std::uint32_t> negative_ttl;
 };
 
 inline constexpr std::size_t kMaxDnsRecords = 64;  // addresses, exchangers or texts of one answer that are kept
 inline constexpr std::size_t kMaxDnsText = 1024;   // bytes of one text that are kept
-inline constexpr int kMaxDnsAliases = 16;          // aliases followed in one answer
+inline constexpr std::size_t kMaxDnsAliases = 16;  // aliases followed in one answer
 
 // Reads an answer to a question for `name` and `type`. nullopt: not an answer to that question, or one that breaks its own
 // framing (a name that points forward or for ever, a record that ends past the message). The case of names means nothing (so

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of a purpose when they are missing: install_packages.sh build|test|fuzz|pictures …
+# Installs the Debian packages of a purpose when they are missing: install_packages.sh build|test|fuzz|bench|pictures …
 # As root, or by `sudo -n`; otherwise prints the one line to run and fails. Services that a package brings are not started: the tests
 # start their own, and a developer's machine should not gain a mail server.
 set -euo pipefail
@@ -9,8 +9,9 @@ build=(ccache ninja-build cmake g++ make git pkg-config libevent-dev libc-ares-d
   libcmark-gfm-dev libcmark-gfm-extensions-dev libsystemd-dev)
 format=(clang-format-19)
 test=(libgtest-dev libgmock-dev clang-format-19 clang-tidy-19 postfix squid tinyproxy dante-server nginx-light prometheus
-  prometheus-alertmanager jsonnet swaks rbldnsd python3 python3-yaml curl openssl procps systemd)
+  prometheus-alertmanager jsonnet swaks rbldnsd unbound python3 python3-yaml curl openssl procps systemd)
 pictures=(prometheus chromium python3)
+bench=(libgtest-dev libgmock-dev rbldnsd dnsperf)
 fuzz=(clang-19 libclang-rt-19-dev libgtest-dev libgmock-dev)
 
 wanted=()
@@ -19,9 +20,10 @@ for purpose in "$@"; do
     build) wanted+=("${build[@]}") ;;
     format) wanted+=("${format[@]}") ;;
     test) wanted+=("${test[@]}") ;;
+    bench) wanted+=("${bench[@]}") ;;
     fuzz) wanted+=("${fuzz[@]}") ;;
     pictures) wanted+=("${pictures[@]}") ;;
-    *) echo "install_packages.sh: no package list is named '$purpose' (build, format, test, fuzz, pictures)" >&2; exit 2 ;;
+    *) echo "install_packages.sh: no package list is named '$purpose' (build, format, test, bench, fuzz, pictures)" >&2; exit 2 ;;
   esac
 done
 
