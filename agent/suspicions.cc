@@ -157,6 +157,7 @@ bool test(const Suspicion& suspicion, const std::vector<std::string>& names, con
 std::vector<SuspicionView> suspicion_views(const Ledger& ledger, const Config& config, std::span<const TargetView> targets) {
   std::vector<SuspicionView> views;
   const Known known(ledger);
+  if (known.suspicions().empty()) return views;
   const Holders holders(targets);
   for (const Suspicion& suspicion : known.suspicions()) {
     SuspicionView& view = views.emplace_back();

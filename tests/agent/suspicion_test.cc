@@ -378,11 +378,10 @@ TEST(Suspicion, IsShownOnThePageOfItsTargetAndByTheApi) {
   Json confirmed = data({{"status", "confirmed"}}).at(0);
   EXPECT_THAT(confirmed.at("exposure").get<std::string>(), SizeIs(16));
   confirmed.erase("exposure");
-  EXPECT_EQ(confirmed, Json::parse(R"({"kind":"suspicion","source":"shadowserver","report":"scan_smtp","target":"mx1",
+  EXPECT_EQ(confirmed, Json::parse(R"json({"kind":"suspicion","source":"shadowserver","report":"scan_smtp","target":"mx1",
     "address":"203.0.113.5","port":25,"list":null,"reported":"2026-01-02T01:04:05.678Z","imported":"2026-01-02T02:04:05.678Z",
     "saw":{"banner":"220 mx1 <b>"},"status":"confirmed","because":"our own test of smtp_relay at port 25: open (message_delivered)",
-    "remedy":[]
-})"));
+    "remedy":[]})json"));
 }
 
 TEST(Suspicion, IsTakenInOnlyByTheInternalApi) {
