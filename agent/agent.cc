@@ -16,6 +16,7 @@
 #include "agent/json.h"
 #include "agent/ledger_options.h"
 #include "agent/log.h"
+#include "agent/suspicions.h"
 #include "agent/version.h"
 
 namespace ajar {
@@ -360,13 +361,21 @@ std::optional<ProbePlan> Agent::plan_for(const ResultKey& key) const {
   plan.host = endpoint->host;
   plan.tls = endpoint->port.tls;
   const std::optional<ResultState> state = ledger_.result(key);
-  plan.full_matrix =
-      !state || !state->last_full_matrix || wall_now() - *state->last_full_matrix >= config_->agent.full_matrix_interval;
+  plan.full_matrix = !state || !state->last_full_matrix ||
+                     wall_now() - *state->last_full_matrix >= config_->agent.full_matrix_interval ||
+                     is_suspected(key, *state->last_full_matrix);
   if (state) {
     plan.must_ask = state->must_ask;
     plan.retries = state->retries;
   }
   return plan;
+}
+
+// Whether somebody reported it since then.
+bool Agent::is_suspected(const ResultKey& key, Time since) const {
+  const std::vector<Suspicion> all = ledger_.suspicions_of(key.address);
+  return std::any_of(all.begin(), all.end(),
+                     [&](const Suspicion& one) { return one.reported > since && answers(key, one.key); });
 }
 
 // Judges a probe that has ended. What it wants is for the end of its visit.
@@ -558,9 +567,14 @@ ApiReply Agent::internal_api(const ApiRequest& request) {
     return {401, R"({"error":"not authorised"})"};
   }
   try {
-    const std::optional<std::string> body =
-        request.path == "/api/v1/messages" ? on_loop([this, message = parse_message(request.body)] { return take_in(message); })
-                                           : on_loop([this, record = parse_record(request.body)] { return take_in(record); });
+    std::optional<std::string> body;
+    if (request.path == "/api/v1/messages") {
+      body = on_loop([this, message = parse_message(request.body)] { return take_in(message); });
+    } else if (request.path == "/api/v1/suspicions") {
+      body = on_loop([this, suspicions = parse_suspicions(request.body)] { return take_in(suspicions); });
+    } else {
+      body = on_loop([this, record = parse_record(request.body)] { return take_in(record); });
+    }
     if (!body) return {503, R"({"error":"busy"})"};
     return {200, *body, "application/json", authorise_answer(keys_, request.auth, 200, *body)};
   } catch (const std::runtime_error& error) {
@@ -595,6 +609,25 @@ std::string Agent::take_in(const Message& message) {
   }
   const Permit permit = world_.canary->health(CanaryKind::smtp).up ? ledger_.ask_to_send(message) : Permit::canary_down;
   return fmt::format(R"({{"permit":{}}})", static_cast<int>(permit));
+}
+
+// What `ajar import` read. What answers it is asked as soon as the schedule's limits allow; what is asked soon anyway keeps its
+// place, because a confirmation must not come too early.
+std::string Agent::take_in(const std::vector<Suspicion>& suspicions) {
+  const Time now = wall_now();
+  ImportEvents events;
+  events.test = [&](const ResultKey& key) {
+    const std::optional<Time> due = scheduler_.due(key);
+    if (!due || *due <= now + config_->agent.retry_interval || !scheduler_.reschedule(key, now)) return;
+    ledger_.set_due(key, now);
+  };
+  events.look_up = [&](const IpAddress& address) { zones_.ask_now(address); };
+  const ImportCounts counts = ajar::take_in(suspicions, targets_, ledger_, now, events);
+  ledger_.flush();
+  if (counts.added + counts.newer > 0)
+    spdlog::info("import: {} suspicions, {} of them new", counts.added + counts.newer, counts.added);
+  pump();
+  return serialise(counts);
 }
 
 // A probe that `ajar check` ran: judged like our own, its place in the schedule kept.

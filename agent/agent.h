@@ -70,6 +70,8 @@ class Agent {
   void finish(const ResultKey& key, Wanted wanted);
   std::string take_in(const Record& record);
   std::string take_in(const Message& message);
+  std::string take_in(const std::vector<Suspicion>& suspicions);
+  bool is_suspected(const ResultKey& key, Time since) const;
   void arrived(const Arrival& arrival);
   void say(const Change& change) const;
   void planned(const Planned& planned);

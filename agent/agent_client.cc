@@ -130,6 +130,17 @@ bool AgentClient::store(const Record& record) {
   return false;
 }
 
+std::optional<ImportCounts> AgentClient::take_in(const std::vector<Suspicion>& suspicions) {
+  const auto body = state_->ask("POST", "/api/v1/suspicions", serialise(suspicions));
+  if (!body) return std::nullopt;
+  try {
+    return parse_import_counts(*body);
+  } catch (const std::runtime_error& error) {
+    state_->trouble = error.what();
+    return std::nullopt;
+  }
+}
+
 CanaryHealth AgentClient::health(CanaryKind kind) const {
   const auto found = state_->health.find(kind);
   return found == state_->health.end() ? CanaryHealth{} : found->second;

@@ -9,6 +9,7 @@
 #include "agent/canary_status.h"
 #include "agent/ledger.h"
 #include "agent/record.h"
+#include "agent/suspicions.h"
 
 namespace ajar {
 
@@ -32,6 +33,8 @@ class AgentClient : public CanaryStatus {
   std::vector<Arrival> arrivals();
   // Stores a result in the agent's ledger; false when it did not take it (trouble() says why).
   bool store(const Record& record);
+  // Hands suspicions to the agent; nullopt when it did not take them (trouble() says why).
+  std::optional<ImportCounts> take_in(const std::vector<Suspicion>& suspicions);
   CanaryHealth health(CanaryKind kind) const override;
   std::vector<AddressPort> advertised(CanaryKind kind) const override;
   const std::string& address() const;

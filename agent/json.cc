@@ -210,6 +210,32 @@ Finding finding(const ordered_json& object) {
   return read;
 }
 
+std::vector<std::pair<std::string, std::string>> saw(const ordered_json& object) {
+  std::vector<std::pair<std::string, std::string>> read;
+  for (const auto& item : list(object, "saw")) {
+    if (!item.is_array() || item.size() != 2 || read.size() >= kMaxSaw) bad("`saw` is not a short list of pairs");
+    read.emplace_back(as_text(item[0], "saw"), as_text(item[1], "saw", kMaxLine));
+  }
+  return read;
+}
+
+Suspicion suspicion(const ordered_json& object) {
+  Suspicion read;
+  read.key.source = text(object, "source");
+  if (read.key.source != kShadowserver) bad("`source` has an unknown word");
+  read.key.report = text(object, "report");
+  const ReportType* const type = find_report_type(read.key.report);
+  if (type == nullptr) bad("`report` has an unknown word");
+  read.key.address = address(text(object, "address"));
+  read.key.port =
+      static_cast<std::uint16_t>(number(object, "port", type->names_port() ? 1 : 0, type->names_port() ? 65535 : 0));
+  read.key.list = text(object, "list", kMaxLine);
+  read.reported = instant(object, "reported");
+  read.imported = instant(object, "imported");
+  read.saw = saw(object);
+  return read;
+}
+
 std::string probe_id(const ordered_json& object) {
   std::string read = text(object, "probe_id");
   if (read.size() != 16 || read.find_first_not_of("0123456789abcdef") != std::string::npos)
@@ -293,6 +319,77 @@ ordered_json to_json(const ListingView& listing) {
           {"meanings", meanings},
           {"text", listing.last ? text_or_null(listing.last->text) : ordered_json(nullptr)},
           {"checked", listing.last ? ordered_json(to_rfc3339(listing.last->checked)) : ordered_json(nullptr)}};
+}
+
+ordered_json to_json(const SuspicionView& view) {
+  const Suspicion& suspicion = view.suspicion;
+  ordered_json saw = ordered_json::object();
+  for (const auto& [column, seen] : suspicion.saw) saw[column] = seen;
+  return {{"kind", "suspicion"},
+          {"source", suspicion.key.source},
+          {"report", suspicion.key.report},
+          {"target", text_or_null(view.target)},
+          {"address", suspicion.key.address.to_string()},
+          {"port", suspicion.key.port == 0 ? ordered_json(nullptr) : ordered_json(suspicion.key.port)},
+          {"list", text_or_null(suspicion.key.list)},
+          {"reported", to_rfc3339(suspicion.reported)},
+          {"imported", to_rfc3339(suspicion.imported)},
+          {"saw", std::move(saw)},
+          {"status", to_string(view.judgement.status)},
+          {"because", view.judgement.because},
+          {"exposure", value_or_null(view.judgement.case_id)},
+          {"remedy", view.remedy}};
+}
+
+std::string serialise(const std::vector<Suspicion>& suspicions) {
+  ordered_json rows = ordered_json::array();
+  for (const Suspicion& suspicion : suspicions) {
+    ordered_json saw = ordered_json::array();
+    for (const auto& [column, seen] : suspicion.saw) saw.push_back(ordered_json::array({column, seen}));
+    rows.push_back({{"source", suspicion.key.source},
+                    {"report", suspicion.key.report},
+                    {"address", suspicion.key.address.to_string()},
+                    {"port", suspicion.key.port},
+                    {"list", suspicion.key.list},
+                    {"reported", to_rfc3339(suspicion.reported)},
+                    {"imported", to_rfc3339(suspicion.imported)},
+                    {"saw", std::move(saw)}});
+  }
+  return dump({{"kind", "suspicions"}, {"data", std::move(rows)}});
+}
+
+std::vector<Suspicion> parse_suspicions(const std::string& text_of_suspicions) {
+  const ordered_json json = parse(text_of_suspicions);
+  if (text(json, "kind") != "suspicions") bad("`kind` is not suspicions");
+  std::vector<Suspicion> read;
+  for (const auto& item : list(json, "data")) read.push_back(suspicion(item));
+  return read;
+}
+
+std::string serialise(const ImportCounts& counts) {
+  return dump({{"kind", "import"},
+               {"added", counts.added},
+               {"newer", counts.newer},
+               {"known", counts.known},
+               {"outside", counts.outside},
+               {"no_target", counts.no_target},
+               {"old", counts.old},
+               {"full", counts.full},
+               {"unasked", counts.unasked}});
+}
+
+ImportCounts parse_import_counts(const std::string& text_of_counts) {
+  const ordered_json json = parse(text_of_counts);
+  if (text(json, "kind") != "import") bad("`kind` is not import");
+  const auto count = [&](const char* key) { return static_cast<std::size_t>(number(json, key, 0, 1'000'000)); };
+  return {.added = count("added"),
+          .newer = count("newer"),
+          .known = count("known"),
+          .outside = count("outside"),
+          .no_target = count("no_target"),
+          .old = count("old"),
+          .full = count("full"),
+          .unasked = count("unasked")};
 }
 
 std::string serialise(const Record& record) {

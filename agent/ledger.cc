@@ -42,10 +42,11 @@ struct Dirty {
   std::set<CountKey> counts;
   std::set<std::string> cursors;
   std::map<ListingKey, std::optional<Listing>> listings;  // nullopt: to be deleted
+  std::set<SuspicionKey> suspicions;                      // those that are gone are deleted
   bool paused = false;
   bool empty() const {
-    return listings.empty() && results.empty() && forgotten.empty() && cases.empty() && tokens.empty() && counts.empty() &&
-           cursors.empty() && !paused;
+    return suspicions.empty() && listings.empty() && results.empty() && forgotten.empty() && cases.empty() && tokens.empty() &&
+           counts.empty() && cursors.empty() && !paused;
   }
 };
 
@@ -54,6 +55,7 @@ struct Visible {
   std::map<ResultKey, HeldResult> results;
   std::map<std::string, Case> cases;
   std::map<CountKey, CaseCount> counts;
+  std::map<SuspicionKey, Suspicion> suspicions;
   std::map<std::int64_t, Waiting> waiting;  // shown, but refused by the disk
   bool paused = false;
   bool failing = false;
@@ -66,11 +68,13 @@ struct Pending {
   std::map<ResultKey, std::optional<HeldResult>> results;
   std::map<std::string, std::optional<Case>> cases;
   std::map<CountKey, CaseCount> counts;
+  std::map<SuspicionKey, std::optional<Suspicion>> suspicions;
   std::map<std::int64_t, Waiting> waiting;
   std::set<std::int64_t> forgotten;
   std::optional<bool> paused;
   bool empty() const {
-    return results.empty() && cases.empty() && counts.empty() && waiting.empty() && forgotten.empty() && !paused;
+    return results.empty() && cases.empty() && counts.empty() && suspicions.empty() && waiting.empty() && forgotten.empty() &&
+           !paused;
   }
 };
 
@@ -117,6 +121,7 @@ struct Ledger::State {
   const HeldResult* find_at(const ResultKey& key) const;
   const Case* find_case(const std::string& id) const;
   const Case* last_case(const ResultKey& key) const;
+  const Suspicion* find(const SuspicionKey& key) const;
   CaseCount& count(const std::string& check, const std::string& owner);
   HeldResult& edit(const HeldResult& held);
   void add_token(HeldToken token);
@@ -205,6 +210,10 @@ void Ledger::State::load() {
       dirty.listings[{listing.zone, listing.subject}] = std::nullopt;
     }
   }
+  for (Suspicion& suspicion : loaded.suspicions) {
+    SuspicionKey key = suspicion.key;
+    visible.suspicions.emplace(std::move(key), std::move(suspicion));
+  }
   visible.paused = loaded.paused;
   for (auto& [key, held] : visible.results) fit_case(held.state);
   for (const auto& [id, exposure] : visible.cases) {
@@ -278,6 +287,14 @@ const Case* Ledger::State::find_case(const std::string& id) const {
 const Case* Ledger::State::last_case(const ResultKey& key) const {
   const auto found = cases_of.find(key);
   return found == cases_of.end() || found->second.empty() ? nullptr : find_case(found->second.back());
+}
+
+const Suspicion* Ledger::State::find(const SuspicionKey& key) const {
+  if (const auto found = pending.suspicions.find(key); found != pending.suspicions.end()) {
+    return found->second ? &*found->second : nullptr;
+  }
+  const auto found = visible.suspicions.find(key);
+  return found == visible.suspicions.end() ? nullptr : &found->second;
 }
 
 CaseCount& Ledger::State::count(const std::string& check, const std::string& owner) {
@@ -660,6 +677,16 @@ void Ledger::State::forget_old(Time now) {
     pending.cases[id].reset();
     dirty.cases.insert(id);
   }
+  for (const auto& [key, shown] : visible.suspicions) {
+    const Suspicion* current = find(key);
+    if (current == nullptr) continue;
+    if (current->reported + kSuspicionRetention > now) {
+      next_expiry = std::min(next_expiry, current->reported + kSuspicionRetention);
+      continue;
+    }
+    pending.suspicions[key].reset();
+    dirty.suspicions.insert(key);
+  }
 }
 
 void Ledger::expire() {
@@ -743,6 +770,22 @@ void Ledger::forget(const ListingKey& key) { state_->dirty.listings[key] = std::
 
 std::vector<Listing> Ledger::take_listings() { return std::exchange(state_->listings, {}); }
 
+SuspicionKept Ledger::keep(const Suspicion& suspicion) {
+  State& state = *state_;
+  const Suspicion* held = state.find(suspicion.key);
+  if (held != nullptr && held->reported >= suspicion.reported) return SuspicionKept::known;
+  // What waits for a flush counts as if it were new: a little too careful.
+  const std::size_t count = state.visible.suspicions.size() + state.pending.suspicions.size();
+  if (held == nullptr && count >= kMaxSuspicions) return SuspicionKept::full;
+  Suspicion kept = suspicion;
+  if (held != nullptr) kept.imported = held->imported;
+  const SuspicionKept result = held == nullptr ? SuspicionKept::added : SuspicionKept::newer;
+  state.pending.suspicions[kept.key] = kept;
+  state.dirty.suspicions.insert(kept.key);
+  state.next_expiry = std::min(state.next_expiry, kept.reported + kSuspicionRetention);
+  return result;
+}
+
 void Ledger::set_cursor(const std::string& canary, std::int64_t id) {
   state_->cursors[canary] = id;
   state_->dirty.cursors.insert(canary);
@@ -786,6 +829,13 @@ void Ledger::State::write() {
       store.forget_listing(key);
     }
   }
+  for (const SuspicionKey& key : dirty.suspicions) {
+    if (const Suspicion* suspicion = find(key)) {
+      store.put(*suspicion);
+    } else {
+      store.forget_suspicion(key);
+    }
+  }
   if (dirty.paused) store.put_paused(pending.paused.value_or(visible.paused));
   // Older before newer.
   for (const auto* place : {&visible.waiting, &pending.waiting}) {
@@ -815,6 +865,13 @@ void Ledger::State::publish(bool written, const std::string& failure) {
     }
   }
   for (auto& [key, counted] : pending.counts) visible.counts.insert_or_assign(key, std::move(counted));
+  for (auto& [key, suspicion] : pending.suspicions) {
+    if (suspicion) {
+      visible.suspicions.insert_or_assign(key, std::move(*suspicion));
+    } else {
+      visible.suspicions.erase(key);
+    }
+  }
   if (pending.paused) visible.paused = *pending.paused;
   for (const std::int64_t id : pending.forgotten) visible.waiting.erase(id);
   if (written) {
@@ -909,6 +966,23 @@ std::vector<CaseCount> Ledger::case_counts() const {
   const std::shared_lock hold(state_->mutex);
   std::vector<CaseCount> list;
   for (const auto& [key, counted] : state_->visible.counts) list.push_back(counted);
+  return list;
+}
+
+std::vector<Suspicion> Ledger::suspicions() const {
+  const std::shared_lock hold(state_->mutex);
+  std::vector<Suspicion> list;
+  list.reserve(state_->visible.suspicions.size());
+  for (const auto& [key, suspicion] : state_->visible.suspicions) list.push_back(suspicion);
+  return list;
+}
+
+std::vector<Suspicion> Ledger::suspicions_of(const IpAddress& address) const {
+  const std::shared_lock hold(state_->mutex);
+  std::vector<Suspicion> list;
+  const auto& all = state_->visible.suspicions;
+  for (auto found = all.lower_bound({address, 0, "", "", ""}); found != all.end() && found->first.address == address; ++found)
+    list.push_back(found->second);
   return list;
 }
 

@@ -16,6 +16,7 @@
 
 #include "agent/listing.h"
 #include "agent/record.h"
+#include "agent/suspicion.h"
 
 namespace ajar {
 
@@ -108,6 +109,9 @@ struct CaseCount {
   std::vector<double> durations;  // seconds of cases closed since this start
 };
 
+// What became of a suspicion: `known` was held already, or a later one; `full`: kMaxSuspicions others are held.
+enum class SuspicionKept { added, newer, known, full };
+
 struct LedgerTotals {
   std::size_t results = 0, open_cases = 0;
 };
@@ -161,6 +165,9 @@ class Ledger {
   void keep(const Listing& listing);
   void forget(const ListingKey& key);
   std::vector<Listing> take_listings();  // what was kept before this start; once
+  // What somebody reported about a server of ours. It replaces what is held of the same key only where it was reported later,
+  // so the same report twice changes nothing. Dropped by expire() kSuspicionRetention after it was reported.
+  SuspicionKept keep(const Suspicion& suspicion);
   // The cursor of a remote canary's arrivals, kept with what was applied.
   void set_cursor(const std::string& canary, std::int64_t id);
   std::int64_t cursor(const std::string& canary) const;
@@ -175,6 +182,8 @@ class Ledger {
   std::optional<Record> latest(const ResultKey& key) const;
   std::optional<Record> latest_not_closed(const ResultKey& key) const;
   std::vector<CaseCount> case_counts() const;
+  std::vector<Suspicion> suspicions() const;  // by address
+  std::vector<Suspicion> suspicions_of(const IpAddress& address) const;
   LedgerTotals totals() const;
   bool paused() const;
   bool failing() const;                    // the last write failed (disk full): probing and serving go on

@@ -40,6 +40,12 @@ CREATE TABLE settings(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROW
 CREATE TABLE listings(
   zone TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, listed INTEGER NOT NULL, tier TEXT NOT NULL, codes TEXT NOT NULL,
   text TEXT NOT NULL, since INTEGER NOT NULL, checked INTEGER NOT NULL, PRIMARY KEY(zone, kind, subject)) WITHOUT ROWID;
+)sql"},
+                                     {4, R"sql(
+CREATE TABLE suspicions(
+  source TEXT NOT NULL, report TEXT NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL, list TEXT NOT NULL,
+  reported INTEGER NOT NULL, imported INTEGER NOT NULL, saw TEXT NOT NULL,
+  PRIMARY KEY(source, report, address, port, list)) WITHOUT ROWID;
 )sql"}};
 
 constexpr std::int64_t kMaxEvidence = 4 * 1024 * 1024;
@@ -78,6 +84,10 @@ std::string pack(const std::vector<DnsblCode>& list) {
     json.push_back({code.code, code.meaning, to_string(code.effect), to_string(code.cause), to_string(code.tier)});
   }
   return dump(json);
+}
+
+std::string pack(const std::vector<std::pair<std::string, std::string>>& list) {
+  return list.empty() ? std::string() : dump(nlohmann::json(list));
 }
 
 template <typename T>
@@ -228,6 +238,21 @@ Listing read_listing(const Statement& row) {
   return listing;
 }
 
+Suspicion read_suspicion(const Statement& row) {
+  Suspicion suspicion;
+  suspicion.key.source = row.text(0);
+  suspicion.key.report = row.text(1);
+  if (find_report_type(suspicion.key.report) == nullptr) throw BadRow{};
+  suspicion.key.address = word(IpAddress::parse(row.text(2)));
+  suspicion.key.port = static_cast<std::uint16_t>(row.integer(3));
+  suspicion.key.list = row.text(4);
+  suspicion.reported = row.time(5);
+  suspicion.imported = row.time(6);
+  suspicion.saw = unpack_as<std::pair<std::string, std::string>>(row.text(7));
+  if (suspicion.saw.size() > kMaxSaw) throw BadRow{};
+  return suspicion;
+}
+
 }  // namespace
 
 struct LedgerStore::Statements {
@@ -241,16 +266,19 @@ struct LedgerStore::Statements {
         put_cursor(database, "INSERT OR REPLACE INTO cursors VALUES(?,?)"),
         put_setting(database, "INSERT OR REPLACE INTO settings VALUES(?,?)"),
         put_listing(database, "INSERT OR REPLACE INTO listings VALUES(?,?,?,?,?,?,?,?,?)"),
+        put_suspicion(database, "INSERT OR REPLACE INTO suspicions VALUES(?,?,?,?,?,?,?,?)"),
         forget_result(database, "DELETE FROM results WHERE id=?"),
         forget_latest(database, "DELETE FROM latest WHERE id=?"),
         forget_not_closed(database, "DELETE FROM not_closed WHERE id=?"),
         forget_case(database, "DELETE FROM cases WHERE id=?"),
         forget_token(database, "DELETE FROM tokens WHERE token=?"),
         forget_listing(database, "DELETE FROM listings WHERE zone=? AND kind=? AND subject=?"),
+        forget_suspicion(database, "DELETE FROM suspicions WHERE source=? AND report=? AND address=? AND port=? AND list=?"),
         latest(database, "SELECT size,record FROM latest WHERE id=?"),
         not_closed(database, "SELECT size,record FROM not_closed WHERE id=?") {}
-  Statement put_result, put_case, put_token, put_count, put_latest, put_not_closed, put_cursor, put_setting, put_listing;
-  Statement forget_result, forget_latest, forget_not_closed, forget_case, forget_token, forget_listing;
+  Statement put_result, put_case, put_token, put_count, put_latest, put_not_closed, put_cursor, put_setting, put_listing,
+      put_suspicion;
+  Statement forget_result, forget_latest, forget_not_closed, forget_case, forget_token, forget_listing, forget_suspicion;
   Statement latest, not_closed;
 };
 
@@ -360,6 +388,18 @@ void LedgerStore::load_listings(Loaded& loaded) {
   }
 }
 
+void LedgerStore::load_suspicions(Loaded& loaded) {
+  Statement rows(*database_, "SELECT source,report,address,port,list,reported,imported,saw FROM suspicions");
+  rows.start();
+  while (rows.step()) {
+    try {
+      loaded.suspicions.push_back(read_suspicion(rows));
+    } catch (const BadRow&) {
+      ++unreadable_;
+    }
+  }
+}
+
 LedgerStore::Loaded LedgerStore::load_all() {
   Loaded loaded;
   unreadable_ = 0;
@@ -368,6 +408,7 @@ LedgerStore::Loaded LedgerStore::load_all() {
   load_tokens(loaded);
   load_counts(loaded);
   load_listings(loaded);
+  load_suspicions(loaded);
   if (unreadable_ != 0) notes_.push_back(fmt::format("{}: {} rows make no sense and were left out", path_, unreadable_));
   return loaded;
 }
@@ -453,6 +494,18 @@ void LedgerStore::put(const Listing& listing) {
 
 void LedgerStore::forget_listing(const ListingKey& key) {
   statements_->forget_listing.run(key.first, to_string(key.second.kind), key.second.text);
+}
+
+void LedgerStore::put(const Suspicion& suspicion) {
+  const SuspicionKey& key = suspicion.key;
+  const std::string address = key.address.to_string(), saw = pack(suspicion.saw);
+  statements_->put_suspicion.run(key.source, key.report, address, key.port, key.list, suspicion.reported, suspicion.imported,
+                                 saw);
+}
+
+void LedgerStore::forget_suspicion(const SuspicionKey& key) {
+  const std::string address = key.address.to_string();
+  statements_->forget_suspicion.run(key.source, key.report, address, key.port, key.list);
 }
 
 void LedgerStore::put_cursor(const std::string& canary, std::int64_t id) { statements_->put_cursor.run(canary, id); }

@@ -43,6 +43,7 @@ class LedgerStore {
     std::vector<HeldToken> tokens;
     std::vector<CaseCount> counts;
     std::vector<Listing> listings;
+    std::vector<Suspicion> suspicions;
     std::vector<std::pair<std::string, std::int64_t>> cursors;
     bool paused = false;
     std::int64_t next_result = 1;
@@ -60,6 +61,8 @@ class LedgerStore {
   void put_evidence(std::int64_t result, Evidence which, const std::string& record);
   void put(const Listing& listing);
   void forget_listing(const ListingKey& key);
+  void put(const Suspicion& suspicion);
+  void forget_suspicion(const SuspicionKey& key);
   void put_cursor(const std::string& canary, std::int64_t id);
   void put_paused(bool paused);
   void forget_result(std::int64_t result);  // and its evidence
@@ -79,6 +82,7 @@ class LedgerStore {
   void load_tokens(Loaded& loaded);
   void load_counts(Loaded& loaded);
   void load_listings(Loaded& loaded);
+  void load_suspicions(Loaded& loaded);
   Loaded load_all();
   std::string path_;
   Time now_;

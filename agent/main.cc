@@ -10,6 +10,7 @@
 #include "agent/agent.h"
 #include "agent/canary_main.h"
 #include "agent/check_command.h"
+#include "agent/import_command.h"
 #include "agent/log.h"
 #include "agent/version.h"
 #include "config/config.h"
@@ -53,6 +54,11 @@ int run_canary(const std::string& file) {
   return ajar::run_canary(*config);
 }
 
+int import_report(const std::string& file, const std::string& report) {
+  const auto config = load(file);
+  return config ? ajar::run_import(*config, report) : kUsageError;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -84,6 +90,13 @@ int main(int argc, char** argv) {
   CLI::App* const canary = app.add_subcommand("canary", "Runs only the canary, for an agent on another host");
   canary->add_option("--config", config_file, "Configuration file; default: ./ajar.toml, else /etc/ajar/ajar.toml");
 
+  CLI::App* const importing = app.add_subcommand("import", "Takes in what others report of your servers, and tests it");
+  importing->require_subcommand(1);
+  std::string report;
+  CLI::App* const shadowserver = importing->add_subcommand("shadowserver", "A CSV report of the Shadowserver Foundation");
+  shadowserver->add_option("--config", config_file, "Configuration file; default: ./ajar.toml, else /etc/ajar/ajar.toml");
+  shadowserver->add_option("FILE", report, "The report under the name that it came with: YYYY-MM-DD-TYPE-….csv")->required();
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -103,5 +116,6 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "ajar: no configuration: give --config FILE, or write ./ajar.toml or /etc/ajar/ajar.toml\n");
     return kUsageError;
   }
+  if (importing->parsed()) return import_report(config_file, report);
   return run->parsed() ? run_agent(config_file, check_only) : run_canary(config_file);
 }

@@ -12,6 +12,7 @@
 #include <prometheus/registry.h>
 
 #include "agent/process_metrics.h"
+#include "agent/suspicions.h"
 #include "agent/version.h"
 #include "agent/zone_metrics.h"
 
@@ -518,6 +519,7 @@ void Metrics::write(Exposition& out, const Scene& scene) const {
   own(kCanaryUp);
   own(kArrivals);
   write_zones(out, scene.zones != nullptr ? *scene.zones : ZonesView());
+  write_suspicions(out, scene.ledger);
   own(kReloadOk);
   own(kReloadTime);
   single(out, kPaused, scene.ledger.paused() ? 1 : 0);

@@ -256,6 +256,12 @@ std::string result_evidence(const ResultView& view, Time now) {
   return out + "</details>";
 }
 
+std::string evidence_link(const ResultKey& key, std::string_view text) {
+  return fmt::format("<a href=\"/targets/{}?check={}&amp;address={}&amp;port={}&amp;transport={}\">{}</a>",
+                     url_encode(key.target), url_encode(key.check), url_encode(key.address.to_string()), key.port,
+                     to_string(key.transport), html(text));
+}
+
 std::vector<std::string> result_row(const ResultView& view, Time now) {
   const ResultState& state = view.state;
   std::string level = badge(state.level);
@@ -269,16 +275,13 @@ std::vector<std::string> result_row(const ResultView& view, Time now) {
   if (state.last_level != state.level || state.last_reason != state.reason) {
     last += fmt::format("<br>{} {}", badge(state.last_level), html(to_string(state.last_reason)));
   }
-  const std::string evidence_link = fmt::format(
-      "<a href=\"/targets/{}?check={}&amp;address={}&amp;port={}&amp;transport={}\">evidence</a>", url_encode(state.key.target),
-      url_encode(state.key.check), url_encode(state.key.address.to_string()), state.key.port, to_string(state.key.transport));
   return {level,
           html(state.key.check),
           html(endpoint_text(state.key)),
           why,
           last,
           state.due != Time{} && state.due < now ? fmt::format("overdue: {}", when(state.due, now)) : when(state.due, now),
-          (state.case_id ? case_link(*state.case_id, "case") + " · " : "") + evidence_link};
+          (state.case_id ? case_link(*state.case_id, "case") + " · " : "") + evidence_link(state.key, "evidence")};
 }
 
 std::string target_facts(const TargetView& target) {
@@ -456,7 +459,8 @@ std::string overview_page(const Frame& frame, const Overview& overview) {
   body += fmt::format(
       "<h2>More</h2><p><a href=\"/targets\">{} targets</a> · <a href=\"/exposures\">all exposures</a> · <a href=\"/config\">"
       "configuration</a> · <a href=\"/metrics\">metrics</a> · JSON: <a href=\"/api/v1/results\">results</a>, "
-      "<a href=\"/api/v1/exposures\">exposures</a>, <a href=\"/api/v1/targets\">targets</a></p>",
+      "<a href=\"/api/v1/exposures\">exposures</a>, <a href=\"/api/v1/targets\">targets</a>, "
+      "<a href=\"/api/v1/suspicions\">suspicions</a></p>",
       overview.targets);
   return page(frame, headline(overview.open), body);
 }
@@ -519,6 +523,47 @@ std::string listings_text(const TargetPage& target, Time now) {
   return body + left_out_text(target.listings_left_out, "answers");
 }
 
+std::string suspicion_badge(SuspicionStatus status) {
+  const char* const colour = status == SuspicionStatus::confirmed ? "open"
+                             : status == SuspicionStatus::refuted ? "closed"
+                                                                  : "unclear";
+  return fmt::format("<span class=\"badge {}\">{}</span>", colour, to_string(status));
+}
+
+// Our own word on it, with the way to the evidence and to what must be configured.
+std::string own_word(const SuspicionView& view) {
+  constexpr std::size_t kMostLinks = 4;  // of a block list, all checks of the address answer it
+  const SuspicionJudgement& judgement = view.judgement;
+  std::string text = html(judgement.because);
+  if (judgement.case_id) text += " · " + case_link(*judgement.case_id, "case");
+  const std::vector<ResultKey>& results = judgement.results;
+  for (std::size_t i = 0; i < std::min(results.size(), kMostLinks); ++i)
+    text += " · " + evidence_link(results[i], results[i].check);
+  if (view.remedy.empty()) return text;
+  text += fmt::format("<br>Not all of it is asked. In <code>[[target]]</code> of {}:", html(view.target));
+  for (const std::string& line : view.remedy) text += fmt::format("<br><code>{}</code>", html(line));
+  return text;
+}
+
+std::string suspicions_text(const TargetPage& target, Time now) {
+  std::string body = "<h2>Suspicions of others</h2>";
+  if (target.suspicions.empty()) return body + "<p class=dim>None was imported.</p>";
+  std::vector<std::vector<std::string>> rows;
+  for (const SuspicionView& view : target.suspicions) {
+    const SuspicionKey& key = view.suspicion.key;
+    const ReportType* const type = find_report_type(key.report);
+    std::string saw = type != nullptr ? html(type->says) : "";
+    for (const auto& [column, text] : view.suspicion.saw) {
+      saw += fmt::format("<br><span class=dim>{}:</span> {}", html(column), html(text));
+    }
+    const std::string where = key.port == 0 ? key.address.to_string() : join_host_port(key.address, key.port);
+    rows.push_back({suspicion_badge(view.judgement.status), html(key.source) + "<br>" + html(key.report), html(where),
+                    when(view.suspicion.reported, now), "|" + saw, "|" + own_word(view)});
+  }
+  body += table({"", "Report", "Where", "When", "|What they saw", "|Our own test"}, rows);
+  return body + left_out_text(target.suspicions_left_out, "suspicions");
+}
+
 }  // namespace
 
 std::string target_page(const Frame& frame, const TargetPage& target) {
@@ -542,7 +587,7 @@ std::string target_page(const Frame& frame, const TargetPage& target) {
     any = true;
   }
   if (!any) body += "<p class=dim>None is stored.</p>";
-  body += listings_text(target, frame.now);
+  body += listings_text(target, frame.now) + suspicions_text(target, frame.now);
   return page(frame, name, body);
 }
 

@@ -13,6 +13,7 @@
 #include "agent/ledger.h"
 #include "agent/metrics.h"
 #include "agent/runbooks.h"
+#include "agent/suspicions.h"
 #include "agent/target_view.h"
 #include "agent/zones.h"
 
@@ -65,6 +66,8 @@ struct TargetPage {
   // What public databases say: listed first; at most kMaxListings.
   std::vector<ListingView> listings;
   std::size_t listings_left_out = 0;
+  std::vector<SuspicionView> suspicions;  // of others, confirmed first
+  std::size_t suspicions_left_out = 0;
 };
 
 std::string overview_page(const Frame& frame, const Overview& overview);

@@ -33,6 +33,7 @@ const std::set<std::string, std::less<>> kGetOnly = {
 const std::set<std::string, std::less<>> kPostOnly = {"/-/reload", "/-/pause", "/-/resume"};
 const std::set<std::string, std::less<>> kInternal = {"/api/v1/arrivals", "/api/v1/canary", "/api/v1/messages"};
 constexpr std::string_view kResultsPath = "/api/v1/results";
+constexpr std::string_view kSuspicionsPath = "/api/v1/suspicions";
 constexpr std::string_view kProbePath = "/probe";
 constexpr std::string_view kTargetsPrefix = "/targets/";
 constexpr std::string_view kExposuresPrefix = "/exposures/";
@@ -43,7 +44,9 @@ bool is_get_only(std::string_view path) {
          path.starts_with(kRunbooksPrefix);
 }
 bool is_internal(std::string_view path) { return kInternal.contains(path); }
-bool takes_both(std::string_view path) { return path == kResultsPath || path == kProbePath || is_internal(path); }
+bool takes_both(std::string_view path) {
+  return path == kResultsPath || path == kSuspicionsPath || path == kProbePath || is_internal(path);
+}
 
 SiteReply reply(int status, std::string body, std::string_view type = kText) {
   SiteReply made;
@@ -260,12 +263,13 @@ SiteReply Site::get(const SiteRequest& request) {
   if (path == "/-/ready") return state_.ready() ? reply(200, "ajar is ready\n") : reply(503, "ajar is not ready\n");
   if (path == kProbePath) return probe_results(request);
   if (path == kResultsPath) return request.auth.empty() ? api_results(request) : internal(request);
+  if (path == kSuspicionsPath) return api_suspicions(request);
   if (path == "/api/v1/exposures") return api_exposures(request);
   return api_targets(request);
 }
 
 SiteReply Site::post(const SiteRequest& request) {
-  if (request.path == kResultsPath) return internal(request);
+  if (request.path == kResultsPath || request.path == kSuspicionsPath) return internal(request);
   if (request.path == kProbePath) return probe_now(request);
   if (request.path == "/-/reload") return reload();
   const bool pause = request.path == "/-/pause";
@@ -404,6 +408,10 @@ SiteReply Site::target(const SiteRequest& request, const std::string& name) cons
                    [&](const ListingView& a, const ListingView& b) { return worry(a) < worry(b); });
   shown.listings_left_out = shown.listings.size() > kMaxRows ? shown.listings.size() - kMaxRows : 0;
   if (shown.listings_left_out > 0) shown.listings.resize(kMaxRows);
+  shown.suspicions = suspicion_views(state_.ledger, *config, targets);
+  std::erase_if(shown.suspicions, [&](const SuspicionView& view) { return view.target != name; });
+  shown.suspicions_left_out = shown.suspicions.size() > kMaxRows ? shown.suspicions.size() - kMaxRows : 0;
+  if (shown.suspicions_left_out > 0) shown.suspicions.resize(kMaxRows);
   return packed(request, reply(200, target_page(frame(), shown), kHtml));
 }
 
@@ -542,6 +550,19 @@ SiteReply Site::api_listings(const SiteRequest& request) const {
   DataArray data;
   for (const ListingView& row : known->listings) {
     if (target.empty() || row.target == target) data.add(to_json(row));
+  }
+  return data.finish(request);
+}
+
+SiteReply Site::api_suspicions(const SiteRequest& request) const {
+  const std::string target = param(request, "target");
+  const std::string wanted = param(request, "status");
+  const std::optional<SuspicionStatus> status = parse_suspicion_status(wanted);
+  if (!wanted.empty() && !status) return reply(400, "unknown status: confirmed, refuted or untested\n");
+  DataArray data;
+  for (const SuspicionView& view : suspicion_views(state_.ledger, *state_.config(), state_.targets())) {
+    if (!target.empty() && view.target != target) continue;
+    if (!status || view.judgement.status == *status) data.add(to_json(view));
   }
   return data.finish(request);
 }

@@ -83,6 +83,7 @@ class Site {
   SiteReply api_exposures(const SiteRequest& request) const;
   SiteReply api_targets(const SiteRequest& request) const;
   SiteReply api_listings(const SiteRequest& request) const;
+  SiteReply api_suspicions(const SiteRequest& request) const;
   std::shared_ptr<const ZonesView> zones() const;  // never null
   std::vector<ExposureView> cases(std::optional<CaseStatus> status) const;
   ResultView result_view(const ResultState& state, const Config& config, bool with_evidence) const;

@@ -53,8 +53,8 @@ struct WebState {
   std::function<void(bool)> set_paused;
   // Runs the checks of a target (or one) now. Limits its own rate.
   std::function<ProbeNow(const std::string& target, const std::optional<std::string>& check)> probe_now;
-  // Answers /api/v1/{arrivals,canary,messages}, and /api/v1/results where it is a POST or has an Ajar-Auth header; checks the
-  // authentication itself. Absent: 404.
+  // Answers /api/v1/{arrivals,canary,messages}, a POST of /api/v1/{results,suspicions}, and /api/v1/results with an Ajar-Auth
+  // header; checks the authentication itself. Absent: 404.
   std::function<ApiReply(const ApiRequest&)> internal_api;
   WallClock now = wall_now;
   // What public databases say; absent or nullptr: none is asked.

@@ -134,6 +134,16 @@ void ZoneBook::test_now(Time now) {
   }
 }
 
+void ZoneBook::ask_now(const DnsblSubject& subject, Time now) {
+  for (auto& [name, zone] : zones_) {
+    const auto kind = zone.kinds.find(subject.kind);
+    if (kind == zone.kinds.end()) continue;
+    const auto entry = kind->second.entries.find(subject.text);
+    if (entry == kind->second.entries.end() || !entry->second.scheduled || entry->second.pending) continue;
+    if (entry->second.due > now) schedule(kind->second, entry->first, entry->second, now);
+  }
+}
+
 void ZoneBook::schedule(Kind& state, const std::string& subject, Entry& entry, Time due) {
   if (entry.scheduled) state.queue.erase({entry.due, subject});
   entry.due = due;

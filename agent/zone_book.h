@@ -79,6 +79,8 @@ class ZoneBook {
   void answered(const ZoneQuestion& question, const DnsblLookup& lookup, Time now);
   // Every zone is tested as soon as its budget allows.
   void test_now(Time now);
+  // Every zone is asked about the subject as soon as its budget allows; what waits for its confirmation keeps waiting.
+  void ask_now(const DnsblSubject& subject, Time now);
 
   // nullopt: not known, the zone is not healthy for this kind, or it has not answered about this subject for several times.
   std::optional<bool> listed(const std::string& zone, const DnsblSubject& subject) const;

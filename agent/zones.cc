@@ -119,6 +119,11 @@ void Zones::seed(std::vector<Listing> listings) { state_->book.seed(std::move(li
 
 std::set<ListingKey> Zones::take_changes() { return state_->book.take_changes(); }
 
+void Zones::ask_now(const IpAddress& address) {
+  const DnsblKind kind = address.is_v4() ? DnsblKind::ipv4 : DnsblKind::ipv6;
+  state_->book.ask_now({kind, address.to_string()}, state_->clock());
+}
+
 const ZoneBook& Zones::book() const { return state_->book; }
 
 void Zones::pump(bool paused) {

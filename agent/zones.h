@@ -55,6 +55,8 @@ class Zones {
   std::set<ListingKey> take_changes();       // since the last call: to be kept, or forgotten where the book has none
   // Asks what is due. To be called every while. `paused`: asks nothing until it is called without.
   void pump(bool paused = false);
+  // The databases are asked about an address as soon as their budgets allow.
+  void ask_now(const IpAddress& address);
   const ZoneBook& book() const;
   ZonesView view() const;
 

@@ -182,7 +182,7 @@ function(config)
           'Outside reports',
           "Reports of others about our servers (imported), and what ajar's own probes made of them. Empty: none was imported.",
           'short',
-          [p.rows('sum by (source, status) (ajar_suspicions{%s})' % q.agent)],
+          [p.rows('sum by (source, status) (ajar_suspicions{%s}) > 0' % q.agent)],
           12,
           7,
           ['reports'],

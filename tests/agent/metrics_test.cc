@@ -52,6 +52,7 @@ TEST(Metrics, Golden) {
   MadeUpAgent agent;
   agent.fill();
   agent.fill_zones();
+  agent.fill_suspicions();
   const std::string text = without_machine(page(agent));
   const std::string file = std::string(AJAR_SOURCE_DIR) + "/tests/golden/metrics.txt";
   if (std::getenv("AJAR_UPDATE_GOLDEN") != nullptr) std::ofstream(file) << text;
@@ -100,6 +101,7 @@ TEST(Metrics, EveryFamilyIsThereFromTheStart) {
                            "ajar_dnsbl_listing_info",
                            "ajar_dnsbl_zone_state",
                            "ajar_dnsbl_queries_total",
+                           "ajar_suspicions",
                            "ajar_probes_total",
                            "ajar_probe_failures_total",
                            "ajar_probe_duration_seconds",

@@ -139,6 +139,23 @@ void MadeUpAgent::fill_zones() {
   row("mx2", "203.0.113.6", "broken.example", ZoneState::timeout, std::nullopt);
 }
 
+void MadeUpAgent::fill_suspicions() {
+  const auto reported = [&](const char* report, const char* address, std::uint16_t port) {
+    Suspicion made;
+    made.key = {*IpAddress::parse(address), port, std::string(kShadowserver), report, ""};
+    made.reported = now - 2h;
+    made.imported = now - 1h;
+    made.saw = {{"banner", "220 mx1 <b>"}};
+    ledger.keep(made);
+  };
+  reported("scan_smtp", "203.0.113.5", 25);
+  reported("scan_smtp", "203.0.113.6", 25);
+  reported("scan_http_proxy", "203.0.113.6", 3128);
+  Record all_forms = record("mx2", "203.0.113.6", 25, Verdict::closed, Reason::refused, 10min);
+  all_forms.full_matrix = true;
+  probe(all_forms);
+}
+
 WebState MadeUpAgent::web_state() {
   return {.ledger = ledger,
           .metrics = metrics,

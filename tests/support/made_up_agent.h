@@ -28,6 +28,9 @@ struct MadeUpAgent {
   void add(TargetConfig target, std::vector<std::string> addresses, std::string note = {});
   // What two databases say: bl.example lists mx1 and not mx2; broken.example does not answer, and listed mx1 before.
   void fill_zones();
+  // What Shadowserver reported two hours ago, after fill(): mx1 rightly, mx2 once wrongly, and once of a port that is not
+  // asked.
+  void fill_suspicions();
   WebState web_state();
 
   Time now;
