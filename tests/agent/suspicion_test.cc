@@ -270,7 +270,7 @@ TEST(Suspicion, OnlyWhatIsOursIsTakenInAndItsTestsAreAskedFor) {
   const auto parsed = parse_config(R"(
 scope = ["203.0.113.0/24"]
 [canary]
-listen_tcp = ["127.0.0.1:0"]
+listen_tcp = ["127.0.0.1:8025"]
 [[target]]
 name = "proxy"
 address = "203.0.113.5"
