@@ -399,10 +399,10 @@ void ZoneBook::each(const std::string& zone, const std::function<void(const Know
   if (found == zones_.end()) return;
   for (const auto& [kind, state] : found->second.kinds) {
     for (const auto& [subject, entry] : state.entries) {
-      const Listing* last = entry.known ? &*entry.known : nullptr;
-      std::optional<bool> listed;
-      if (is_known(found->second, state, entry)) listed = last->listed;
-      visit({kind, subject, listed, last});
+      Known known{kind, subject, std::nullopt, nullptr};
+      if (entry.known) known.last = &*entry.known;
+      if (entry.known && is_known(found->second, state, entry)) known.listed = entry.known->listed;
+      visit(known);
     }
   }
 }
