@@ -144,20 +144,26 @@ class Responder {
   static void write(int fd, const Question& to, const std::string& bytes) {
     sendto(fd, bytes.data(), bytes.size(), 0, reinterpret_cast<const sockaddr*>(&to.peer), sizeof to.peer);
   }
+  // All that is there: on a busy machine a question a turn of the loop would be too slow.
   static void on_readable(evutil_socket_t fd, short, void* self) {
-    auto& responder = *static_cast<Responder*>(self);
     std::array<char, 2048> buffer{};
-    Question question;
-    socklen_t length = sizeof question.peer;
-    const ssize_t got = recvfrom(fd, buffer.data(), buffer.size(), 0, reinterpret_cast<sockaddr*>(&question.peer), &length);
-    if (got < 17) return;
-    question.bytes.assign(buffer.data(), static_cast<std::size_t>(got));
+    while (true) {
+      Question question;
+      socklen_t length = sizeof question.peer;
+      const ssize_t got = recvfrom(fd, buffer.data(), buffer.size(), 0, reinterpret_cast<sockaddr*>(&question.peer), &length);
+      if (got < 0) return;
+      if (got >= 17)
+        static_cast<Responder*>(self)->take(std::move(question), std::string(buffer.data(), static_cast<std::size_t>(got)));
+    }
+  }
+  void take(Question question, std::string bytes) {
+    question.bytes = std::move(bytes);
     for (std::size_t at = 12; question.bytes.at(at) != 0; at += 1U + static_cast<unsigned char>(question.bytes.at(at))) {
       question.name +=
           (question.name.empty() ? "" : ".") + question.bytes.substr(at + 1, static_cast<unsigned char>(question.bytes.at(at)));
     }
-    ++responder.questions;
-    if (responder.on_question) responder.on_question(question);
+    ++questions;
+    if (on_question) on_question(question);
   }
 
   std::uint16_t port_ = 0;
@@ -260,7 +266,7 @@ std::vector<Forgery> forgeries() {
        }},
       {"half a header", std::nullopt,
        [](const Responder& responder, const Question& question) { responder.send(question, question.bytes.substr(0, 7)); }},
-      {"nothing", Outcome::timeout,
+      {"nothing", std::nullopt,
        [](const Responder& responder, const Question& question) { responder.send(question, std::string()); }},
       {"our own question", Outcome::servfail,
        [](const Responder& responder, const Question& question) { responder.send(question, question.bytes); }},
@@ -328,7 +334,7 @@ TEST_F(DnsblWire, RecordsOfAnotherKindAreNoAnswer) {
     // Beside the true one they do no harm, unless the message cannot be read.
     const DnsblLookup lookup = ask_of([&](const Question& question) {
       Message message = question.answer({kTrue});
-      message.answers.push_back(bytes);
+      message.answers.insert(message.answers.begin(), bytes);
       return message;
     });
     EXPECT_THAT(codes(lookup), AnyOf(ElementsAre(kTrue), IsEmpty())) << what;
@@ -451,8 +457,8 @@ TEST_F(DnsblWire, ALateAnswerIsNotTakenForThatOfALaterQuestion) {
 
 // One packet of ten is lost on its way there, and one of ten on its way back.
 TEST_F(DnsblWire, NoQuestionIsLostWithTheirPackets) {
-  constexpr std::size_t kQuestions = 2000, kAtOnce = 100;
-  make(milliseconds(20), DnsblResolverOptions().tries);
+  constexpr std::size_t kQuestions = 2000, kAtOnce = 50;
+  make(milliseconds(100), DnsblResolverOptions().tries);
   const auto drop = [](const std::string& name, unsigned attempt, unsigned direction) {
     std::uint32_t hash = 2166136261U;  // FNV-1a: the same packets in every run
     for (const char c : fmt::format("{} {} {}", name, attempt, direction))
