@@ -52,10 +52,13 @@ struct DnsServer::Sockets {
     char buffer[4096];
     sockaddr_storage peer{};
     socklen_t length = sizeof peer;
-    const ssize_t got = recvfrom(fd, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&peer), &length);
-    if (got <= 0) return;
-    const std::string answer = sockets.server->answer(std::string(buffer, static_cast<std::size_t>(got)), false);
-    if (!answer.empty()) sendto(fd, answer.data(), answer.size(), 0, reinterpret_cast<sockaddr*>(&peer), length);
+    // All that is there: on a busy machine a question a turn of the loop would be too slow.
+    while (true) {
+      const ssize_t got = recvfrom(fd, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&peer), &length);
+      if (got <= 0) return;
+      const std::string answer = sockets.server->answer(std::string(buffer, static_cast<std::size_t>(got)), false);
+      if (!answer.empty()) sendto(fd, answer.data(), answer.size(), 0, reinterpret_cast<sockaddr*>(&peer), length);
+    }
   }
   static void on_accept(evconnlistener* listener, evutil_socket_t fd, sockaddr*, int, void* self) {
     auto& sockets = *static_cast<Sockets*>(self);
