@@ -250,7 +250,7 @@ void LiveLink::read_now(std::string& into, std::size_t max) {
   if (ssl_) {
     got = SSL_read(ssl_.get(), receive_buffer.data(), static_cast<int>(max));
     ERR_clear_error();
-  } else if (socket_.may_be_read()) {
+  } else {
     got = recv(socket_.fd(), receive_buffer.data(), max, MSG_DONTWAIT);
     if (got < 0) reset_ = reset_ || errno == ECONNRESET;
   }
