@@ -269,8 +269,6 @@ struct NoDns : Dns {
 TEST(Suspicion, OnlyWhatIsOursIsTakenInAndItsTestsAreAskedFor) {
   const auto parsed = parse_config(R"(
 scope = ["203.0.113.0/24"]
-[canary]
-listen_tcp = ["127.0.0.1:0"]
 [[target]]
 name = "proxy"
 address = "203.0.113.5"

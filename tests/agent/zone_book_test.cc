@@ -392,5 +392,17 @@ TEST(GloballyRoutable, Addresses) {
     EXPECT_FALSE(is_globally_routable(IpAddress::parse(text).value())) << text;
 }
 
+TEST_F(ZoneBookTest, AnAddressCanBeAskedAboutBeforeItsTime) {
+  pass(seconds(30));
+  EXPECT_EQ(listed(), false);
+  world_.list(name(), {"127.0.0.2"});
+  pass(minutes(5));
+  EXPECT_EQ(listed(), false);
+  book_.ask_now(kSubject, now_);
+  book_.ask_now({DnsblKind::ipv4, "203.0.113.6"}, now_);  // nobody asks about it
+  pass(minutes(1));
+  EXPECT_EQ(listed(), true);
+}
+
 }  // namespace
 }  // namespace ajar
