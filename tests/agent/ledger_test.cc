@@ -860,6 +860,32 @@ TEST_F(LedgerTest, TheFirstSchemaIsStillRead) {
   EXPECT_EQ(ledger.apply(arrival("t1", kNoon)).first, ArrivalResult::replayed);
 }
 
+TEST_F(LedgerTest, AnOldStateTakesSuspicionsInAndLeavesOutWhatMakesNoSense) {
+  const TempDir folder;
+  sql(folder / "ajar.db", content(AJAR_SOURCE_DIR "/tests/golden/ledger_v1.sql"));
+  Suspicion proxy;
+  proxy.key = {*IpAddress::parse("203.0.113.5"), 3128, std::string(kShadowserver), "scan_http_proxy", ""};
+  proxy.reported = proxy.imported = kNoon;
+  proxy.saw = {{"via", "1.1 \\xff"}, {"server", "squid"}};
+  Suspicion other = proxy;
+  other.key.port = 8080;
+  {
+    Ledger ledger(options(folder / "ajar.db"));
+    EXPECT_EQ(ledger.keep(proxy), SuspicionKept::added);
+    EXPECT_EQ(ledger.keep(other), SuspicionKept::added);
+    ledger.flush();
+    EXPECT_FALSE(ledger.failing()) << ledger.failure();
+  }
+  {
+    const Ledger ledger(options(folder / "ajar.db"));
+    EXPECT_THAT(ledger.suspicions(), ElementsAre(proxy, other));
+  }
+  sql(folder / "ajar.db", "UPDATE suspicions SET saw='[[\"via\"]]' WHERE port=8080");
+  const Ledger ledger(options(folder / "ajar.db"));
+  EXPECT_THAT(ledger.suspicions(), ElementsAre(proxy));
+  EXPECT_THAT(ledger.notes(), testing::Contains(HasSubstr("1 rows make no sense")));
+}
+
 TEST_F(LedgerTest, RowsThatMakeNoSenseAreLeftOutAndSaid) {
   const TempDir folder;
   {

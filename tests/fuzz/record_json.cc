@@ -1,5 +1,5 @@
-// Records, arrivals and messages as JSON: what the agent's API takes. Whatever parses must come back the same from its own
-// writing.
+// Records, arrivals, messages and suspicions as JSON: what the agent's API takes. Whatever parses must come back the same from
+// its own writing.
 #include <cstdint>
 #include <cstdlib>
 #include <stdexcept>
@@ -24,6 +24,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     const std::string once = ajar::serialise(ajar::parse_message(text));
     if (ajar::serialise(ajar::parse_message(once)) != once) std::abort();
+  } catch (const std::runtime_error&) {
+  }
+  try {
+    const std::string once = ajar::serialise(ajar::parse_suspicions(text));
+    if (ajar::serialise(ajar::parse_suspicions(once)) != once) std::abort();
   } catch (const std::runtime_error&) {
   }
   return 0;
