@@ -113,13 +113,20 @@ bool is_in_zone(const DnsblReply& reply) { return reply.outcome == DnsblReply::O
 void add_codes(const IpAddress& code, const ZoneRules& rules, std::vector<DnsblCode>& codes) {
   const std::string text = code.to_string();
   const std::vector<const CodeRule*> found = matching(code, rules);
-  if (found.empty() && codes.size() < kMaxDnsblCodes) {
-    codes.push_back({text, "unknown", CodeEffect::listing, ListingCause::unknown, rules.tier});
-  }
+  if (found.empty()) codes.push_back({text, "unknown", CodeEffect::listing, ListingCause::unknown, rules.tier});
   for (const CodeRule* rule : found) {
-    if (codes.size() >= kMaxDnsblCodes) return;
     codes.push_back({text, rule->meaning, rule->effect, rule->cause, rule->tier.value_or(rules.tier)});
   }
+}
+
+// Of too many codes, those that decide: listings before the rest, and the worst of them first.
+void keep_what_decides(std::vector<DnsblCode>& codes) {
+  if (codes.size() <= kMaxDnsblCodes) return;
+  const auto weight = [](const DnsblCode& code) {
+    return code.effect == CodeEffect::listing ? 1 + static_cast<int>(code.tier) : 0;
+  };
+  std::stable_sort(codes.begin(), codes.end(), [&](const DnsblCode& a, const DnsblCode& b) { return weight(a) > weight(b); });
+  codes.erase(codes.begin() + static_cast<std::ptrdiff_t>(kMaxDnsblCodes), codes.end());
 }
 
 }  // namespace
@@ -177,6 +184,7 @@ DnsblFinding judge_dnsbl(const DnsblReply& reply, const ZoneRules& rules) {
   finding.state = ZoneState::healthy;
   if (is_in_zone(reply)) {
     for (const IpAddress& code : reply.addresses) add_codes(code, rules, finding.codes);
+    keep_what_decides(finding.codes);
   }
   std::optional<ListingTier> worst;
   std::string meanings;

@@ -116,7 +116,7 @@ struct DnsblFinding {
   std::optional<bool> listed;
   ZoneState state = ZoneState::untested;  // healthy when `listed` has a value: as far as this answer shows
   std::string because;                    // one sentence for a person, nothing of the answer's own text but addresses
-  std::vector<DnsblCode> codes;           // of the answer, praise too, in the order of the addresses; at most kMaxDnsblCodes
+  std::vector<DnsblCode> codes;  // of the answer, praise too, in the order of the addresses; of too many those that decide
   // The worst of the listing codes, else the zone's.
   ListingTier tier = ListingTier::ticket;
 };

@@ -13,42 +13,24 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include <arpa/inet.h>
 #include <event2/event.h>
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "agent/exposition.h"
 #include "agent/loop.h"
 #include "agent/zone_metrics.h"
 #include "agent/zones.h"
+#include "tests/bench/usage.h"
 
 namespace ajar {
 namespace {
 
 using std::chrono::milliseconds;
-
-std::size_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  std::size_t total = 0, resident = 0;
-  statm >> total >> resident;
-  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-}
-
-double cpu_microseconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto of = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
-  };
-  return of(usage.ru_utime) + of(usage.ru_stime);
-}
 
 IpAddress address_of(unsigned i) {
   return IpAddress::v4(

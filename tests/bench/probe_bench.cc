@@ -8,19 +8,17 @@
 //                                                         prints: ajar probes P bytes_per_probe B
 #include <chrono>
 #include <cstdlib>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "agent/live_network.h"
 #include "agent/loop.h"
 #include "agent/scope.h"
 #include "checks/canary.h"
 #include "checks/catalogue.h"
+#include "tests/bench/usage.h"
 
 namespace ajar {
 namespace {
@@ -45,22 +43,6 @@ class CheapCanary : public Canary {
  private:
   std::uint64_t minted_ = 0;
 };
-
-std::size_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  std::size_t total = 0, resident = 0;
-  statm >> total >> resident;
-  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-}
-
-double cpu_microseconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto of = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
-  };
-  return of(usage.ru_utime) + of(usage.ru_stime);
-}
 
 class Bench {
  public:

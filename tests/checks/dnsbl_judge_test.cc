@@ -141,6 +141,34 @@ TEST(DnsblJudge, CodesAreBounded) {
   EXPECT_EQ(judge_dnsbl(many, kMask).codes.size(), kMaxDnsblCodes);
 }
 
+TEST(DnsblJudge, AListingBehindManyOtherCodesCounts) {
+  ZoneRules rules;
+  rules.tier = ListingTier::info;
+  const std::pair<const char*, CodeEffect> ranges[] = {{"127.0.0.2-40", CodeEffect::praise},
+                                                       {"127.0.0.41-59", CodeEffect::listing}};
+  for (const auto& [codes, effect] : ranges) {
+    CodeRule rule;
+    rule.pattern = *CodePattern::parse(codes);
+    rule.meaning = codes;
+    rule.effect = effect;
+    rules.codes.push_back(rule);
+  }
+  CodeRule worst;
+  worst.pattern = *CodePattern::parse("127.0.0.60");
+  worst.meaning = "open relay";
+  worst.tier = ListingTier::page;
+  rules.codes.push_back(worst);
+  DnsblReply many{Outcome::answered, {}};
+  for (std::uint8_t i = 2; i < 41; ++i) many.addresses.push_back(IpAddress::v4({127, 0, 0, i}));
+  EXPECT_EQ(judge_dnsbl(many, rules).listed, false);
+  for (std::uint8_t i = 41; i < 61; ++i) many.addresses.push_back(IpAddress::v4({127, 0, 0, i}));
+  const DnsblFinding finding = judge_dnsbl(many, rules);
+  EXPECT_EQ(finding.listed, true);
+  EXPECT_EQ(finding.tier, ListingTier::page);
+  ASSERT_EQ(finding.codes.size(), kMaxDnsblCodes);
+  EXPECT_EQ(finding.codes.front().meaning, "open relay");
+}
+
 struct ZoneRow {
   const char* what;
   DnsblReply listed, unlisted, nobody;
