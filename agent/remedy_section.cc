@@ -22,7 +22,7 @@ std::string block(std::string_view title, const std::string& escaped) {
 }
 
 std::string causes(const Remedy& remedy, const Place& place) {
-  std::string out;
+  std::string out = remedy.causes.size() > 1 ? "<p>One of these mistakes, the commonest first:</p>" : "";
   for (const RemedyCause& cause : remedy.causes) {
     out += fmt::format("<p><b>{}</b> {} <span class=dim>{}</span></p>", html(cause.wrong), html(cause.why), html(cause.file));
     out += block("instead of", place.filled(cause.before)) + block("write", place.filled(cause.after));
