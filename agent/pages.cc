@@ -6,6 +6,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "agent/remedy_section.h"
 #include "agent/version.h"
 #include "checks/catalogue.h"
 
@@ -245,11 +246,35 @@ std::string evidence(const Record& record, Time now) {
   return out + transcript(record.transcript);
 }
 
-std::string result_evidence(const ResultView& view, Time now) {
+bool is_yes(Verdict verdict) { return verdict == Verdict::accepted || verdict == Verdict::open; }
+
+// What is stored of a result, what said yes first.
+void add_records(const ResultView& view, std::vector<const Record*>& records) {
+  if (view.not_closed) records.push_back(&*view.not_closed);
+  if (view.latest) records.push_back(&*view.latest);
+}
+
+// How to close what a result found. The other checks of the endpoint heard the same server.
+std::string remedy_text(const TargetPage& target, const ResultView& view) {
+  const ResultKey& key = view.state.key;
+  if (!is_yes(view.state.level)) return "";
+  std::vector<const Record*> heard;
+  add_records(view, heard);
+  const TlsMode tls = heard.empty() ? TlsMode::none : heard.front()->tls;
+  for (const ResultView& other : target.results) {
+    const ResultKey& there = other.state.key;
+    if (&other != &view && there.address == key.address && there.port == key.port && there.transport == key.transport)
+      add_records(other, heard);
+  }
+  return remedy_section(key, tls, heard);
+}
+
+std::string result_evidence(const TargetPage& target, const ResultView& view, Time now) {
   const ResultState& state = view.state;
   const bool worth_a_look = state.level != Verdict::closed && state.level != Verdict::unreachable;
   std::string out = fmt::format("<details{}><summary>{} <b>{}</b> {}</summary>", worth_a_look ? " open" : "",
                                 badge(state.level), html(state.key.check), html(endpoint_text(state.key)));
+  out += remedy_text(target, view);
   if (view.latest) out += "<h3>Latest probe</h3>" + evidence(*view.latest, now);
   if (view.not_closed) out += "<h3>Latest probe that was not closed</h3>" + evidence(*view.not_closed, now);
   if (!view.latest && !view.not_closed) out += "<p class=dim>No evidence is stored.</p>";
@@ -583,7 +608,7 @@ std::string target_page(const Frame& frame, const TargetPage& target) {
   bool any = false;
   for (const ResultView& view : target.results) {
     if (!view.latest && !view.not_closed) continue;
-    body += result_evidence(view, frame.now);
+    body += result_evidence(target, view, frame.now);
     any = true;
   }
   if (!any) body += "<p class=dim>None is stored.</p>";
@@ -639,7 +664,8 @@ std::string exposures_page(const Frame& frame, const std::vector<ExposureView>& 
   return page(frame, "Exposures", body + left_out_text(left_out, "exposures"));
 }
 
-std::string exposure_page(const Frame& frame, const ExposureView& view, const std::optional<Record>& found) {
+std::string exposure_page(const Frame& frame, const ExposureView& view, const std::optional<Record>& found,
+                          const std::vector<Record>& others) {
   const Case& exposure = view.exposure;
   const bool open = exposure.status == CaseStatus::open;
   std::string body = fmt::format("<h1>{} on {}: {}</h1>", html(exposure.key.check), html(exposure.key.target),
@@ -659,6 +685,12 @@ std::string exposure_page(const Frame& frame, const ExposureView& view, const st
   if (!exposure.exit_addresses.empty()) body += fact("Came out at", html(join(exposure.exit_addresses, ", ")));
   body += fact("Id", html(exposure.id)) + "</dl>";
   if (!exposure.late.empty()) body += "<h2>Arrived after its end</h2>" + list(exposure.late);
+  if (open) {
+    std::vector<const Record*> heard;
+    if (found) heard.push_back(&*found);
+    for (const Record& record : others) heard.push_back(&record);
+    body += remedy_section(exposure.key, found ? found->tls : TlsMode::none, heard);
+  }
   body += "<h2>Evidence</h2>";
   body += found ? evidence(*found, frame.now) : "<p class=dim>None is stored.</p>";
   return page(frame, exposure.key.check + " on " + exposure.key.target, body);

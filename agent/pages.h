@@ -77,7 +77,9 @@ std::string targets_page(const Frame& frame, const std::vector<TargetRow>& rows,
 std::string target_page(const Frame& frame, const TargetPage& page);
 std::string exposures_page(const Frame& frame, const std::vector<ExposureView>& exposures, std::optional<CaseStatus> status,
                            std::size_t left_out);
-std::string exposure_page(const Frame& frame, const ExposureView& exposure, const std::optional<Record>& evidence);
+// `others`: what other checks heard last at that endpoint, which may tell what runs there.
+std::string exposure_page(const Frame& frame, const ExposureView& exposure, const std::optional<Record>& evidence,
+                          const std::vector<Record>& others);
 // Every database: what it is doing, how its last tests went, what it was asked.
 std::string zones_page(const Frame& frame, const ZonesView& zones);
 std::string runbooks_page(const Frame& frame, std::span<const Runbook> runbooks);

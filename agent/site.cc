@@ -14,6 +14,7 @@
 
 #include "agent/accept.h"
 #include "agent/json.h"
+#include "checks/catalogue.h"
 
 namespace ajar {
 namespace {
@@ -430,7 +431,14 @@ SiteReply Site::exposure(const SiteRequest& request, const std::string& id) cons
   if (!found) return not_found("unknown exposure");
   const std::optional<Record> evidence = state_.ledger.latest_not_closed(found->key);
   const bool exempt = is_exempt(*state_.config(), found->key.target, found->key.check, state_.now());
-  return packed(request, reply(200, exposure_page(frame(), {*std::move(found), exempt}, evidence), kHtml));
+  std::vector<Record> others;
+  for (const CheckInfo& check : catalogue()) {
+    ResultKey key = found->key;
+    key.check = check.name;
+    if (std::optional<Record> record = state_.ledger.latest(key); record && key != found->key)
+      others.push_back(*std::move(record));
+  }
+  return packed(request, reply(200, exposure_page(frame(), {*std::move(found), exempt}, evidence, others), kHtml));
 }
 
 SiteReply Site::runbook(const SiteRequest& request, const std::string& alert) const {

@@ -1,45 +1,23 @@
 #include "config/zones.h"
 
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
+
+#include "config/own_toml.h"
 
 namespace ajar {
 namespace {
 
-// The catalogue is ours: what is wrong in it is a bug, which the first test finds.
-[[noreturn]] void bug(const toml::node& node, std::string_view message) {
-  throw std::logic_error(fmt::format("zones.toml:{}: {}", node.source().begin.line, message));
-}
-
-template <class T>
-T take(toml::table& table, std::string_view key, T otherwise) {
-  const toml::node* node = table.get(key);
-  if (node == nullptr) return otherwise;
-  const std::optional<T> value = node->value_exact<T>();
-  if (!value) bug(*node, fmt::format("{} has the wrong type", key));
-  table.erase(key);
-  return *value;
-}
-
-std::string text(toml::table& table, std::string_view key) { return take<std::string>(table, key, {}); }
-
-std::string needed(toml::table& table, std::string_view key) {
-  std::string value = text(table, key);
-  if (value.empty()) bug(table, fmt::format("{} is missing", key));
-  return value;
-}
+using own_toml::bug;
+using own_toml::finish;
+using own_toml::needed;
+using own_toml::take;
+using own_toml::text;
 
 unsigned number(toml::table& table, std::string_view key, unsigned otherwise) {
   return static_cast<unsigned>(take<std::int64_t>(table, key, otherwise));
-}
-
-// Every key was asked for.
-void finish(const toml::table& table) {
-  for (const auto& [key, value] : table) bug(value, fmt::format("unknown key {}", key.str()));
 }
 
 template <class T>
@@ -47,6 +25,13 @@ T word(const toml::table& table, std::string_view written, std::optional<T> (*pa
   const std::optional<T> value = parse(written);
   if (!value) bug(table, fmt::format("unknown word {}", written));
   return *value;
+}
+
+template <class T>
+std::vector<T> read_all(toml::table& document, std::string_view key, T (*read)(toml::table)) {
+  std::vector<T> all;
+  for (toml::table& table : own_toml::tables(document, key)) all.push_back(read(std::move(table)));
+  return all;
 }
 
 CodeRule read_code(toml::table table) {
@@ -77,13 +62,7 @@ ZoneInfo read_zone(toml::table table) {
   zone.per_day = number(table, "per_day", zone.per_day);
   zone.per_second = number(table, "per_second", zone.per_second);
   zone.delisting = text(table, "delisting");
-  if (const toml::array* codes = table["codes"].as_array()) {
-    for (const toml::node& code : *codes) {
-      if (!code.is_table()) bug(code, "a code is a table");
-      zone.rules.codes.push_back(read_code(*code.as_table()));
-    }
-    table.erase("codes");
-  }
+  zone.rules.codes = read_all(table, "codes", read_code);
   finish(table);
   return zone;
 }
@@ -94,16 +73,6 @@ DeadZone read_dead(toml::table table) {
   return zone;
 }
 
-template <class T>
-std::vector<T> read_all(toml::table& document, std::string_view key, T (*read)(toml::table)) {
-  std::vector<T> all;
-  if (const toml::array* tables = document[key].as_array()) {
-    for (const toml::node& table : *tables) all.push_back(read(*table.as_table()));
-  }
-  document.erase(key);
-  return all;
-}
-
 struct Catalogue {
   std::vector<ZoneInfo> zones;
   std::vector<DeadZone> dead;
@@ -111,7 +80,7 @@ struct Catalogue {
 
 const Catalogue& the_catalogue() {
   static const Catalogue catalogue = [] {
-    toml::table document = toml::parse(zones_text());
+    toml::table document = toml::parse(zones_text(), std::string_view("zones.toml"));
     Catalogue all{read_all(document, "zone", read_zone), read_all(document, "dead", read_dead)};
     finish(document);
     return all;

@@ -164,6 +164,101 @@ TEST(Pages, AnExposure) {
   EXPECT_THAT(get(site, "/exposures", {{"state", "closed"}}), HasSubstr("None."));
 }
 
+// The pages of a target and of its one case.
+struct Told {
+  std::string target, exposure;
+};
+
+Told told(const Record& record, std::initializer_list<Record> more = {}) {
+  MadeUpAgent agent;
+  agent.add(agent.target(record.key.target, "mx1.example.org", "mail-team"), {"203.0.113.5"});
+  agent.probe(record);
+  for (const Record& another : more) agent.probe(another);
+  Site site(agent.web_state());
+  Told pages{get(site, "/targets/" + record.key.target), ""};
+  const std::vector<Case> cases = agent.ledger.cases();
+  EXPECT_THAT(cases, testing::SizeIs(1));
+  if (!cases.empty()) pages.exposure = get(site, "/exposures/" + cases[0].id);
+  expect_well_formed(pages.target);
+  expect_well_formed(pages.exposure);
+  return pages;
+}
+
+Record yes(const std::string& check, std::uint16_t port, std::vector<std::string> transcript,
+           const char* probe = "00000000000000f1") {
+  MadeUpAgent agent;
+  Record record = agent.record("mx1", "203.0.113.5", port, Verdict::open, Reason::message_delivered, std::chrono::minutes(1));
+  record.probe_id = probe;
+  record.key.check = check;
+  record.transcript = std::move(transcript);
+  return record;
+}
+
+TEST(Pages, HowToCloseWhatWasRecognised) {
+  const Told pages = told(yes("smtp_relay", 25, {"# connecting to 203.0.113.5:25", "S: 220 mx1.example.org ESMTP Postfix"}));
+  for (const std::string& text : {pages.target, pages.exposure}) {
+    EXPECT_THAT(text, HasSubstr("<h3>How to close it</h3>"));
+    EXPECT_THAT(text, HasSubstr("<b>Postfix</b>, because it greets with `220 mx1.example.org ESMTP Postfix`."));
+    EXPECT_THAT(text, HasSubstr("<pre>mynetworks = 0.0.0.0/0</pre>"));
+    EXPECT_THAT(text, HasSubstr("<pre>mynetworks = 127.0.0.0/8 [::1]/128 192.0.2.0/24</pre>"));
+    EXPECT_THAT(text, HasSubstr("<pre>postfix reload</pre>"));
+    EXPECT_THAT(text, HasSubstr("swaks --server 203.0.113.5 --port 25 "));
+    EXPECT_THAT(text, HasSubstr("<a href=\"https://www.postfix.org/SMTPD_ACCESS_README.html\""));
+    EXPECT_THAT(text, Not(HasSubstr("If it is "))) << "its own remedy is enough";
+  }
+}
+
+TEST(Pages, HowToCloseWhatDoesNotSayItsName) {
+  Record record = yes("socks5", 1080, {"# connecting to 203.0.113.5:1080", "C: 05 01 00", "S: 05 00"});
+  record.key.address = IpAddress::parse("2001:db8::5").value();
+  const Told pages = told(record);
+  for (const std::string& text : {pages.target, pages.exposure}) {
+    EXPECT_THAT(text, HasSubstr("does not say its name"));
+    EXPECT_THAT(text, HasSubstr("tcp dport 1080 drop"));
+    EXPECT_THAT(text, HasSubstr("--socks5 [2001:db8::5]:1080 http://example.com/"));
+    EXPECT_THAT(text, HasSubstr("<summary>If it is Dante</summary>"));
+    EXPECT_THAT(text, HasSubstr("<summary>If it is microsocks</summary>"));
+    EXPECT_THAT(text, Not(HasSubstr("If it is Postfix")));
+    EXPECT_THAT(text, Not(HasSubstr("If it is another server")));
+  }
+}
+
+// Squid says its name where it forwards, not where it tunnels.
+TEST(Pages, AnotherCheckOfTheEndpointMayKnow) {
+  Record other =
+      yes("http_forward", 3128, {"# connecting to x", "S: HTTP/1.1 403 Forbidden", "S: Server: squid/5.7"}, "00000000000000f2");
+  other.finding.verdict = Verdict::closed;
+  other.finding.reason = Reason::refused;
+  Record tunnel =
+      yes("http_connect", 3128, {"# connecting to x", "C: CONNECT y", "S: HTTP/1.1 200 Connection established", "S: "});
+  tunnel.tls = TlsMode::implicit;
+  const Told pages = told(tunnel, {other});
+  for (const std::string& text : {pages.target, pages.exposure}) {
+    EXPECT_THAT(text, HasSubstr("<b>Squid 5.7</b>, because it answers with `Server: squid/5.7`."));
+    EXPECT_THAT(text, HasSubstr("--proxy https://203.0.113.5:3128 "));
+  }
+}
+
+TEST(Pages, NothingToCloseNothingSaid) {
+  MadeUpAgent agent;
+  agent.add(agent.target("mx1", "mx1.example.org", "mail-team"), {"203.0.113.5"});
+  agent.probe(agent.record("mx1", "203.0.113.5", 25, Verdict::closed, Reason::refused, 1min));
+  Site site(agent.web_state());
+  EXPECT_THAT(get(site, "/targets/mx1"), Not(HasSubstr("How to close it")));
+}
+
+TEST(Pages, AHostileBannerIsShownHarmlessly) {
+  const std::string evil = "S: 220 m ESMTP Exim 4<b>\"><script>alert(1)</script>&\xFF\x01" + std::string(5000, 'x');
+  const Told pages = told(yes("smtp_relay", 25, {"# connecting to 203.0.113.5:25", evil}));
+  for (const std::string& text : {pages.target, pages.exposure}) {
+    EXPECT_THAT(text, HasSubstr("<b>Exim 4</b>, because it greets with `220 m ESMTP Exim 4&lt;b&gt;&quot;&gt;&lt;script&gt;"));
+    EXPECT_THAT(text, Not(HasSubstr("<script")));
+    EXPECT_THAT(text, Not(HasSubstr("\xFF")));
+    const std::size_t ground = text.find("because it greets with");
+    EXPECT_LT(text.find(". <span class=dim>A server can lie", ground) - ground, 400U);
+  }
+}
+
 TEST(Pages, WhatAPeerOrAnOwnerWroteStaysText) {
   MadeUpAgent agent;
   const std::string evil = "\"><script>alert('1')</script>&\xFF\x01";

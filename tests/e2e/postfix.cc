@@ -46,13 +46,14 @@ std::string Postfix::missing() {
   return {};
 }
 
-Postfix::Postfix(const std::string& mode, const AddressPort& listen, const AddressPort& canary) {
+Postfix::Postfix(const std::string& mode, const AddressPort& listen, const AddressPort& canary, const std::string& directive) {
   if (!listen.address.is_loopback() || !canary.address.is_loopback()) throw std::runtime_error("loopback only");
   const TemplateValues values = {{"@STATE@", folder_.path()},
                                  {"@ADDRESS@", listen.address.to_string()},
                                  {"@PORT@", std::to_string(listen.port)},
                                  {"@CANARY_ADDRESS@", canary.address.to_string()},
-                                 {"@CANARY_PORT@", std::to_string(canary.port)}};
+                                 {"@CANARY_PORT@", std::to_string(canary.port)},
+                                 {"@DIRECTIVE@", directive}};
   make_queue(folder_);
   write_file(folder_.file("etc/main.cf"),
              fill_template("postfix/main.cf", values) + fill_template("postfix/" + mode + ".cf", values));

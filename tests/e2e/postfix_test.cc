@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "config/remedies.h"
 #include "tests/e2e/process.h"
 
 namespace ajar {
@@ -38,10 +39,10 @@ class RealPostfix : public testing::Test {
   }
 
   // Asks a Postfix in that mode, and ends it.
-  Answer ask(const std::string& mode, const std::string& wait = "20s") {
+  Answer ask(const std::string& mode, const std::string& wait = "20s", const std::string& directive = {}) {
     const AddressPort server{*IpAddress::parse(kServer), free_port(kServer)};
     const AddressPort canary{*IpAddress::parse(kCanary), free_port(kCanary)};
-    const Postfix postfix(mode, server, canary);
+    const Postfix postfix(mode, server, canary, directive);
     const TemporaryFolder folder;
     write_file(folder.file("ajar.toml"), R"(scope = ["127.0.0.0/8"]
 [agent]
@@ -166,6 +167,24 @@ TEST_F(RealPostfix, SubmissionThatWantsTlsFirstIsAskedBehindIt) {
   ASSERT_THAT(said(answer), AnyOf("closed/refused", "closed/auth_required")) << answer.everything;
   EXPECT_EQ(answer.code, 0);
   EXPECT_EQ(answer.result.at("tls"), "starttls") << answer.everything;
+}
+
+// What the page tells the owner to write shuts the door: each mistake of main.cf is made, and then mended as it says.
+TEST_F(RealPostfix, ItsRemedyCloses) {
+  const Remedy* remedy = find_remedy("smtp_relay", "postfix");
+  ASSERT_NE(remedy, nullptr);
+  // Here the stranger is an address of 127.0.0.0/8.
+  const TemplateValues here = {{"127.0.0.0/8", "127.0.0.1/32"}, {"example.org", "target.test"}};
+  int tried = 0;
+  for (const RemedyCause& cause : remedy->causes) {
+    if (cause.file != "/etc/postfix/main.cf") continue;
+    ++tried;
+    const Answer before = ask("remedy", "20s", with_values(cause.before, here));
+    EXPECT_EQ(said(before), "open/message_delivered") << cause.before << "\n" << before.everything;
+    const Answer after = ask("remedy", "2s", with_values(cause.after, here));
+    EXPECT_EQ(said(after), "closed/refused") << cause.after << "\n" << after.everything;
+  }
+  EXPECT_EQ(tried, 2);
 }
 
 // smtpd dies at once: the listener takes connections, and nobody greets.

@@ -198,14 +198,18 @@ void write_file(const std::string& path, const std::string& text) {
   if (!out) throw std::system_error(errno, std::generic_category(), path);
 }
 
-std::string fill_template(const std::string& name, const TemplateValues& values) {
-  std::string text = read_file(std::string(AJAR_SOURCE_DIR) + "/tests/e2e/" + name);
-  if (text.empty()) throw std::runtime_error("no template tests/e2e/" + name);
+std::string with_values(std::string text, const TemplateValues& values) {
   for (const auto& [key, value] : values) {
     for (std::size_t at = 0; (at = text.find(key, at)) != std::string::npos; at += value.size())
       text.replace(at, key.size(), value);
   }
   return text;
+}
+
+std::string fill_template(const std::string& name, const TemplateValues& values) {
+  const std::string text = read_file(std::string(AJAR_SOURCE_DIR) + "/tests/e2e/" + name);
+  if (text.empty()) throw std::runtime_error("no template tests/e2e/" + name);
+  return with_values(text, values);
 }
 
 void make_certificate(const std::string& folder, const std::string& common_name) {

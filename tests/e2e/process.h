@@ -80,6 +80,9 @@ void write_file(const std::string& path, const std::string& text);
 using TemplateValues = std::vector<std::pair<std::string, std::string>>;
 std::string fill_template(const std::string& name, const TemplateValues& values);
 
+// `text` with each key replaced by its value.
+std::string with_values(std::string text, const TemplateValues& values);
+
 // A self-signed certificate of that name: `folder`/certificate.pem and `folder`/key.pem. std::runtime_error.
 void make_certificate(const std::string& folder, const std::string& common_name);
 

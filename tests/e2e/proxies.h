@@ -16,8 +16,8 @@ class ProxyServer {
  public:
   // Starts it as tests/e2e/KIND/MODE.conf says, on 127.x.y.z, and waits until it takes connections. It knows canary.test as
   // `canary` (nginx knows no names) and has no other names; `more` replaces what else the template has (@ORIGIN_ADDRESS@,
-  // @ORIGIN_PORT@, @SSL_PORT@, @FIXED_PORT@). As root it runs under the account "proxy". std::runtime_error, with its log, when
-  // it does not come up.
+  // @ORIGIN_PORT@, @SSL_PORT@, @FIXED_PORT@, @DIRECTIVE@). As root it runs under the account "proxy". std::runtime_error, with
+  // its log, when it does not come up.
   ProxyServer(ProxyKind kind, const std::string& mode, const AddressPort& listen, const IpAddress& canary,
               const TemplateValues& more = {});
   // Ends it and removes its folder.

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "config/remedies.h"
 #include "tests/e2e/house.h"
 #include "tests/e2e/process.h"
 
@@ -74,6 +75,11 @@ class RealProxy : public testing::Test {
   static TemplateValues origin(const AddressPort& place) {
     return {{"@ORIGIN_ADDRESS@", place.address.to_string()}, {"@ORIGIN_PORT@", to_string(place.port)}};
   }
+
+  // Makes each mistake that the remedy for `check` knows, and mends it as the remedy says; `here`: what stands for the owner's
+  // networks and servers. `opens`: the checks that must find it open before; after, none may.
+  void expect_remedy(const std::string& check, const std::string& software, const std::vector<std::string>& opens,
+                     const TemplateValues& here = {});
 
   const AddressPort server_ = somewhere(kServer);
   const AddressPort first_ = somewhere(kCanary);
@@ -152,6 +158,31 @@ std::vector<std::string> verdicts(const Answer& answer) {
   std::vector<std::string> all;
   for (const char* check : kChecks) all.push_back(said(answer, check));
   return all;
+}
+
+void RealProxy::expect_remedy(const std::string& check, const std::string& software, const std::vector<std::string>& opens,
+                              const TemplateValues& here) {
+  const Remedy* remedy = find_remedy(check, software);
+  ASSERT_NE(remedy, nullptr);
+  ASSERT_EQ(remedy->software, software);
+  for (const RemedyCause& cause : remedy->causes) {
+    const Answer before = ask("remedy", {{"@DIRECTIVE@", with_values(cause.before, here)}});
+    for (const std::string& one : opens)
+      EXPECT_EQ(said(before, one), "open/token_returned") << cause.before << before.everything;
+    const Answer after = ask("remedy", {{"@DIRECTIVE@", with_values(cause.after, here)}});
+    for (const char* one : kChecks) EXPECT_THAT(said(after, one), HasSubstr("closed/")) << cause.after << after.everything;
+    EXPECT_EQ(after.code, 0);
+  }
+}
+
+TEST_F(RealSquid, ItsRemedyCloses) { expect_remedy("http_connect", "squid", {"http_connect", "http_forward"}); }
+TEST_F(RealTinyproxy, ItsRemedyCloses) { expect_remedy("http_connect", "tinyproxy", {"http_connect", "http_forward"}); }
+TEST_F(RealDante, ItsRemedyCloses) { expect_remedy("socks5", "dante", {"socks4", "socks5"}); }
+
+TEST_F(RealNginx, ItsRemedyCloses) {
+  const AddressPort site = somewhere(kOrigin);
+  const ProxyServer web(ProxyKind::nginx, "ownpage", site, first_.address);
+  expect_remedy("http_forward", "nginx", {"http_forward"}, {{"192.0.2.10:8080", site.to_string()}});
 }
 
 TEST_F(RealSquid, OpenCarriesEverything) {
