@@ -16,6 +16,7 @@
 #include "agent/json.h"
 #include "agent/ledger_options.h"
 #include "agent/log.h"
+#include "agent/notice_reply.h"
 #include "agent/suspicions.h"
 #include "agent/version.h"
 
@@ -563,6 +564,7 @@ WebState Agent::web_state() {
 
 ApiReply Agent::internal_api(const ApiRequest& request) {
   if (request.method == "GET" && request.path == "/api/v1/results") return doubts(request);
+  if (request.method == "GET" && request.path.starts_with("/notices/")) return answer_notice(request, keys_, web_state());
   if (request.method == "GET") {
     const ApiAnswer answer = canary_api_->answer(request.method, request.target, request.auth, request.body);
     return {answer.status, answer.body, "application/json", answer.auth};

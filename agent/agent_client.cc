@@ -8,6 +8,7 @@
 
 #include "agent/canary_api.h"
 #include "agent/json.h"
+#include "agent/pages.h"
 
 namespace ajar {
 
@@ -139,6 +140,11 @@ std::optional<ImportCounts> AgentClient::take_in(const std::vector<Suspicion>& s
     state_->trouble = error.what();
     return std::nullopt;
   }
+}
+
+std::optional<std::string> AgentClient::notice(const std::string& target, const std::string& languages,
+                                               const std::string& format) {
+  return state_->ask("GET", fmt::format("/notices/{}?lang={}&format={}", url_encode(target), languages, format), "");
 }
 
 CanaryHealth AgentClient::health(CanaryKind kind) const {

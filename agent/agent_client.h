@@ -35,6 +35,8 @@ class AgentClient : public CanaryStatus {
   bool store(const Record& record);
   // Hands suspicions to the agent; nullopt when it did not take them (trouble() says why).
   std::optional<ImportCounts> take_in(const std::vector<Suspicion>& suspicions);
+  // The notice about a target, in languages ("de,fr") and a format; empty: nothing is to be told. nullopt: trouble() says why.
+  std::optional<std::string> notice(const std::string& target, const std::string& languages, const std::string& format);
   CanaryHealth health(CanaryKind kind) const override;
   std::vector<AddressPort> advertised(CanaryKind kind) const override;
   const std::string& address() const;

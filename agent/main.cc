@@ -12,6 +12,7 @@
 #include "agent/check_command.h"
 #include "agent/import_command.h"
 #include "agent/log.h"
+#include "agent/notice_command.h"
 #include "agent/version.h"
 #include "config/config.h"
 
@@ -59,6 +60,11 @@ int import_report(const std::string& file, const std::string& report) {
   return config ? ajar::run_import(*config, report) : kUsageError;
 }
 
+int write_notice(const std::string& file, const ajar::NoticeOptions& options) {
+  const auto config = load(file);
+  return config ? ajar::run_notice(*config, options) : kUsageError;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -90,6 +96,14 @@ int main(int argc, char** argv) {
   CLI::App* const canary = app.add_subcommand("canary", "Runs only the canary, for an agent on another host");
   canary->add_option("--config", config_file, "Configuration file; default: ./ajar.toml, else /etc/ajar/ajar.toml");
 
+  ajar::NoticeOptions notice_options;
+  CLI::App* const notice =
+      app.add_subcommand("notice", "Writes to the owner of a server what was found, and how to close the door");
+  notice->add_option("--config", config_file, "Configuration file; default: ./ajar.toml, else /etc/ajar/ajar.toml");
+  notice->add_option("--lang", notice_options.languages, "Language, or several with commas: en, de, fr, …")->required();
+  notice->add_option("--format", notice_options.format, "text, html, eml or xarf")->capture_default_str();
+  notice->add_option("TARGET", notice_options.target, "A target of the configuration")->required();
+
   CLI::App* const importing = app.add_subcommand("import", "Takes in what others report of your servers, and tests it");
   importing->require_subcommand(1);
   std::string report;
@@ -116,6 +130,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "ajar: no configuration: give --config FILE, or write ./ajar.toml or /etc/ajar/ajar.toml\n");
     return kUsageError;
   }
+  if (notice->parsed()) return write_notice(config_file, notice_options);
   if (importing->parsed()) return import_report(config_file, report);
   return run->parsed() ? run_agent(config_file, check_only) : run_canary(config_file);
 }

@@ -14,6 +14,7 @@
 
 #include "agent/accept.h"
 #include "agent/json.h"
+#include "agent/notice_reply.h"
 #include "checks/catalogue.h"
 
 namespace ajar {
@@ -39,10 +40,11 @@ constexpr std::string_view kProbePath = "/probe";
 constexpr std::string_view kTargetsPrefix = "/targets/";
 constexpr std::string_view kExposuresPrefix = "/exposures/";
 constexpr std::string_view kRunbooksPrefix = "/runbooks/";
+constexpr std::string_view kNoticesPrefix = "/notices/";
 
 bool is_get_only(std::string_view path) {
   return kGetOnly.contains(path) || path.starts_with(kTargetsPrefix) || path.starts_with(kExposuresPrefix) ||
-         path.starts_with(kRunbooksPrefix);
+         path.starts_with(kRunbooksPrefix) || path.starts_with(kNoticesPrefix);
 }
 bool is_internal(std::string_view path) { return kInternal.contains(path); }
 bool takes_both(std::string_view path) {
@@ -197,15 +199,22 @@ struct Site::Snapshots {
 Site::Site(WebState state) : state_(std::move(state)), snapshots_(std::make_unique<Snapshots>()) {}
 Site::~Site() = default;
 
-std::vector<std::pair<std::string, std::string>> Site::standard_headers() {
+namespace {
+
+// Nothing but the page's own style sheet, and forms that come back to us.
+std::string content_security_policy(std::string_view style) {
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  const std::string_view style = style_sheet();
   SHA256(reinterpret_cast<const unsigned char*>(style.data()), style.size(), digest.data());
   std::array<unsigned char, 64> base64{};
   EVP_EncodeBlock(base64.data(), digest.data(), digest.size());
-  return {{"Content-Security-Policy",
-           fmt::format("default-src 'none'; style-src 'sha256-{}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-                       reinterpret_cast<const char*>(base64.data()))},
+  return fmt::format("default-src 'none'; style-src 'sha256-{}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+                     reinterpret_cast<const char*>(base64.data()));
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> Site::standard_headers() {
+  return {{"Content-Security-Policy", content_security_policy(style_sheet())},
           {"X-Content-Type-Options", "nosniff"},
           {"Referrer-Policy", "no-referrer"},
           {"Cache-Control", "no-store"}};
@@ -259,6 +268,9 @@ SiteReply Site::get(const SiteRequest& request) {
   if (path.starts_with(kExposuresPrefix)) return exposure(request, path.substr(kExposuresPrefix.size()));
   if (path == "/runbooks") return runbook(request, "");
   if (path.starts_with(kRunbooksPrefix)) return runbook(request, path.substr(kRunbooksPrefix.size()));
+  if (path.starts_with(kNoticesPrefix)) {
+    return request.auth.empty() ? notice(request, path.substr(kNoticesPrefix.size())) : internal(request);
+  }
   if (path == "/config") return packed(request, reply(200, config_page(frame(), *state_.config()), kHtml));
   if (path == "/-/healthy") return reply(200, "ajar is healthy\n");
   if (path == "/-/ready") return state_.ready() ? reply(200, "ajar is ready\n") : reply(503, "ajar is not ready\n");
@@ -446,6 +458,26 @@ SiteReply Site::runbook(const SiteRequest& request, const std::string& alert) co
   const Runbook* found = find_runbook(alert);
   if (found == nullptr) return not_found("unknown alert");
   return packed(request, reply(200, runbook_page(frame(), *found), kHtml));
+}
+
+SiteReply Site::notice(const SiteRequest& request, const std::string& name) const {
+  const std::string lang = param(request, "lang"), format = param(request, "format");
+  const auto parsed = parse_notice_wish(lang.empty() ? "en" : lang, format.empty() ? "html" : format);
+  if (const auto* wrong = std::get_if<std::string>(&parsed)) return reply(400, *wrong + "\n");
+  std::string owner;
+  const std::optional<NoticeFacts> facts = notice_facts(name, state_, owner);
+  if (!facts) return not_found("unknown target");
+  if (facts->empty()) return not_found(no_notice_text(name));
+  const NoticeWish& wish = std::get<NoticeWish>(parsed);
+  const bool page = wish.format == NoticeFormat::html && wish.languages.size() == 1 && param(request, "download").empty();
+  std::string body = page ? notice_page(*facts, *wish.languages.front(), owner) : make_notice(*facts, wish, owner);
+  SiteReply made = reply(200, std::move(body), content_type(wish.format));
+  if (page) {
+    made.headers.emplace_back("Content-Security-Policy", content_security_policy(notice_style()));
+  } else if (wish.format != NoticeFormat::text) {
+    made.headers.emplace_back("Content-Disposition", fmt::format("attachment; filename=\"{}\"", file_name(*facts, wish)));
+  }
+  return packed(request, std::move(made));
 }
 
 SiteReply Site::metrics(const SiteRequest& request) {

@@ -74,6 +74,7 @@ class Site {
   SiteReply target(const SiteRequest& request, const std::string& name) const;
   SiteReply exposures(const SiteRequest& request) const;
   SiteReply exposure(const SiteRequest& request, const std::string& id) const;
+  SiteReply notice(const SiteRequest& request, const std::string& name) const;
   SiteReply runbook(const SiteRequest& request, const std::string& alert) const;  // "": all of them
   SiteReply metrics(const SiteRequest& request);
   SiteReply probe_results(const SiteRequest& request) const;

@@ -1,5 +1,5 @@
-// Reading the TOML files that are a part of the program (zones.toml, remedies/*.toml). They are ours: what is wrong in one is a
-// bug, which the first test finds, and is thrown as std::logic_error with file and line.
+// Reading the TOML files that are a part of the program (zones.toml, remedies/*.toml, notices/*.toml). They are ours: what is
+// wrong in one is a bug, which the first test finds, and is thrown as std::logic_error with file and line.
 #pragma once
 
 #include <optional>
@@ -17,6 +17,14 @@ namespace ajar::own_toml {
 [[noreturn]] inline void bug(const toml::node& node, std::string_view message) {
   const toml::source_region& source = node.source();
   throw std::logic_error(fmt::format("{}:{}: {}", source.path ? *source.path : "", source.begin.line, message));
+}
+
+inline toml::table parse(std::string_view file, std::string_view text) {
+  try {
+    return toml::parse(text, file);
+  } catch (const toml::parse_error& error) {
+    throw std::logic_error(fmt::format("{}:{}: {}", file, error.source().begin.line, error.description()));
+  }
 }
 
 // Each of these takes its key out of the table, so that finish() finds what nobody asked for.

@@ -97,13 +97,7 @@ const Remedy* exactly(std::string_view check, std::string_view software) {
 }  // namespace
 
 RemedyBook parse_remedies(std::string_view file, std::string_view text_of_file) {
-  toml::table document = [&] {
-    try {
-      return toml::parse(text_of_file, file);
-    } catch (const toml::parse_error& error) {
-      throw std::logic_error(fmt::format("{}:{}: {}", file, error.source().begin.line, error.description()));
-    }
-  }();
+  toml::table document = own_toml::parse(file, text_of_file);
   const std::string software = needed(document, "software"), name = needed(document, "name");
   RemedyBook book;
   for (toml::table& table : tables(document, "remedy")) {
