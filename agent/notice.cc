@@ -92,6 +92,10 @@ class Writer {
     more.emplace("agent", facts_.agent);
     more.emplace("interval", interval_text(facts_.interval));
     more.emplace("contact", facts_.contact);
+    // Addresses and paths read from left to right wherever they stand (Unicode Standard Annex 9: isolates).
+    if (language_.direction == "rtl") {
+      for (auto& [name, value] : more) value = "\u2066" + value + "\u2069";
+    }
     return language_.say(key, more);
   }
   Fillings address(const std::string& text) const { return {{"address", text}}; }
@@ -235,13 +239,13 @@ class Writer {
     for (const RemedyCause& cause : remedy.causes) {
       translated(Kind::item, cause.wrong);
       translated(Kind::paragraph, cause.why);
-      paragraph("steps.file", {{"file", translate(cause.file, language_.code).text}});
+      place(cause.file);
       if (!cause.before.empty()) {
         paragraph("steps.before");
-        code(filled(cause.before));
+        code(filled(translate(cause.before, language_.code).text));  // a directive is the same in every language
       }
       paragraph("steps.after");
-      code(filled(cause.after));
+      code(filled(translate(cause.after, language_.code).text));
     }
     if (!remedy.note.empty()) translated(Kind::paragraph, remedy.note);
     if (!remedy.test.empty()) {
@@ -259,6 +263,16 @@ class Writer {
                                 {Kind::paragraph, mark, {}, false});
     }
     paragraph("steps.reference", {{"link", link(remedy.reference)}});
+  }
+
+  // Where a directive stands: a file, or in words.
+  void place(const std::string& where) {
+    const TranslatedSentence text = translate(where, language_.code);
+    if (where.starts_with('/')) {
+      paragraph("steps.file", {{"file", where}});
+    } else {
+      add(Kind::paragraph, text.text + ":", text.english);
+    }
   }
 
   void databases() {

@@ -13,7 +13,7 @@ namespace {
 
 using Kind = NoticeBlock::Kind;
 
-constexpr std::size_t kColumns = 76;
+constexpr std::size_t kColumns = 72;  // so that mail needs no soft line breaks
 
 // One character of UTF-8, at least one byte; what is not UTF-8 counts as one character of one byte.
 std::string_view first_character(std::string_view text) {
@@ -122,7 +122,19 @@ std::string as_text(const NoticeBlock& block) {
   return wrapped(block.text) + "\n";
 }
 
-// Escaped, with the document's own links made links.
+// Escaped; `what is typed` as code.
+std::string with_code(std::string_view text) {
+  std::string out;
+  for (;;) {
+    const std::size_t begin = text.find('`');
+    const std::size_t end = begin == std::string_view::npos ? begin : text.find('`', begin + 1);
+    if (end == std::string_view::npos) return out + html(text);
+    out += fmt::format("{}<code dir=ltr>{}</code>", html(text.substr(0, begin)), html(text.substr(begin + 1, end - begin - 1)));
+    text.remove_prefix(end + 1);
+  }
+}
+
+// The same with the document's own links made links.
 std::string linked(const std::string& text, const std::vector<std::string>& links) {
   std::string out;
   for (std::string_view rest = text; !rest.empty();) {
@@ -136,8 +148,8 @@ std::string linked(const std::string& text, const std::vector<std::string>& link
         first = &link;
       }
     }
-    if (first == nullptr || at == std::string_view::npos) return out + html(rest);
-    out += fmt::format("{0}<a href=\"{1}\" rel=noreferrer dir=ltr>{1}</a>", html(rest.substr(0, at)), html(*first));
+    if (first == nullptr || at == std::string_view::npos) return out + with_code(rest);
+    out += fmt::format("{0}<a href=\"{1}\" rel=noreferrer dir=ltr>{1}</a>", with_code(rest.substr(0, at)), html(*first));
     rest.remove_prefix(at + first->size());
   }
   return out;
@@ -160,7 +172,7 @@ std::string as_html(const NoticeDocument& document) {
     if (!list && block.kind == Kind::item) out += "<ul>";
     list = block.kind == Kind::item;
     const std::string mark = block.english ? " lang=en dir=ltr" : "";
-    const std::string text = linked(block.text, document.links);
+    const std::string text = block.kind == Kind::code ? html(block.text) : linked(block.text, document.links);
     switch (block.kind) {
       case Kind::heading:
         out += fmt::format("<h2>{}</h2>\n", text);
@@ -196,7 +208,8 @@ article+article{border-top:2px solid var(--line);margin-top:2rem}
 h1{font-size:1.45rem;line-height:1.25;margin:1.2rem 0 .8rem;overflow-wrap:anywhere}
 h2{font-size:1.1rem;margin:1.5rem 0 .4rem;break-after:avoid}
 p,li{margin:.45rem 0;overflow-wrap:anywhere}ul{margin:.3rem 0;padding-inline-start:1.2rem}
-a{color:var(--link)}
+a{color:var(--link)}li[lang]{list-style-position:inside}
+code{font:.92em ui-monospace,"DejaVu Sans Mono",monospace;background:var(--soft);border-radius:.2rem;padding:0 .2rem}
 pre{background:var(--soft);padding:.5rem .7rem;border-radius:.3rem;white-space:pre-wrap;overflow-wrap:anywhere;text-align:left;
 font:13.5px/1.45 ui-monospace,"DejaVu Sans Mono",monospace;margin:.4rem 0}
 table{border-collapse:collapse;margin:.5rem 0}th,td{text-align:start;vertical-align:top;padding:.2rem .8rem .2rem 0;border-bottom:1px solid var(--line)}

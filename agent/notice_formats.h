@@ -9,7 +9,7 @@
 
 namespace ajar {
 
-// UTF-8, LF ends, lines of at most 76 columns where words allow (an East Asian character is two).
+// UTF-8, LF ends, lines of at most 72 columns where words allow (an East Asian character is two).
 std::string notice_as_text(std::span<const NoticeDocument> documents);
 // A page for itself: readable on a phone, printed on one sheet. `tools`: HTML before it, not printed; may be empty.
 std::string notice_as_html(std::span<const NoticeDocument> documents, std::string_view tools = "");

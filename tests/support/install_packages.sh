@@ -9,7 +9,7 @@ build=(ccache ninja-build cmake g++ make git pkg-config libevent-dev libc-ares-d
   libcmark-gfm-dev libcmark-gfm-extensions-dev libsystemd-dev libkainjow-mustache-dev)
 format=(clang-format-19)
 test=(libgtest-dev libgmock-dev clang-format-19 clang-tidy-19 postfix squid tinyproxy dante-server nginx-light prometheus
-  prometheus-alertmanager jsonnet swaks rbldnsd unbound python3 python3-yaml curl openssl procps systemd)
+  prometheus-alertmanager jsonnet swaks rbldnsd unbound python3 python3-yaml python3-jsonschema curl openssl procps systemd)
 pictures=(prometheus chromium python3)
 bench=(libgtest-dev libgmock-dev rbldnsd dnsperf)
 fuzz=(clang-19 libclang-rt-19-dev libgtest-dev libgmock-dev)
