@@ -59,7 +59,7 @@ std::string hex_digest(std::string_view text) {
 }  // namespace
 
 std::string header_text(std::string_view raw, std::size_t used) {
-  const std::string text = without_controls(raw);
+  std::string text = without_controls(raw);
   constexpr std::size_t kRecommended = 78;  // RFC 5322 2.1.1
   const bool plain = std::all_of(text.begin(), text.end(), is_plain);
   if (plain && used + text.size() <= kRecommended && text.find("=?") == std::string::npos) return text;

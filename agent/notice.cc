@@ -94,7 +94,7 @@ class Writer {
     more.emplace("contact", facts_.contact);
     // Addresses and paths read from left to right wherever they stand (Unicode Standard Annex 9: isolates).
     if (language_.direction == "rtl") {
-      for (auto& [name, value] : more) value = "\u2066" + value + "\u2069";
+      for (auto& [name, value] : more) value = fmt::format("\u2066{}\u2069", value);
     }
     return language_.say(key, more);
   }
