@@ -33,6 +33,8 @@ std::string doubts(const FirstLook& look) {
 }
 
 Headline answer(const FirstLook& look) {
+  const std::string nothing =
+      look.exempt > 0 ? "Nothing is known to be open but what is exempt" : "Nothing is known to be open";
   if (look.open > 0) {
     std::string text = fmt::format("{} proven open", count(look.open, "door is", "doors are"));
     if (look.accepted > 0) text += fmt::format(", and {} yes without proof", count(look.accepted, "more said", "more said"));
@@ -45,21 +47,19 @@ Headline answer(const FirstLook& look) {
             {}};
   }
   if (std::string why = staleness(look); !why.empty())
-    return {Exposed::not_tested, "Not tested lately", "Nothing is known to be open. " + why, {}};
+    return {Exposed::not_tested, "Not tested lately", nothing + ". " + why, {}};
   if (const std::string what = doubts(look); !what.empty()) {
     return {Exposed::cannot_tell,
             "Cannot tell",
-            fmt::format("Nothing is known to be open, but of {} some say too little: {}.",
-                        count(look.results, "result", "results"), what),
+            fmt::format("{}, and of {} some say too little: {}.", nothing, count(look.results, "result", "results"), what),
             {}};
   }
-  return {Exposed::fine,
-          "All closed",
-          look.results == 1
-              ? "The one result was tested within its last two intervals, and lets no stranger through."
-              : fmt::format("All {} results were tested within their last two intervals, and none lets a stranger through.",
-                            look.results),
-          {}};
+  const std::string tested = look.results == 1
+                                 ? "The one result was tested within its last two intervals"
+                                 : fmt::format("All {} results were tested within their last two intervals", look.results);
+  if (look.exempt > 0)
+    return {Exposed::fine, "Closed but for the exempt", tested + "; what lets strangers through is exempt.", {}};
+  return {Exposed::fine, "All closed", tested + ", and nothing lets a stranger through.", {}};
 }
 
 }  // namespace

@@ -158,7 +158,7 @@ std::vector<std::pair<std::string, std::string>> Site::standard_headers() {
   return {{"Content-Security-Policy",
            "default-src 'self'; object-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
           {"X-Content-Type-Options", "nosniff"},
-          {"Referrer-Policy", "no-referrer"},
+          {"Referrer-Policy", "same-origin"},  // by no-referrer, browsers would say `Origin: null` of our own forms
           {"Cache-Control", "no-store"}};
 }
 
