@@ -8,7 +8,7 @@
 
 #include "agent/canary_api.h"
 #include "agent/json.h"
-#include "agent/pages.h"
+#include "agent/html.h"
 
 namespace ajar {
 

@@ -448,6 +448,10 @@ void Metrics::in_flight(int change) {
   state_->changed();
 }
 
+std::size_t Metrics::probes_in_flight() const {
+  return static_cast<std::size_t>(std::max(0.0, state_->running.Value()));
+}
+
 void Metrics::schedule_lag(double seconds) {
   state_->lag.Set(seconds);
   state_->changed();
@@ -578,6 +582,15 @@ std::optional<Time> exempt_until(const Config& config, std::string_view target, 
 bool is_exempt(const Config& config, std::string_view target, std::string_view check, Time now) {
   const std::optional<Time> until = exempt_until(config, target, check);
   return until && now < *until;
+}
+
+const ExemptionConfig* exemption_now(const Config& config, std::string_view target, std::string_view check, Time now) {
+  const ExemptionConfig* found = nullptr;
+  for (const ExemptionConfig& exemption : config.exemptions) {
+    if (exemption.target != target || exemption.check != check || exemption.until + std::chrono::days(1) <= now) continue;
+    if (found == nullptr || exemption.until > found->until) found = &exemption;
+  }
+  return found;
 }
 
 std::string place_text(const TargetPlace& place) {

@@ -46,6 +46,7 @@ class Metrics {
   // -- what is known, for pages --
   std::map<CanaryKind, bool> canary() const;  // kinds whose self-test has run
   std::map<std::string, std::size_t> expected_results() const;
+  std::size_t probes_in_flight() const;
   std::uint64_t version() const;  // rises with every call of "what happened"
 
   // -- pages --
@@ -80,5 +81,7 @@ std::map<std::string, Coverage> coverage(const std::vector<ResultState>& results
 // The instant at which the last exemption of a check of a target ends (its `until` is its last day, UTC); nullopt without any.
 std::optional<Time> exempt_until(const Config& config, std::string_view target, std::string_view check);
 bool is_exempt(const Config& config, std::string_view target, std::string_view check, Time now);
+// The exemption that is in force, the longest of them; nullptr without any.
+const ExemptionConfig* exemption_now(const Config& config, std::string_view target, std::string_view check, Time now);
 
 }  // namespace ajar

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "agent/pages.h"
+#include "agent/html.h"
 #include "config/remedies.h"
 #include "config/remedy_translations.h"
 

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "agent/mime.h"
-#include "agent/pages.h"
+#include "agent/html.h"
 
 namespace ajar {
 namespace {

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "agent/canary_api.h"
-#include "agent/pages.h"
+#include "agent/html.h"
 #include "agent/xarf.h"
 #include "checks/network.h"
 

@@ -1,6 +1,8 @@
-// The pages that people read: pure functions from what is known to HTML. No script; every byte that is not ours is escaped.
-// The reader is an engineer on call at night: what is open comes first, every colour is a word as well, every time is UTC and
-// relative.
+// The pages that people read: pure functions from what is known to HTML. They work without their script; every byte that is not
+// ours is escaped. The reader is an engineer on call at night: what is open comes first, every colour is a word as well, every
+// time is UTC and relative.
+//
+// The frame is in page_frame, each page in a file of its own: overview_page, target_pages, exposure_pages, other_pages.
 #pragma once
 
 #include <map>
@@ -10,45 +12,40 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/headline.h"
+#include "agent/html.h"
 #include "agent/ledger.h"
 #include "agent/metrics.h"
+#include "agent/page_frame.h"
 #include "agent/runbooks.h"
+#include "agent/selection.h"
 #include "agent/suspicions.h"
 #include "agent/target_view.h"
 #include "agent/zones.h"
 
 namespace ajar {
 
-// What every page says around its own matter.
-struct Frame {
-  Time now{};
-  bool paused = false;
-  bool ready = true;
-  std::string failure;                // the state cannot be written: why
-  std::vector<std::string> notes;     // of the ledger's opening
-  std::map<CanaryKind, bool> canary;  // self-tests that have run
-};
-
-// A case and whether an exemption covers it now.
-struct ExposureView {
-  Case exposure;
-  bool exempt = false;
-};
-
 struct Overview {
-  std::vector<ExposureView> open;
+  std::vector<ExposureView> open;  // the first of them: what can be acted on, the oldest first; what is exempt comes last
+  FirstLook look;
   std::map<std::string, std::map<Verdict, std::size_t>> counts;  // judged, by check
   std::map<std::string, Coverage> coverage;
   std::size_t targets = 0;
   bool canary_configured = false;
   std::map<std::string, std::size_t> listed;         // by target: how many listings of databases that can be believed now
   std::size_t databases = 0, databases_healthy = 0;  // those that are asked
+  // From where and when.
+  AgentConfig agent;
+  std::optional<Time> next_due;  // of what is not overdue
+  std::size_t overdue = 0;       // results whose time has passed by more than a minute
+  std::size_t in_flight = 0;     // probes that run now
 };
 
-struct TargetRow {
-  TargetView target;
-  std::map<Verdict, std::size_t> counts;  // judged
-  std::optional<Time> last_probe;         // the latest of all
+struct TargetsPage {
+  std::vector<TargetRow> rows;  // of this page
+  PageOf place;
+  TargetFilter filter;
+  std::vector<std::string> owners;  // that there are
 };
 
 // One result with its evidence.
@@ -63,35 +60,42 @@ struct TargetPage {
   TargetView target;
   std::vector<ResultView> results;  // worst first; the first ones with evidence
   std::size_t left_out = 0;         // results that the page is too long for
-  // What public databases say: listed first; at most kMaxListings.
+  bool one_result = false;          // `results` is a selection of them
+  std::vector<ExposureView> cases;  // of this target, open and ended
+  // What public databases say: listed first; at most kMaxRows.
   std::vector<ListingView> listings;
   std::size_t listings_left_out = 0;
   std::vector<SuspicionView> suspicions;  // of others, confirmed first
   std::size_t suspicions_left_out = 0;
 };
 
+struct ExposuresPage {
+  std::vector<ExposureView> rows;  // of this page
+  PageOf place;
+  ExposureFilter filter;
+  std::vector<std::string> owners;
+};
+
 std::string overview_page(const Frame& frame, const Overview& overview);
-// `verdict`: only targets with such a result were selected; `left_out`: rows that the page is too long for.
-std::string targets_page(const Frame& frame, const std::vector<TargetRow>& rows, std::optional<Verdict> verdict,
-                         std::size_t left_out);
+std::string targets_page(const Frame& frame, const TargetsPage& targets);
 std::string target_page(const Frame& frame, const TargetPage& page);
-std::string exposures_page(const Frame& frame, const std::vector<ExposureView>& exposures, std::optional<CaseStatus> status,
-                           std::size_t left_out);
+std::string exposures_page(const Frame& frame, const ExposuresPage& exposures);
 // `others`: what other checks heard last at that endpoint, which may tell what runs there.
 std::string exposure_page(const Frame& frame, const ExposureView& exposure, const std::optional<Record>& evidence,
                           const std::vector<Record>& others);
+// The same selection for a spreadsheet: RFC 4180; a cell that a spreadsheet would take for a formula gets an apostrophe.
+std::string exposures_csv(const std::vector<ExposureView>& exposures, Time now);
+// Open and ended cases as a table; sorted by `filter`, where that is given.
+std::string exposure_table(std::string_view caption, const std::vector<ExposureView>& exposures, Time now,
+                           const ExposureFilter* filter = nullptr);
 // Every database: what it is doing, how its last tests went, what it was asked.
 std::string zones_page(const Frame& frame, const ZonesView& zones);
 std::string runbooks_page(const Frame& frame, std::span<const Runbook> runbooks);
 std::string runbook_page(const Frame& frame, const Runbook& runbook);
 std::string config_page(const Frame& frame, const Config& config);
+// What a browser gets instead of the line of text that a script gets.
+std::string error_page(const Frame& frame, int status, std::string_view text);
 // The effective configuration in its own notation; what is secret in it is masked.
 std::string config_text(const Config& config);
-
-// The one style sheet, inline in every page: named by its hash in the Content-Security-Policy.
-std::string_view style_sheet();
-std::string html(std::string_view text);        // escaped for text and attribute values; what is not UTF-8 becomes U+FFFD
-std::string url_encode(std::string_view text);  // one path segment or query value
-std::string relative(Time when, Time now);      // "3 h ago", "in 5 min"
 
 }  // namespace ajar

@@ -1,4 +1,5 @@
-// What is answered to a request: routes, parameters, refusals. No socket and no HTTP library; Web puts a server before it.
+// What is answered to a request: routes, parameters, refusals (site.cc), pages (site_pages.cc), the API (site_api.cc). No
+// socket and no HTTP library; Web puts a server before it.
 #pragma once
 
 #include <map>
@@ -7,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "agent/fleet.h"
+#include "agent/form_token.h"
 #include "agent/pages.h"
 #include "agent/web.h"
 
@@ -16,9 +19,10 @@ struct SiteRequest {
   std::string method;                                     // "GET" (HEAD is asked as GET), "POST", …
   std::string path;                                       // decoded
   std::string target;                                     // path and query as sent
-  std::multimap<std::string, std::string> params;         // of the query, decoded
+  Params params;                                          // of the query, decoded
   std::string host, accept, accept_encoding, auth, site;  // headers; `site` is Sec-Fetch-Site
   std::vector<std::string> origins;                       // every Origin header
+  std::string content_type;                               // of the body
   std::string body;
 };
 
@@ -30,27 +34,10 @@ struct SiteReply {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
-// One level-1 gzip stream made of chunks.
-class Gzip {
- public:
-  Gzip();
-  ~Gzip();
-  Gzip(const Gzip&) = delete;
-  Gzip& operator=(const Gzip&) = delete;
-  void add(std::string_view chunk);
-  std::string finish();
-
- private:
-  void run(std::string_view chunk, int flush);
-  struct Stream;
-  std::unique_ptr<Stream> stream_;
-  std::string out_;
-};
-
 // Thread-safe.
 class Site {
  public:
-  // Rows, results with evidence and their bodies on one page: more are counted and left to the API.
+  // Results on one target's page, and those of them with evidence: more are counted and left to the API.
   static constexpr std::size_t kMaxRows = 500;
   static constexpr std::size_t kMaxEvidence = 20;
 
@@ -65,31 +52,46 @@ class Site {
 
  private:
   struct Snapshots;
-  Frame frame() const;
   SiteReply get(const SiteRequest& request);
   SiteReply post(const SiteRequest& request);
   SiteReply internal(const SiteRequest& request) const;
-  SiteReply overview(const SiteRequest& request) const;
-  SiteReply targets(const SiteRequest& request) const;
-  SiteReply target(const SiteRequest& request, const std::string& name) const;
-  SiteReply exposures(const SiteRequest& request) const;
-  SiteReply exposure(const SiteRequest& request, const std::string& id) const;
-  SiteReply notice(const SiteRequest& request, const std::string& name) const;
-  SiteReply runbook(const SiteRequest& request, const std::string& alert) const;  // "": all of them
   SiteReply metrics(const SiteRequest& request);
   SiteReply probe_results(const SiteRequest& request) const;
   SiteReply probe_now(const SiteRequest& request) const;
   SiteReply reload() const;
+  // The same for a browser: a page with the line of text.
+  SiteReply for_reader(const SiteRequest& request, SiteReply reply) const;
+
+  // -- pages --
+  Frame frame(std::string section) const;
+  SiteReply overview(const SiteRequest& request) const;
+  SiteReply targets(const SiteRequest& request);
+  SiteReply target(const SiteRequest& request, const std::string& name) const;
+  SiteReply exposures(const SiteRequest& request) const;
+  SiteReply exposures_as_csv(const SiteRequest& request) const;
+  SiteReply exposure(const SiteRequest& request, const std::string& id) const;
+  SiteReply notice(const SiteRequest& request, const std::string& name) const;
+  SiteReply runbook(const SiteRequest& request, const std::string& alert) const;  // "": all of them
+  SiteReply static_file(const SiteRequest& request, const std::string& name) const;
+  ResultView result_view(const ResultState& state, const Config& config, bool with_evidence) const;
+  void add_schedule(Overview& shown, const std::vector<ResultState>& results) const;
+  FirstLook first_look(const Config& config, const std::vector<TargetView>& targets,
+                       const std::vector<ResultState>& results) const;
+
+  // -- API --
   SiteReply api_results(const SiteRequest& request) const;
   SiteReply api_exposures(const SiteRequest& request) const;
   SiteReply api_targets(const SiteRequest& request) const;
   SiteReply api_listings(const SiteRequest& request) const;
   SiteReply api_suspicions(const SiteRequest& request) const;
+
   std::shared_ptr<const ZonesView> zones() const;  // never null
-  std::vector<ExposureView> cases(std::optional<CaseStatus> status) const;
-  ResultView result_view(const ResultState& state, const Config& config, bool with_evidence) const;
+  ExposureView exposure_view(Case exposure, const Config& config) const;
+  std::vector<ExposureView> cases(const ExposureFilter& filter) const;
 
   WebState state_;
+  FormToken form_token_;
+  FleetBook fleet_;
   std::unique_ptr<Snapshots> snapshots_;
 };
 

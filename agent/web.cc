@@ -131,6 +131,7 @@ SiteRequest request_of(const httplib::Request& request) {
                    .auth = request.get_header_value("Ajar-Auth"),
                    .site = request.get_header_value("Sec-Fetch-Site"),
                    .origins = {},
+                   .content_type = request.get_header_value("Content-Type"),
                    .body = {}};
   const auto [first, last] = request.headers.equal_range("Origin");
   for (auto origin = first; origin != last; ++origin) made.origins.push_back(origin->second);
@@ -141,7 +142,10 @@ SiteRequest request_of(const httplib::Request& request) {
 // sent.
 void send(httplib::Response& response, const SiteReply& reply, bool last = false) {
   response.status = reply.status;
-  for (const auto& [name, value] : reply.headers) response.set_header(name, value);
+  for (const auto& [name, value] : reply.headers) {
+    response.headers.erase(name);  // one of the headers of every answer, say
+    response.set_header(name, value);
+  }
   if (reply.gzip) response.set_header("Content-Encoding", "gzip");
   if (last) response.set_header("Connection", "close");
   if (reply.body->empty()) {

@@ -52,6 +52,15 @@ class WebTest : public testing::Test {
     return client.Post(path.c_str(), headers, body, "application/json");
   }
 
+  // As a form of a page holds it.
+  std::string form_token() {
+    const std::string page = get("/targets/mx1")->body;
+    const std::string before = "name=token value=\"";
+    const std::size_t at = page.find(before);
+    EXPECT_NE(at, std::string::npos);
+    return at == std::string::npos ? "" : page.substr(at + before.size(), 64);
+  }
+
   int connected() const {
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{};
@@ -260,9 +269,15 @@ TEST_F(WebTest, StatusCodes) {
 TEST_F(WebTest, SecurityHeaders) {
   start();
   const auto page = get("/");
-  EXPECT_THAT(page->get_header_value("Content-Security-Policy"), HasSubstr("default-src 'none'; style-src 'sha256-"));
+  EXPECT_THAT(page->get_header_value("Content-Security-Policy"), testing::StartsWith("default-src 'self'; object-src 'none'"));
   EXPECT_EQ(page->get_header_value("X-Content-Type-Options"), "nosniff");
   EXPECT_EQ(get("/nothing")->get_header_value("X-Content-Type-Options"), "nosniff");
+  EXPECT_EQ(page->get_header_value("Cache-Control"), "no-store");
+  const auto style = get("/static/ajar.css");
+  EXPECT_EQ(style->get_header_value_count("Cache-Control"), 1U);
+  EXPECT_EQ(style->get_header_value("Cache-Control"), "no-cache");
+  EXPECT_EQ(style->get_header_value("Content-Type"), "text/css; charset=utf-8");
+  EXPECT_EQ(page->get_header_value("Referrer-Policy"), "same-origin") << "no-referrer makes browsers post with Origin: null";
 }
 
 TEST_F(WebTest, APostFromAnotherOriginIsRefused) {
@@ -273,11 +288,42 @@ TEST_F(WebTest, APostFromAnotherOriginIsRefused) {
   EXPECT_EQ(post("/-/pause", {{"Origin", "http://127.0.0.1:1"}})->status, 403);
   EXPECT_EQ(post("/-/pause", {{"Sec-Fetch-Site", "cross-site"}})->status, 403);
   EXPECT_FALSE(agent.ledger.paused());
-  EXPECT_EQ(post("/-/pause", {{"Origin", "http://" + host}})->status, 200);
+  const std::string token = "token=" + form_token();
+  EXPECT_EQ(post("/-/pause", {{"Origin", "http://" + host}}, token)->status, 200);
   EXPECT_TRUE(agent.ledger.paused());
-  EXPECT_EQ(post("/-/resume", {{"Origin", "https://ajar.example.net"}})->status, 200) << "external_url";
+  EXPECT_EQ(post("/-/resume", {{"Origin", "https://ajar.example.net"}}, token)->status, 200) << "external_url";
   EXPECT_FALSE(agent.ledger.paused());
   EXPECT_EQ(post("/-/pause")->status, 200) << "curl";
+}
+
+// A browser must send what only a page of ours holds, whatever it says of where it comes from.
+TEST_F(WebTest, AFormNeedsItsToken) {
+  start();
+  const std::string host = "http://127.0.0.1:" + std::to_string(port);
+  httplib::Client client("127.0.0.1", port);
+  const auto form = [&](const char* path, const std::string& body) {
+    return client.Post(path, {{"Accept", "text/html"}}, body, "application/x-www-form-urlencoded");
+  };
+  EXPECT_EQ(form("/-/pause", "")->status, 403);
+  EXPECT_EQ(form("/-/pause", "token=")->status, 403);
+  EXPECT_EQ(form("/-/pause", "token=" + std::string(64, '0'))->status, 403);
+  EXPECT_EQ(client.Post("/-/pause", "x", "text/plain")->status, 403);
+  EXPECT_EQ(post("/-/pause", {{"Origin", host}})->status, 403);
+  EXPECT_EQ(post("/-/pause", {{"Sec-Fetch-Site", "same-origin"}})->status, 403);
+  EXPECT_FALSE(agent.ledger.paused());
+  const std::string token = form_token();
+  EXPECT_EQ(form("/-/pause", "other=1&token=" + token)->status, 200);
+  EXPECT_TRUE(agent.ledger.paused());
+  agent.now += 1h;
+  EXPECT_EQ(form("/-/resume", "token=" + token)->status, 200) << "an hour later it is still good";
+  agent.now += 1h;
+  const auto old = form("/-/pause", "token=" + token);
+  EXPECT_EQ(old->status, 403);
+  EXPECT_THAT(old->body, HasSubstr("load the page again"));
+  EXPECT_FALSE(agent.ledger.paused());
+  const auto asked = form("/probe?target=mx1&check=smtp_relay&exposure=00ff", "token=" + form_token());
+  EXPECT_EQ(asked->status, 303);
+  EXPECT_THAT(asked->get_header_value("Location"), testing::StartsWith("/exposures/00ff?after="));
 }
 
 TEST_F(WebTest, ProbeReloadAndReady) {
@@ -299,7 +345,7 @@ TEST_F(WebTest, ProbeReloadAndReady) {
   EXPECT_EQ(post("/probe?target=mx1&check=smtp_relay")->status, 202);
   const auto browser = post("/probe?target=mx1&check=smtp_relay", {{"Accept", "text/html"}});
   EXPECT_EQ(browser->status, 303);
-  EXPECT_EQ(browser->get_header_value("Location"), "/targets/mx1");
+  EXPECT_EQ(browser->get_header_value("Location"), "/targets/mx1?after=1767323045678");
   const auto reload = post("/-/reload");
   EXPECT_EQ(reload->status, 400);
   EXPECT_THAT(reload->body, HasSubstr("did you mean `scope`?"));

@@ -112,7 +112,7 @@ TEST_F(Import, WithoutAnAgentAndBesideOne) {
   EXPECT_TRUE(cases.contains(all.at(0).at("exposure"))) << all.at(0);
   EXPECT_EQ(all.at(1).at("remedy").at(0), fmt::format("ports.http_connect = [{}, 4711]", open.port));
   const std::string page = agent->get("/targets/proxy_open").body;
-  EXPECT_THAT(page, HasSubstr("<span class=\"badge open\">confirmed"));
+  EXPECT_THAT(page, HasSubstr("</svg>confirmed</span>"));
   EXPECT_THAT(page, HasSubstr("1.1 squid, &lt;b&gt;"));
   EXPECT_THAT(page, HasSubstr("ports.http_forward"));
 

@@ -74,7 +74,7 @@ TEST_F(Notice, FromTheAgentAndFromWhatItLeft) {
     const HttpAnswer page = agent.get("/notices/open?lang=de");
     EXPECT_EQ(page.status, 200);
     EXPECT_THAT(page.body, HasSubstr("ist ein offenes Relay."));
-    EXPECT_THAT(page.head, HasSubstr("style-src 'sha256-"));
+    EXPECT_THAT(page.head, HasSubstr("style-src 'self' 'sha256-"));
     EXPECT_EQ(agent.get("/notices/proxy_closed").status, 404);
     const Done xarf = notice({"--lang", "en", "--format", "xarf", "proxy_open"});
     EXPECT_EQ(xarf.code, 0) << xarf.err;

@@ -1,0 +1,104 @@
+// The JSON API: everything that is known, as objects.
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "agent/json.h"
+#include "agent/site_reply.h"
+
+namespace ajar {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// The API's frame around objects that are text already.
+class DataArray {
+ public:
+  void add(const Json& object) {
+    text_ += count_++ == 0 ? "\n" : ",\n";
+    text_ += object.dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+  SiteReply finish(const SiteRequest& request) {
+    text_ += count_ == 0 ? "]}\n" : "\n]}\n";
+    return packed(request, reply(200, std::move(text_), kJson));
+  }
+
+ private:
+  std::string text_ = "{\"data\":[";
+  std::size_t count_ = 0;
+};
+
+}  // namespace
+
+SiteReply Site::api_results(const SiteRequest& request) const {
+  const std::string name = param(request.params, "target");
+  const std::string check = param(request.params, "check");
+  const std::string wanted = param(request.params, "verdict");
+  const std::optional<Verdict> verdict = parse_verdict(wanted);
+  if (!wanted.empty() && !verdict) return reply(400, "unknown verdict\n");
+  if (!name.empty() && find_target(state_.targets(), name) == nullptr) return not_found("unknown target");
+  if (std::optional<SiteReply> bad = bad_check(check)) return *std::move(bad);
+  DataArray data;
+  for (const ResultState& result : state_.ledger.results()) {
+    if ((!name.empty() && result.key.target != name) || (!check.empty() && result.key.check != check)) continue;
+    const std::optional<Record> record = state_.ledger.latest(result.key);
+    if (!record || (verdict && record->finding.verdict != *verdict)) continue;
+    data.add(to_json(*record));
+  }
+  return data.finish(request);
+}
+
+SiteReply Site::api_exposures(const SiteRequest& request) const {
+  DataArray data;
+  for (const ExposureView& view : cases(ExposureFilter::of(request.params))) data.add(to_json(view.exposure, view.exempt));
+  return data.finish(request);
+}
+
+SiteReply Site::api_listings(const SiteRequest& request) const {
+  const std::string target = param(request.params, "target");
+  const std::shared_ptr<const ZonesView> known = zones();
+  DataArray data;
+  for (const ListingView& row : known->listings) {
+    if (target.empty() || row.target == target) data.add(to_json(row));
+  }
+  return data.finish(request);
+}
+
+SiteReply Site::api_suspicions(const SiteRequest& request) const {
+  const std::string target = param(request.params, "target");
+  const std::string wanted = param(request.params, "status");
+  const std::optional<SuspicionStatus> status = parse_suspicion_status(wanted);
+  if (!wanted.empty() && !status) return reply(400, "unknown status: confirmed, refuted or untested\n");
+  DataArray data;
+  for (const SuspicionView& view : suspicion_views(state_.ledger, *state_.config(), state_.targets())) {
+    if (!target.empty() && view.target != target) continue;
+    if (!status || view.judgement.status == *status) data.add(to_json(view));
+  }
+  return data.finish(request);
+}
+
+SiteReply Site::api_targets(const SiteRequest& request) const {
+  std::map<std::string, Verdict> worst;
+  for (const ResultState& result : state_.ledger.results()) {
+    if (result.last_probe == Time{}) continue;
+    Verdict& level = worst.try_emplace(result.key.target, result.level).first->second;
+    level = std::max(level, result.level);
+  }
+  DataArray data;
+  for (const TargetView& view : state_.targets()) {
+    const TargetConfig& config = view.config;
+    const auto level = worst.find(config.name);
+    Json object = {
+        {"kind", "target"},      {"name", config.name},      {"host", place_text(config.place)}, {"addresses", view.addresses},
+        {"owner", config.owner}, {"labels", Json::object()}, {"checks", config.checks}};
+    if (config.dnsbl) object["checks"].push_back("dnsbl");
+    for (const auto& [key, value] : config.labels) object["labels"][key] = value;
+    object["level"] = level == worst.end() ? Json(nullptr) : Json(static_cast<int>(level->second));
+    object["paused"] = config.paused;
+    data.add(object);
+  }
+  return data.finish(request);
+}
+
+}  // namespace ajar
