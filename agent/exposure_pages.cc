@@ -161,6 +161,20 @@ std::string exposures_csv(const std::vector<ExposureView>& exposures, Time now) 
 
 namespace {
 
+// Many are folded, so that the remedy stays in sight.
+std::string variants_text(const std::vector<std::string>& variants) {
+  constexpr std::size_t kManyVariants = 12;
+  if (variants.size() <= kManyVariants) return join(variants, ", ");
+  return fmt::format("<details><summary>{} of our ways to ask</summary>{}</details>", variants.size(), join(variants, ", "));
+}
+
+// As the first words of a paragraph.
+std::string sentence(std::string_view words) {
+  std::string text(words);
+  if (!text.empty() && text.front() >= 'a' && text.front() <= 'z') text.front() = static_cast<char>(text.front() - 'a' + 'A');
+  return text + ".";
+}
+
 std::string case_facts(const ExposureView& view, Time now) {
   const Case& exposure = view.exposure;
   std::string out = "<dl>" + fact("Target", target_link(exposure.key.target));
@@ -186,7 +200,7 @@ std::string case_facts(const ExposureView& view, Time now) {
   std::vector<std::string> variants, exits;
   for (const std::string& variant : exposure.variants) variants.push_back(peer(variant));
   for (const std::string& address : exposure.exit_addresses) exits.push_back(peer(address));
-  if (!variants.empty()) out += fact("Said yes to", join(variants, ", "));
+  if (!variants.empty()) out += fact("Said yes to", variants_text(variants));
   if (!exits.empty()) out += fact("Came out at", join(exits, ", "));
   return out + fact("Id", "<code>" + html(exposure.id) + "</code>") + "</dl>";
 }
@@ -223,7 +237,8 @@ std::string exposure_page(const Frame& frame, const ExposureView& view, const st
   std::string body =
       fmt::format("<h1>{} on {} {}</h1>", html(exposure.key.check), peer(exposure.key.target), state_badge(exposure));
   if (const CheckInfo* check = find_check(exposure.key.check)) body += fmt::format("<p>{}</p>", html(check->question));
-  body += fmt::format("<p>{}{}.</p>", open ? "" : "It was: ", meaning(exposure.level)) + doubt_text(view, frame.now);
+  const std::string level(meaning(exposure.level));
+  body += fmt::format("<p>{}</p>", sentence(open ? level : "It was: " + level)) + doubt_text(view, frame.now);
   body += "<div class=actions>" + test_again(frame, exposure.key.target, exposure.key.check, exposure.id) +
           notice_link(exposure.key.target) + "<a href=\"#evidence\">Evidence</a></div>";
   body += case_facts(view, frame.now) + case_history(exposure, frame.now);

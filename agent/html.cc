@@ -79,6 +79,17 @@ std::string html(std::string_view text) {
   return out;
 }
 
+std::string html_with_code(std::string_view text) {
+  std::string out;
+  for (;;) {
+    const std::size_t begin = text.find('`');
+    const std::size_t end = begin == std::string_view::npos ? begin : text.find('`', begin + 1);
+    if (end == std::string_view::npos) return out + html(text);
+    out += fmt::format("{}<code dir=ltr>{}</code>", html(text.substr(0, begin)), html(text.substr(begin + 1, end - begin - 1)));
+    text.remove_prefix(end + 1);
+  }
+}
+
 std::string peer(std::string_view text) { return text.empty() ? "" : "<bdi>" + html(text) + "</bdi>"; }
 
 std::string url_encode(std::string_view text) {

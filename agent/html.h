@@ -14,6 +14,8 @@ std::string html(std::string_view text);
 // The same for what somebody else wrote, where markup may stand: isolated, so that it cannot change the order of its
 // neighbours.
 std::string peer(std::string_view text);
+// html() with `what is typed` as code.
+std::string html_with_code(std::string_view text);
 std::string url_encode(std::string_view text);                  // one path segment or query value
 std::string relative(Time when, Time now);                      // "3 h ago", "in 5 min"
 std::string duration_text(std::chrono::milliseconds duration);  // "3 h", "12 d"

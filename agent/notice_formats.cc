@@ -5,8 +5,9 @@
 
 #include <fmt/format.h>
 
-#include "agent/mime.h"
 #include "agent/html.h"
+#include "agent/mime.h"
+#include "agent/static_files.h"
 
 namespace ajar {
 namespace {
@@ -122,19 +123,7 @@ std::string as_text(const NoticeBlock& block) {
   return wrapped(block.text) + "\n";
 }
 
-// Escaped; `what is typed` as code.
-std::string with_code(std::string_view text) {
-  std::string out;
-  for (;;) {
-    const std::size_t begin = text.find('`');
-    const std::size_t end = begin == std::string_view::npos ? begin : text.find('`', begin + 1);
-    if (end == std::string_view::npos) return out + html(text);
-    out += fmt::format("{}<code dir=ltr>{}</code>", html(text.substr(0, begin)), html(text.substr(begin + 1, end - begin - 1)));
-    text.remove_prefix(end + 1);
-  }
-}
-
-// The same with the document's own links made links.
+// `what is typed` as code, and the document's own links made links.
 std::string linked(const std::string& text, const std::vector<std::string>& links) {
   std::string out;
   for (std::string_view rest = text; !rest.empty();) {
@@ -148,8 +137,8 @@ std::string linked(const std::string& text, const std::vector<std::string>& link
         first = &link;
       }
     }
-    if (first == nullptr || at == std::string_view::npos) return out + with_code(rest);
-    out += fmt::format("{0}<a href=\"{1}\" rel=noreferrer dir=ltr>{1}</a>", with_code(rest.substr(0, at)), html(*first));
+    if (first == nullptr || at == std::string_view::npos) return out + html_with_code(rest);
+    out += fmt::format("{0}<a href=\"{1}\" rel=noreferrer dir=ltr>{1}</a>", html_with_code(rest.substr(0, at)), html(*first));
     rest.remove_prefix(at + first->size());
   }
   return out;
@@ -204,7 +193,7 @@ body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.5 system-ui,-appl
 article,.tools{max-width:44rem;margin:0 auto;padding:0 1rem}
 article+article{border-top:2px solid var(--line);margin-top:2rem}
 .tools{padding-top:.8rem;padding-bottom:.8rem;border-bottom:1px solid var(--line);font-size:.9rem;line-height:2}
-.tools a,.tools button{margin-inline-end:.9rem}.tools [aria-current]{font-weight:600;color:var(--fg);text-decoration:none}
+.tools a{display:inline-block;min-width:1.6rem;margin-inline-end:.9rem}.tools [aria-current]{font-weight:600;color:var(--fg);text-decoration:none}
 h1{font-size:1.45rem;line-height:1.25;margin:1.2rem 0 .8rem;overflow-wrap:anywhere}
 h2{font-size:1.1rem;margin:1.5rem 0 .4rem;break-after:avoid}
 p,li{margin:.45rem 0;overflow-wrap:anywhere}ul{margin:.3rem 0;padding-inline-start:1.2rem}
@@ -266,11 +255,14 @@ std::string_view notice_style() { return kStyle; }
 
 std::string notice_as_html(std::span<const NoticeDocument> documents, std::string_view tools) {
   const NoticeDocument& first = documents.front();
+  // A file has no agent beside it.
+  const std::string icon =
+      tools.empty() ? "" : fmt::format("<link rel=icon type=\"image/svg+xml\" href=\"{}\">", static_url("ajar.svg"));
   std::string out = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"{}\" dir={}><head><meta charset=utf-8><meta name=viewport "
       "content=\"width=device-width,initial-scale=1\">"
-      "<title>{}</title><style>{}</style></head><body>\n{}<main>\n",
-      html(first.language->code), first.language->direction, html(first.subject), kStyle, tools);
+      "<title>{}</title>{}<style>{}</style></head><body>\n{}<main>\n",
+      html(first.language->code), first.language->direction, html(first.subject), icon, kStyle, tools);
   for (const NoticeDocument& document : documents) out += as_html(document);
   return out + "</main></body></html>\n";
 }

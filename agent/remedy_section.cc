@@ -24,7 +24,8 @@ std::string block(std::string_view title, const std::string& escaped) {
 std::string causes(const Remedy& remedy, const Place& place) {
   std::string out = remedy.causes.size() > 1 ? "<p>One of these mistakes, the commonest first:</p>" : "";
   for (const RemedyCause& cause : remedy.causes) {
-    out += fmt::format("<p><b>{}</b> {} <span class=dim>{}</span></p>", html(cause.wrong), html(cause.why), html(cause.file));
+    out += fmt::format("<p><b>{}</b> {} <span class=dim>{}</span></p>", html_with_code(cause.wrong), html_with_code(cause.why),
+                       html(cause.file));
     out += block("instead of", place.filled(cause.before)) + block("write", place.filled(cause.after));
   }
   return out;
@@ -32,7 +33,7 @@ std::string causes(const Remedy& remedy, const Place& place) {
 
 std::string steps(const Remedy& remedy) {
   std::string out;
-  if (!remedy.note.empty()) out += fmt::format("<p>{}</p>", html(remedy.note));
+  if (!remedy.note.empty()) out += fmt::format("<p>{}</p>", html_with_code(remedy.note));
   out += block("Is the configuration right?", html(remedy.test));
   out += block("Then", html(remedy.reload));
   return out + fmt::format("<p><a href=\"{0}\" rel=noreferrer>{0}</a></p>", html(remedy.reference));
@@ -63,7 +64,7 @@ std::string by_hand(const std::string& check, TlsMode tls, const Place& place) {
   const ByHand* by_hand = find_by_hand(check);
   if (by_hand == nullptr) return "";
   return block("See for yourself", place.filled(tls == TlsMode::implicit ? by_hand->tls : by_hand->command)) +
-         fmt::format("<p>{}</p>", html(by_hand->closed));
+         fmt::format("<p>{}</p>", html_with_code(by_hand->closed));
 }
 
 }  // namespace
