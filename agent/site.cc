@@ -13,6 +13,7 @@
 #include <zlib.h>
 
 #include "agent/accept.h"
+#include "agent/access.h"
 #include "agent/json.h"
 #include "checks/catalogue.h"
 
@@ -211,6 +212,12 @@ std::vector<std::pair<std::string, std::string>> Site::standard_headers() {
           {"Cache-Control", "no-store"}};
 }
 
+bool Site::is_signed(const SiteRequest& request) {
+  if (request.auth.empty()) return false;
+  const bool post = request.method == "POST";
+  return is_internal(request.path) || request.path == kResultsPath || (post && request.path == kSuspicionsPath);
+}
+
 std::optional<SiteReply> Site::refuse(const SiteRequest& request) const {
   const bool get = request.method == "GET" || request.method == "HEAD";
   const bool post = request.method == "POST";
@@ -222,7 +229,13 @@ std::optional<SiteReply> Site::refuse(const SiteRequest& request) const {
     refused.headers.emplace_back("Allow", allowed);
     return refused;
   }
-  if (post && from_another_origin(request, *state_.config())) return reply(403, "a POST from another origin is refused\n");
+  if (!post) return std::nullopt;
+  const std::shared_ptr<const Config> config = state_.config();
+  if (from_another_origin(request, *config)) return reply(403, "a POST from another origin is refused\n");
+  // A password or a signature is not in the hands of a page that pretends to be us.
+  if (!request.authorized && !is_signed(request) && !is_own_host(request.host, *config)) {
+    return reply(421, "a POST to a host of this name is refused: ask by address, or write web.external_url\n");
+  }
   return std::nullopt;
 }
 
