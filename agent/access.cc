@@ -67,7 +67,8 @@ std::string host_of(std::string_view authority) {
   std::string host = lower(authority);
   if (host.starts_with('[')) {
     const std::size_t end = host.find(']');
-    return end == std::string::npos ? host : host.substr(1, end - 1);
+    const bool whole = end != std::string::npos && (end + 1 == host.size() || host[end + 1] == ':');
+    return whole ? host.substr(1, end - 1) : host;
   }
   if (const std::size_t colon = host.rfind(':'); colon != std::string::npos) host.resize(colon);
   if (host.ends_with('.')) host.pop_back();
