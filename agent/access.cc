@@ -150,13 +150,16 @@ Logins::Visitor& Logins::visitor(const std::string& network, Steady::time_point 
   return found;
 }
 
-void Logins::failed(const std::string& network, Steady::time_point now) {
-  Visitor& who = visitor(network, now);
-  who.last = now;
-  if (++who.failures < kFreeFailures) return;
-  const unsigned doublings = std::min(who.failures - kFreeFailures, 6U);
-  const seconds wait = std::min(seconds(1U << doublings), kLongestWait);
-  who.blocked_until = now + wait;
+// What can be said without a bcrypt.
+std::optional<Logins::Answer> Logins::recall(const std::string& network, const std::string& key) const {
+  const Steady::time_point now = now_();
+  if (const auto who = visitors_.find(network); who != visitors_.end() && now < who->second.blocked_until) {
+    return Answer{Result::later, std::chrono::ceil<seconds>(who->second.blocked_until - now)};
+  }
+  if (right_.contains(key)) return Answer{Result::right};
+  // The same mistake again teaches nobody anything: it does not count.
+  if (wrong_.contains(key)) return Answer{Result::wrong};
+  return std::nullopt;
 }
 
 // Of everything that decides, each part with its length before it.
@@ -180,17 +183,17 @@ Logins::Answer Logins::check(const std::map<std::string, std::string>& users, co
   const std::string key = key_of(login, hash);
 
   std::unique_lock lock(mutex_);
-  const Steady::time_point now = now_();
-  if (const auto who = visitors_.find(network); who != visitors_.end() && now < who->second.blocked_until) {
-    return {Result::later, std::chrono::ceil<seconds>(who->second.blocked_until - now)};
+  std::optional<Answer> known_already = recall(network, key);
+  // The same login is being checked: that answer is this one's too.
+  while (!known_already && in_check_.contains(key)) {
+    if (!changed_.wait_for(lock, kLongestTurn, [&] { return !in_check_.contains(key); })) return {Result::later, seconds(1)};
+    known_already = recall(network, key);
   }
-  if (right_.contains(key)) return {Result::right};
-  // The same mistake again teaches nobody anything: it does not count.
-  if (wrong_.contains(key)) return {Result::wrong};
-  Visitor& who = visitor(network, now);
-  if (who.waiting >= kMostWaitingOfOne || waiting_ >= kMostWaiting) return {Result::later, seconds(1)};
+  if (known_already) return *known_already;
+  Visitor& who = visitor(network, now_());
+  if (who.waiting >= kMostWaitingOfOne || in_check_.size() >= kMostWaiting) return {Result::later, seconds(1)};
   ++who.waiting;  // keeps it in the table
-  ++waiting_;
+  in_check_.insert(key);
   const bool my_turn = changed_.wait_for(lock, kLongestTurn, [this] { return running_ < kMostRuns; });
   bool right = false;
   if (my_turn) {
@@ -199,20 +202,22 @@ Logins::Answer Logins::check(const std::map<std::string, std::string>& users, co
     right = matches_(login.password, hash) && known;
     lock.lock();
     --running_;
-    changed_.notify_one();
   }
-  --waiting_;
-  --visitors_[network].waiting;
+  in_check_.erase(key);
+  --who.waiting;
+  changed_.notify_all();
   if (!my_turn) return {Result::later, seconds(1)};
   if (right) {
     right_.add(key);
-    if (visitors_[network].waiting == 0) visitors_.erase(network);
+    who.failures = 0;
     return {Result::right};
   }
   wrong_.add(key);
-  failed(network, now_());
-  const Visitor& after = visitors_[network];
-  if (after.failures >= kFreeFailures) spdlog::warn("web: {} wrong logins from {}: it has to wait", after.failures, address);
+  who.last = now_();
+  if (++who.failures < kFreeFailures) return {Result::wrong};
+  const unsigned doublings = std::min(who.failures - kFreeFailures, 6U);
+  who.blocked_until = who.last + std::min(seconds(1U << doublings), kLongestWait);
+  spdlog::warn("web: {} wrong logins from {}: it has to wait", who.failures, address);
   return {Result::wrong};
 }
 

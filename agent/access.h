@@ -79,7 +79,7 @@ class Logins {
     std::deque<std::string> order_;
   };
   Visitor& visitor(const std::string& network, Steady::time_point now);
-  void failed(const std::string& network, Steady::time_point now);
+  std::optional<Answer> recall(const std::string& network, const std::string& key) const;
   std::string key_of(const Login& login, const std::string& hash) const;
   const std::string& hash_for(const std::map<std::string, std::string>& users, const std::string& user) const;
 
@@ -88,7 +88,8 @@ class Logins {
   const std::string salt_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  unsigned running_ = 0, waiting_ = 0;
+  unsigned running_ = 0;
+  std::set<std::string> in_check_;  // keys that wait for their bcrypt, or run it
   std::map<std::string, Visitor> visitors_;
   Memory right_{kMostRight}, wrong_{kMostWrong};
 };
