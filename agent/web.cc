@@ -90,22 +90,22 @@ class Threads : public httplib::TaskQueue {
 };
 
 // What the library is not asked to answer, because it may not even see the request.
-std::string bare_answer(int status, std::string_view text) {
-  std::string answer =
-      fmt::format("HTTP/1.1 {} {}\r\n", status, status == 431 ? "Request Header Fields Too Large" : "Bad Request");
+std::string bare_answer(std::string_view status, std::string_view text) {
+  std::string answer = fmt::format("HTTP/1.1 {}\r\n", status);
   for (const auto& [name, value] : Site::standard_headers()) answer += fmt::format("{}: {}\r\n", name, value);
   return answer + fmt::format("Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
                               text.size(), text);
 }
 
-std::string_view why(int status) {
+// To a head that WebConnection refuses.
+std::string answer_to_head(int status) {
   switch (status) {
     case 414:
-      return "the path is too long\n";
+      return bare_answer("414 URI Too Long", "the path is too long\n");
     case 431:
-      return "the header fields are too many or too long\n";
+      return bare_answer("431 Request Header Fields Too Large", "the header fields are too many or too long\n");
     default:
-      return "the request is malformed\n";
+      return bare_answer("400 Bad Request", "the request is malformed\n");
   }
 }
 
@@ -129,9 +129,9 @@ class Server : public httplib::Server {
   // TLS, where web.yml has it.
   bool begin(WebConnection& connection) const {
     const std::shared_ptr<const WebSettings> settings = settings_();
-    if (!settings->tls) return true;
+    if (!settings->tls) return !connection.looks_like_tls();  // who wants TLS would wait for an answer that never comes
     if (connection.looks_like_tls()) return connection.start_tls(settings);
-    const std::string answer = bare_answer(400, "this is an HTTPS server: ask by https://\n");
+    const std::string answer = bare_answer("400 Bad Request", "this is an HTTPS server: ask by https://\n");
     connection.write(answer.data(), answer.size());
     return false;
   }
@@ -140,7 +140,7 @@ class Server : public httplib::Server {
     for (int left = kMostRequests; left > 0 && connection.wait_for_bytes(kSilent, go_on); --left) {
       const int refused = connection.read_head();
       if (refused > 0) {
-        const std::string answer = bare_answer(refused, why(refused));
+        const std::string answer = answer_to_head(refused);
         connection.write(answer.data(), answer.size());
       }
       if (refused != 0) return false;
