@@ -180,7 +180,7 @@ Logins::Answer Logins::check(const std::map<std::string, std::string>& users, co
   const std::string network = network_of(address);
   const bool known = users.contains(login.user);
   const std::string& hash = hash_for(users, login.user);
-  const std::string key = key_of(login, hash);
+  const std::string key = key_of(login, (known ? "" : "no ") + hash);
 
   std::unique_lock lock(mutex_);
   std::optional<Answer> known_already = recall(network, key);

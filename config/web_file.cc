@@ -72,7 +72,7 @@ class Map {
 
   // The value; nullptr when it is not written, or has no value.
   const YamlNode* find(const std::string& key) {
-    known_.push_back(key);
+    if (std::find(known_.begin(), known_.end(), key) == known_.end()) known_.push_back(key);
     if (node_ == nullptr) return nullptr;
     for (const auto& [name, value] : node_->entries) {
       if (name.text == key && value.kind != YamlNode::Kind::nothing) return &value;

@@ -143,8 +143,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"tls_server_config: {cert_file: a, key_file: b, min_version: TLS11}\n",
              {"web.yml:1:61: `tls_server_config.min_version` = `TLS11` is broken and not offered (RFC 8996): write TLS12 or "
               "TLS13"}},
-        Case{"tls_server_config: {cert_file: a, key_file: b, client_auth_type: RequireAndVerify}\n",
-             {"web.yml:1:66: `tls_server_config.client_auth_type` = `RequireAndVerify` is not known: did you mean "
+        Case{"tls_server_config: {cert_file: a, key_file: b, client_auth_type: RequireAndVerifyClientCerts}\n",
+             {"web.yml:1:66: `tls_server_config.client_auth_type` = `RequireAndVerifyClientCerts` is not known: did you mean "
               "`RequireAndVerifyClientCert`?"}},
         Case{"basic_auth_users:\n  alice: secret\n  bob: $2y$31$Qm5lJw0Zr8uXcT3kVfY1hOkgwTBu5.CycYwTP8R6b627rj5SIm.Me\n  "
              "\"a:b\": x\n  carol:\n",
