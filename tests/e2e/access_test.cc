@@ -26,8 +26,8 @@ class AccessE2e : public testing::Test {
     write_file(folder.file(name + ".new"), text);
     ASSERT_EQ(std::rename(folder.file(name + ".new").c_str(), folder.file(name).c_str()), 0);
   }
-  void put_certificate(const TestAuthority& authority) const {
-    const PemPair pair = authority.issue("ajar", "IP:127.0.0.1");
+  void put_certificate(const TestAuthority& issuer) const {
+    const PemPair pair = issuer.issue("ajar", "IP:127.0.0.1");
     write_whole("server.key", pair.key);
     write_whole("server.pem", pair.certificate);
   }
