@@ -18,7 +18,7 @@ class WebConnection : public httplib::Stream {
  public:
   using Steady = std::chrono::steady_clock;
 
-  static constexpr std::chrono::milliseconds kHandshakeTime{5'000};
+  static constexpr std::chrono::milliseconds kHandshakeTime{3'000};
   static constexpr std::chrono::milliseconds kHeadTime{5'000};       // from the first byte to the empty line
   static constexpr std::chrono::milliseconds kBodyTime{30'000};      // from there to the end of the body
   static constexpr std::chrono::milliseconds kSilence{5'000};        // within a body
