@@ -448,9 +448,7 @@ void Metrics::in_flight(int change) {
   state_->changed();
 }
 
-std::size_t Metrics::probes_in_flight() const {
-  return static_cast<std::size_t>(std::max(0.0, state_->running.Value()));
-}
+std::size_t Metrics::probes_in_flight() const { return static_cast<std::size_t>(std::max(0.0, state_->running.Value())); }
 
 void Metrics::schedule_lag(double seconds) {
   state_->lag.Set(seconds);

@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "agent/mime.h"
 #include "agent/html.h"
+#include "agent/mime.h"
 
 namespace ajar {
 namespace {

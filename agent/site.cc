@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "agent/accept.h"
+#include "agent/access.h"
 #include "agent/gzip.h"
 #include "agent/site_reply.h"
 #include "agent/static_files.h"
@@ -170,6 +171,13 @@ SiteReply Site::for_reader(const SiteRequest& request, SiteReply made) const {
   return shown;
 }
 
+bool Site::is_signed(const SiteRequest& request) {
+  if (request.auth.empty()) return false;
+  const bool post = request.method == "POST";
+  return is_internal(request.path) || request.path == kResultsPath || request.path.starts_with(kNoticesPrefix) ||
+         (post && request.path == kSuspicionsPath);
+}
+
 std::optional<SiteReply> Site::refuse(const SiteRequest& request) const {
   const bool get = request.method == "GET" || request.method == "HEAD";
   const bool post = request.method == "POST";
@@ -181,8 +189,16 @@ std::optional<SiteReply> Site::refuse(const SiteRequest& request) const {
     refused.headers.emplace_back("Allow", allowed);
     return for_reader(request, std::move(refused));
   }
-  if (post && from_another_origin(request, *state_.config()))
+  if (!post) return std::nullopt;
+  const std::shared_ptr<const Config> config = state_.config();
+  if (from_another_origin(request, *config)) {
     return for_reader(request, reply(403, "a POST from another origin is refused\n"));
+  }
+  // A password or a signature is not in the hands of a page that pretends to be us.
+  if (!request.authorized && !is_signed(request) && !is_own_host(request.host, *config)) {
+    return for_reader(request,
+                      reply(421, "a POST to a host of this name is refused: ask by address, or write web.external_url\n"));
+  }
   return std::nullopt;
 }
 

@@ -24,6 +24,7 @@ struct SiteRequest {
   std::vector<std::string> origins;                       // every Origin header
   std::string content_type;                               // of the body
   std::string body;
+  bool authorized = false;  // nobody gets here without a right password
 };
 
 struct SiteReply {
@@ -47,6 +48,8 @@ class Site {
   SiteReply answer(const SiteRequest& request);
   // What is decided before a body is read: nullopt when the request may go on to answer().
   std::optional<SiteReply> refuse(const SiteRequest& request) const;
+  // Whether it proves itself by its Ajar-Auth header, which the one that answers it checks.
+  static bool is_signed(const SiteRequest& request);
   // The headers of every answer.
   static std::vector<std::pair<std::string, std::string>> standard_headers();
 
