@@ -191,6 +191,7 @@ void Ledger::set_paused(bool paused) {
 }
 
 void Ledger::set_options(const LedgerOptions& options) {
+  const std::unique_lock hold(state_->mutex);  // readers of the history look at them
   LedgerOptions& ours = state_->options;
   ours.delivery_timeout = options.delivery_timeout;
   ours.token_retention = options.token_retention;
@@ -282,6 +283,18 @@ std::optional<Record> Ledger::latest(const ResultKey& key) const { return read_e
 
 std::optional<Record> Ledger::latest_not_closed(const ResultKey& key) const {
   return read_evidence(state_->shown(key, Evidence::not_closed));
+}
+
+std::vector<LevelChange> Ledger::history(const ResultKey& key) const {
+  std::int64_t id = 0;
+  Time since{};
+  {
+    const std::shared_lock hold(state_->mutex);
+    const auto found = state_->visible.results.find(key);
+    if (found != state_->visible.results.end()) id = found->second.id;
+    since = state_->options.now() - state_->options.case_retention;
+  }
+  return state_->store.history(id, key, since);
 }
 
 std::vector<CaseCount> Ledger::case_counts() const {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/json.h"
 #include "agent/ledger_state.h"
 
 namespace ajar {
@@ -51,7 +52,8 @@ Proof proof_of(const HeldToken& token) {
           token.message.sent,
           token.message.arrived.value_or(token.message.sent),
           token.peer,
-          token.reason};
+          token.reason,
+          token.arrival};
 }
 
 Change Ledger::State::judge_proof(const HeldResult& held, HeldToken& token) {
@@ -67,7 +69,7 @@ Change Ledger::State::judge_proof(const HeldResult& held, HeldToken& token) {
     return true;
   });
   judgement.state = next.state;
-  take(std::move(next), std::move(judgement));
+  take(std::move(next), std::move(judgement), proof.arrived);
   return change;
 }
 
@@ -82,6 +84,7 @@ void Ledger::State::add_late(const ResultKey& key, const Proof& proof, const Arr
     if (!exposure || exposure->first_seen > proof.sent) continue;
     if (exposure->late.size() >= kMaxLate) return;
     Case next = *exposure;
+    next.arrivals.add(arrival);
     next.late.push_back(fmt::format("what {} sent at {} arrived at {} from {}", proof.variant, to_rfc3339(proof.sent),
                                     to_rfc3339(arrival.time), proof.peer.to_string()));
     put_case(next);
@@ -110,6 +113,7 @@ void Ledger::State::note(const HeldToken& token, const Arrival& arrival) {
 std::pair<ArrivalResult, Change> Ledger::State::prove(HeldToken& token, const Arrival& arrival) {
   token.message.arrived = arrival.time;
   token.peer = arrival.peer.address;
+  token.arrival = std::make_shared<const Arrival>(presentable(arrival));
   // By how it came, not by what was asked for: a message that was refused after DATA (not_sent) may be delivered all the same,
   // and a tunnel may lead to the canary's mail side.
   token.reason = arrival.message ? Reason::message_delivered : Reason::token_returned;
@@ -229,7 +233,22 @@ void Ledger::State::expire_message(HeldToken& token) {
   edit(next);
 }
 
+// What was said in a case that is forgotten: what its result said since stays.
+void Ledger::State::forget_evidence_of(const Case& gone) {
+  const HeldResult* held = find(gone.key);
+  if (held == nullptr || !gone.closed || held->state.case_id) return;
+  const auto text = evidence(held->id, Evidence::not_closed);
+  if (!text) return;
+  try {
+    if (parse_record(*text).started > *gone.closed) return;
+  } catch (const std::runtime_error&) {
+    return;  // unreadable: nobody can be shown it
+  }
+  dirty.old_evidence.insert(held->id);
+}
+
 void Ledger::State::forget_old(Time now) {
+  dirty.history_before = now - options.case_retention;
   for (auto entry = tokens.begin(); entry != tokens.end();) {
     const HeldToken& token = entry->second;
     // A message is remembered for as long as it keeps the next one back.
@@ -255,6 +274,7 @@ void Ledger::State::forget_old(Time now) {
     const auto of = cases_of.find(current->key);
     std::erase(of->second, id);
     if (of->second.empty()) cases_of.erase(of);
+    forget_evidence_of(*current);
     pending.cases[id].reset();
     dirty.cases.insert(id);
   }

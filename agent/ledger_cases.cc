@@ -9,6 +9,7 @@ namespace {
 
 // Evidence that waits for a disk with room: past this, transcripts are left out.
 constexpr std::size_t kMaxWaiting = 64 * 1024 * 1024;
+constexpr std::size_t kMaxWaitingChanges = 100'000;
 
 std::string without_transcript(Record record) {
   record.transcript = {"# not kept: the database could not be written"};
@@ -46,7 +47,16 @@ void Ledger::State::count_change(const Change& change) {
   counted.durations.push_back(std::max(0.0, to_seconds(*exposure.closed) - to_seconds(exposure.first_seen)));
 }
 
-void Ledger::State::take(HeldResult held, Judgement judgement) {
+// While the disk refuses them they wait in memory, within bounds: then the newest are left out.
+void Ledger::State::note_change(std::int64_t id, const ResultState* before, const ResultState& after, Time when) {
+  if (before != nullptr && before->level == after.level) return;
+  if (dirty.changes.size() < kMaxWaitingChanges) dirty.changes.push_back({id, {when, after.level, after.reason}});
+}
+
+// `when`: of what decided.
+void Ledger::State::take(HeldResult held, Judgement judgement, Time when) {
+  const HeldResult* before = find(held.state.key);
+  note_change(held.id, before == nullptr ? nullptr : &before->state, judgement.state, when);
   held.state = std::move(judgement.state);
   if (judgement.change.exposure) put_case(*judgement.change.exposure);
   count_change(judgement.change);
@@ -137,7 +147,7 @@ Change Ledger::apply(const Record& given, std::optional<Time> neighbour) {
   const Verdict verdict = record.finding.verdict;
   const bool proves_less = judgement.state.case_id && verdict < Verdict::accepted;
   state.put_evidence(next.id, record, true, verdict != Verdict::closed && !proves_less);
-  state.take(std::move(next), std::move(judgement));
+  state.take(std::move(next), std::move(judgement), record.started);
   change.opened = change.opened || earlier.opened;
   change.reopened = change.reopened || earlier.reopened;
   if (!change.exposure) change.exposure = earlier.exposure;
@@ -167,7 +177,7 @@ Change Ledger::retire(const ResultKey& key) {
   state.pending.forgotten.insert(id);
   state.pending.results[key].reset();
   state.dirty.results.erase(key);
-  state.dirty.forgotten.insert(id);
+  state.dirty.forgotten.insert({id, {key, state.options.now()}});
   state.settle_tokens(key);
   return change;
 }

@@ -19,7 +19,10 @@ void overlay(std::map<std::int64_t, WaitingEvidence>& onto, std::map<std::int64_
 }  // namespace
 
 void Ledger::State::write() {
-  for (const std::int64_t id : dirty.forgotten) store.forget_result(id);
+  for (const auto& [id, change] : dirty.changes) store.put(id, change);
+  for (const auto& [id, gone] : dirty.forgotten) store.forget_result(id, gone.first, gone.second);
+  for (const std::int64_t id : dirty.old_evidence) store.forget_evidence(id, Evidence::not_closed);
+  if (dirty.history_before) store.forget_history(*dirty.history_before);
   for (const auto& key : dirty.results) {
     if (const HeldResult* held = find(key)) store.put(*held);
   }

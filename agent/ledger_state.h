@@ -35,9 +35,12 @@ struct WaitingEvidence {
 // What is not in the database yet.
 struct LedgerDirty {
   std::set<ResultKey> results;
-  std::set<std::int64_t> forgotten;  // results
-  std::set<std::string> cases;       // those that are gone are deleted
-  std::set<std::string> tokens;      // likewise
+  std::map<std::int64_t, std::pair<ResultKey, Time>> forgotten;  // results: whose, and when
+  std::vector<std::pair<std::int64_t, LevelChange>> changes;     // of results, in order
+  std::set<std::int64_t> old_evidence;                           // of results: the latest that was not closed is to be deleted
+  std::optional<Time> history_before;                            // older changes are to be deleted
+  std::set<std::string> cases;                                   // those that are gone are deleted
+  std::set<std::string> tokens;                                  // likewise
   std::set<CountKey> counts;
   std::set<std::string> cursors;
   std::map<ListingKey, std::optional<Listing>> listings;  // nullopt: to be deleted
@@ -45,7 +48,7 @@ struct LedgerDirty {
   bool paused = false;
   bool empty() const {
     return suspicions.empty() && listings.empty() && results.empty() && forgotten.empty() && cases.empty() && tokens.empty() &&
-           counts.empty() && cursors.empty() && !paused;
+           counts.empty() && cursors.empty() && changes.empty() && old_evidence.empty() && !history_before && !paused;
   }
 };
 
@@ -112,7 +115,9 @@ struct Ledger::State {
   HeldResult& edit(const HeldResult& held);
   void add_token(HeldToken token);
   void put_case(const Case& exposure);
-  void take(HeldResult held, Judgement judgement);
+  void take(HeldResult held, Judgement judgement, Time when);
+  void note_change(std::int64_t id, const ResultState* before, const ResultState& after, Time when);
+  void forget_evidence_of(const Case& gone);
   void count_change(const Change& change);
   std::optional<std::string> evidence(std::int64_t id, Evidence which);
   std::optional<std::string> shown(const ResultKey& key, Evidence which);  // any thread

@@ -6,6 +6,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "agent/canary_side.h"
 #include "agent/remedy_section.h"
 #include "agent/version.h"
 #include "checks/catalogue.h"
@@ -243,7 +244,7 @@ std::string evidence(const Record& record, Time now) {
   if (record.tls != TlsMode::none) out += fact("TLS", html(to_string(record.tls)));
   if (!finding.exit_addresses.empty()) out += fact("Came out at", html(join(finding.exit_addresses, ", ")));
   out += "</dl>" + list(finding.observations) + variants_table(finding);
-  return out + transcript(record.transcript);
+  return out + canary_side(record) + transcript(record.transcript);
 }
 
 bool is_yes(Verdict verdict) { return verdict == Verdict::accepted || verdict == Verdict::open; }
@@ -684,6 +685,7 @@ std::string exposure_page(const Frame& frame, const ExposureView& view, const st
   if (!exposure.variants.empty()) body += fact("Said yes to", html(join(exposure.variants, ", ")));
   if (!exposure.exit_addresses.empty()) body += fact("Came out at", html(join(exposure.exit_addresses, ", ")));
   body += fact("Id", html(exposure.id)) + "</dl>";
+  body += canary_side(exposure);
   if (!exposure.late.empty()) body += "<h2>Arrived after its end</h2>" + list(exposure.late);
   if (open) {
     std::vector<const Record*> heard;
