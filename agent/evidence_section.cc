@@ -1,11 +1,29 @@
 #include "agent/evidence_section.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "agent/page_frame.h"
 
 namespace ajar {
 namespace {
+
+constexpr std::size_t kMostUnfolded = 12;
+
+std::string counts_text(const std::vector<Variant>& variants) {
+  std::vector<std::string> parts;
+  for (const Verdict verdict : kWorstFirst) {
+    const auto count = std::count_if(variants.begin(), variants.end(), [&](const Variant& v) { return v.verdict == verdict; });
+    if (count > 0) parts.push_back(fmt::format("{} {}", count, to_string(verdict)));
+  }
+  return join(parts, ", ");
+}
+
+std::string observations(const std::vector<std::string>& items) {
+  if (items.size() <= kMostUnfolded) return bullet_list(items);
+  return folded(fmt::format("{} observations", items.size()), bullet_list(items));
+}
 
 std::string variants_table(const Finding& finding) {
   if (finding.variants.empty()) return "";
@@ -14,8 +32,10 @@ std::string variants_table(const Finding& finding) {
     rows.push_back({head(peer(variant.name)), badge(variant.verdict), html(to_string(variant.reason)),
                     number(variant.code ? fmt::format("{}", *variant.code) : ""), wide(peer(variant.reply.value_or("")))});
   }
-  return table("Variants: each way of asking, and its answer",
-               {"Variant", "Verdict", "Reason", {"Code", Cell::Kind::number}, {"Reply", Cell::Kind::wide}}, rows);
+  std::string out = table("Variants: each way of asking, and its answer",
+                          {"Variant", "Verdict", "Reason", {"Code", Cell::Kind::number}, {"Reply", Cell::Kind::wide}}, rows);
+  return rows.size() > kMostUnfolded ? folded(fmt::format("{} variants: {}", rows.size(), counts_text(finding.variants)), out)
+                                     : out;
 }
 
 std::string transcript(const std::vector<std::string>& lines) {
@@ -48,7 +68,7 @@ std::string evidence_section(const Record& record, Time now) {
   if (!record.source_address.empty()) out += fact("Asked from", html(record.source_address));
   if (record.tls != TlsMode::none) out += fact("TLS", html(to_string(record.tls)));
   if (!finding.exit_addresses.empty()) out += fact("Came out at", escaped(finding.exit_addresses));
-  out += "</dl>" + bullet_list(finding.observations) + variants_table(finding);
+  out += "</dl>" + observations(finding.observations) + variants_table(finding);
   return out + transcript(record.transcript);
 }
 

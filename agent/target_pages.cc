@@ -59,7 +59,7 @@ std::vector<Cell> target_row(const TargetRow& row, Time now) {
           peer(place_text(config.place)),
           peer(config.owner),
           html(counts_text(counts)),
-          when(row.known == nullptr ? Time{} : row.known->last_probe, now)};
+          when_short(row.known == nullptr ? Time{} : row.known->last_probe, now)};
 }
 
 }  // namespace
@@ -76,7 +76,7 @@ std::string targets_page(const Frame& frame, const TargetsPage& shown) {
   body += rows.empty() ? "<p class=dim>None.</p>"
                        : table("Targets",
                                {column("worst", "Worst", true), column("name", "Target"), Column("Place"),
-                                column("owner", "Owner"), Column("Results"), column("probed", "Last probe")},
+                                column("owner", "Owner"), Column("Results"), column("probed", "Last probe (UTC)")},
                                rows);
   return page(frame, "Targets", body + pager(filter, "/targets", shown.place));
 }
@@ -206,8 +206,8 @@ std::string histories(const TargetPage& target, Time now) {
     if (++shown > kMaxHistories) break;
     std::sort(found.spans.begin(), found.spans.end(),
               [](const HistorySpan& a, const HistorySpan& b) { return a.from < b.from; });
-    Time first = now - std::chrono::hours(24);
-    for (const HistorySpan& span : found.spans) first = std::min(first, span.from - std::chrono::hours(1));
+    const Time earliest = found.spans.front().from;
+    const Time first = earliest - std::max<std::chrono::milliseconds>(std::chrono::minutes(10), (now - earliest) / 20);
     out += fmt::format("<h3>{}</h3>", html(found.name)) + history_bar(found.name, found.spans, std::max(first, begin), now);
   }
   return out.empty() ? "" : "<h2 id=history>History</h2>" + out;
