@@ -265,8 +265,9 @@ void Agent::publish_targets() {
   });
   metrics_.endpoints(places.size(), std::move(by_check));
   zones_.apply(config_->dnsbl, views);
+  auto published = std::make_shared<const TargetViews>(std::move(views));
   const std::lock_guard lock(published_mutex_);
-  published_targets_ = std::move(views);
+  published_targets_ = std::move(published);
   published_config_ = config_;
   if (resolving) {
     targets_changed_ = true;  // the first answers are still to come

@@ -175,7 +175,7 @@ std::optional<Repetition> repetition(const ResultKey& key, TlsMode tls, const st
 std::string by_hand_section(const ResultKey& key, TlsMode tls, const std::string& variant, const std::string& local_domain) {
   const ByHand* by_hand = find_by_hand(key.check);
   if (by_hand == nullptr) return "";
-  std::string out = "<p class=dim>Repeat it by hand</p>";
+  std::string out;
   if (const auto again = repetition(key, tls, variant, local_domain)) {
     out += fmt::format("<p>{}</p><pre>{}</pre>", again->form, html(again->command));
   } else {

@@ -243,6 +243,20 @@ std::vector<ResultState> Ledger::results() const {
   return list;
 }
 
+std::vector<ResultState> Ledger::results_of(const std::string& target) const {
+  const std::shared_lock hold(state_->mutex);
+  std::vector<ResultState> list;
+  const ResultKey first{target, IpAddress(), 0, Transport::tcp, ""};
+  const auto& all = state_->visible.results;
+  for (auto at = all.lower_bound(first); at != all.end() && at->first.target == target; ++at) list.push_back(at->second.state);
+  return list;
+}
+
+void Ledger::each_result(const std::function<void(const ResultState&)>& take) const {
+  const std::shared_lock hold(state_->mutex);
+  for (const auto& [key, held] : state_->visible.results) take(held.state);
+}
+
 std::optional<ResultState> Ledger::result(const ResultKey& key) const {
   const std::shared_lock hold(state_->mutex);
   const auto found = state_->visible.results.find(key);

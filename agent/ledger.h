@@ -7,6 +7,7 @@
 // says so.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <shared_mutex>
@@ -185,6 +186,9 @@ class Ledger {
 
   // -- any thread: what the last flush() made visible --
   std::vector<ResultState> results() const;  // sorted by key
+  std::vector<ResultState> results_of(const std::string& target) const;
+  // Calls `take` with each in turn, sorted by key, and copies none: it must be quick, and ask the ledger nothing.
+  void each_result(const std::function<void(const ResultState&)>& take) const;
   std::optional<ResultState> result(const ResultKey& key) const;
   std::vector<Case> cases() const;  // newest first
   std::optional<Case> find_case(const std::string& id) const;

@@ -77,7 +77,7 @@ std::string remedy_section(const ResultKey& key, TlsMode tls, std::span<const Re
   out +=
       "<p class=dim>Your own networks stand in place of 192.0.2.0/24, your own servers and names in place of 192.0.2.x and "
       "example.org.</p>";
-  out += whole(*remedy, place) + by_hand_section(key, tls);
+  out += whole(*remedy, place) + "<p class=dim>See for yourself</p>" + by_hand_section(key, tls);
   const bool own = found.software != nullptr && remedy->software == found.software->id;
   return own ? out : out + others(key.check, *remedy, place);
 }

@@ -289,12 +289,12 @@ SiteReply Site::metrics(const SiteRequest& request) {
     form.ledger_version = ledger_version;
     form.metrics_version = metrics_version;
     const std::shared_ptr<const Config> config = state_.config();
-    const std::vector<TargetView> targets = state_.targets();
+    const std::shared_ptr<const TargetViews> targets = state_.targets();
     std::string plain;
     Gzip compressed;
     Exposition out(format, [&](std::string_view chunk) { gzip ? compressed.add(chunk) : (void)plain.append(chunk); });
     const std::shared_ptr<const ZonesView> known = zones();
-    state_.metrics.write(out, {state_.ledger, *config, targets, state_.now(), known.get()});
+    state_.metrics.write(out, {state_.ledger, *config, *targets, state_.now(), known.get()});
     out.finish();
     form.body = std::make_shared<const std::string>(gzip ? compressed.finish() : std::move(plain));
   }
@@ -305,15 +305,15 @@ SiteReply Site::metrics(const SiteRequest& request) {
 SiteReply Site::probe_results(const SiteRequest& request) const {
   const std::string name = param(request.params, "target");
   const std::string check = param(request.params, "check");
-  const std::vector<TargetView> targets = state_.targets();
-  if (find_target(targets, name) == nullptr) return not_found("unknown target");
+  const std::shared_ptr<const TargetViews> targets = state_.targets();
+  if (find_target(*targets, name) == nullptr) return not_found("unknown target");
   if (std::optional<SiteReply> bad = bad_check(check)) return *std::move(bad);
   const Exposition::Format format = Exposition::negotiate(request.accept);
   std::string text;
   Exposition out(format, [&](std::string_view chunk) { text += chunk; });
   const std::shared_ptr<const Config> config = state_.config();
   const std::shared_ptr<const ZonesView> known = zones();
-  state_.metrics.write_target(out, {state_.ledger, *config, targets, state_.now(), known.get()}, name, check);
+  state_.metrics.write_target(out, {state_.ledger, *config, *targets, state_.now(), known.get()}, name, check);
   out.finish();
   return packed(request, reply(200, std::move(text), Exposition::content_type(format)));
 }
@@ -322,8 +322,8 @@ SiteReply Site::probe_now(const SiteRequest& request) const {
   if (!state_.ready()) return reply(503, "ajar is not ready\n");
   const std::string name = param(request.params, "target");
   const std::string check = param(request.params, "check");
-  const std::vector<TargetView> targets = state_.targets();
-  const TargetView* found = find_target(targets, name);
+  const std::shared_ptr<const TargetViews> targets = state_.targets();
+  const TargetView* found = find_target(*targets, name);
   if (found == nullptr) return not_found("unknown target");
   if (std::optional<SiteReply> bad = bad_check(check)) return *std::move(bad);
   const std::vector<std::string>& checks = found->config.checks;

@@ -77,9 +77,7 @@ class Site {
   SiteReply runbook(const SiteRequest& request, const std::string& alert) const;  // "": all of them
   SiteReply static_file(const SiteRequest& request, const std::string& name) const;
   ResultView result_view(const ResultState& state, const Config& config, bool with_evidence) const;
-  void add_schedule(Overview& shown, const std::vector<ResultState>& results) const;
-  FirstLook first_look(const Config& config, const std::vector<TargetView>& targets,
-                       const std::vector<ResultState>& results) const;
+  void add_results(Overview& shown, const Config& config, const TargetViews& targets) const;
 
   // -- API --
   SiteReply api_results(const SiteRequest& request) const;

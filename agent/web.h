@@ -48,8 +48,8 @@ enum class ProbeNow { accepted, limited, unknown };
 struct WebState {
   const Ledger& ledger;
   Metrics& metrics;
-  std::function<std::shared_ptr<const Config>()> config;  // the one in force
-  std::function<std::vector<TargetView>()> targets;       // declared and discovered, in order
+  std::function<std::shared_ptr<const Config>()> config;        // the one in force
+  std::function<std::shared_ptr<const TargetViews>()> targets;  // declared and discovered, in order; never null
   std::function<bool()> ready;
   // Loads the configuration again: nullopt, or every error as text.
   std::function<std::optional<std::string>()> reload;
