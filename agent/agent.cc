@@ -184,7 +184,9 @@ MessageBook Agent::message_book() {
 void Agent::run() {
   for (const int signal : {SIGTERM, SIGINT}) loop_.on_signal(signal, [this] { stop(); });
   loop_.on_signal(SIGHUP, [this] { reload(); });
-  for (const std::string& address : web_->addresses()) spdlog::info("ajar {} {}: http://{}/", kVersion, kRevision, address);
+  for (const std::string& address : web_->addresses()) {
+    spdlog::info("ajar {} {}: {}://{}/", kVersion, kRevision, web_->scheme(), address);
+  }
   start(drive());
   loop_.run();
   std::thread remote_end([this] { remote_.reset(); });  // both wait a little for requests under way
@@ -263,8 +265,9 @@ void Agent::publish_targets() {
   });
   metrics_.endpoints(places.size(), std::move(by_check));
   zones_.apply(config_->dnsbl, views);
+  auto published = std::make_shared<const TargetViews>(std::move(views));
   const std::lock_guard lock(published_mutex_);
-  published_targets_ = std::move(views);
+  published_targets_ = std::move(published);
   published_config_ = config_;
   if (resolving) {
     targets_changed_ = true;  // the first answers are still to come
@@ -467,6 +470,8 @@ std::optional<std::string> Agent::take_over_configuration() {
   } else if (const auto fixed = needs_restart(*config_, std::get<Config>(loaded))) {
     trouble = *fixed + "\n";
   }
+  LoadedWebSettings web = load_web_settings(config_->web.config_file.empty() ? "" : config_->path(config_->web.config_file));
+  for (const ConfigError& error : web.errors) trouble += error.to_string() + "\n";
   metrics_.reload(trouble.empty());
   if (!trouble.empty()) {
     spdlog::error("the configuration was not taken over, the old one stays in force:\n{}", trouble);
@@ -474,6 +479,7 @@ std::optional<std::string> Agent::take_over_configuration() {
   }
   config_ = std::make_shared<const Config>(std::get<Config>(loaded));
   set_up_log(config_->log);
+  web_->take_over(std::move(web));
   for (const ConfigError& warning : config_->warnings) spdlog::warn("{}", warning.to_string());
   gate_.set_rate(config_->agent.connections_per_second);
   scheduler_.set_limits(limits_of(config_->agent));

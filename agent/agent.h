@@ -122,7 +122,7 @@ class Agent {
 
   std::mutex published_mutex_;
   std::shared_ptr<const Config> published_config_;
-  std::vector<TargetView> published_targets_;
+  std::shared_ptr<const TargetViews> published_targets_ = std::make_shared<TargetViews>();
   std::shared_ptr<const ZonesView> published_zones_;
   std::atomic<bool> ready_{false};
   std::atomic<bool> stopping_{false};

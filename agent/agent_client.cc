@@ -1,5 +1,6 @@
 #include "agent/agent_client.h"
 
+#include <cstring>
 #include <map>
 
 #include <fmt/format.h>
@@ -7,8 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/canary_api.h"
-#include "agent/json.h"
 #include "agent/html.h"
+#include "agent/json.h"
+#include "agent/web_settings.h"
 
 namespace ajar {
 
@@ -19,7 +21,12 @@ struct AgentClient::State {
   std::map<CanaryKind, CanaryHealth> health;
   std::map<CanaryKind, std::vector<AddressPort>> advertised;
   std::int64_t cursor = 0;
+  // How it is asked: both in turn, until one is answered. With web.yml, which we may be unable to read, TLS comes first.
+  std::vector<std::string> schemes;
 
+  // What comes of one request; an error when nobody answers.
+  httplib::Result send(const std::string& method, const std::string& path_query, const std::string& body,
+                       const httplib::Headers& headers);
   // The answer's body; nullopt with `trouble` set.
   std::optional<std::string> ask(const std::string& method, const std::string& path_query, const std::string& body);
 };
@@ -37,16 +44,32 @@ std::string reachable(const WebConfig& web) {
 
 }  // namespace
 
+httplib::Result AgentClient::State::send(const std::string& method, const std::string& path_query, const std::string& body,
+                                         const httplib::Headers& headers) {
+  for (auto scheme = schemes.begin();; ++scheme) {
+    httplib::Client client(*scheme + address);
+    client.set_connection_timeout(2);
+    client.set_read_timeout(5);
+    client.set_write_timeout(5);
+    client.enable_server_certificate_verification(false);
+    if (SSL_CTX* context = client.ssl_context()) {
+      const std::string protocol = static_cast<char>(std::strlen(kOwnProtocol)) + std::string(kOwnProtocol);
+      SSL_CTX_set_alpn_protos(context, reinterpret_cast<const unsigned char*>(protocol.data()),
+                              static_cast<unsigned>(protocol.size()));
+    }
+    httplib::Result result =
+        method == "GET" ? client.Get(path_query, headers) : client.Post(path_query, headers, body, "application/json");
+    if (result) schemes = {*scheme};
+    // A handshake that failed has sent nothing: it may be asked in another way.
+    if (result || result.error() != httplib::Error::SSLConnection || schemes.end() - scheme == 1) return result;
+  }
+}
+
 std::optional<std::string> AgentClient::State::ask(const std::string& method, const std::string& path_query,
                                                    const std::string& body) {
-  httplib::Client client("http://" + address);
-  client.set_connection_timeout(2);
-  client.set_read_timeout(5);
-  client.set_write_timeout(5);
   const std::string auth = authorise(keys, method, path_query, body, wall_now());
   const httplib::Headers headers = {{kApiAuthHeader, auth}};
-  const auto result =
-      method == "GET" ? client.Get(path_query, headers) : client.Post(path_query, headers, body, "application/json");
+  const httplib::Result result = send(method, path_query, body, headers);
   if (!result) {
     trouble = "no answer: " + httplib::to_string(result.error());
   } else if (result->status == 401) {
@@ -64,7 +87,9 @@ std::optional<std::string> AgentClient::State::ask(const std::string& method, co
 }
 
 AgentClient::AgentClient(const WebConfig& web, CanaryKeys keys)
-    : state_(std::make_unique<State>(State{keys, reachable(web), {}, {}, {}, 0})) {}
+    : state_(std::make_unique<State>(State{keys, reachable(web), {}, {}, {}, 0, {"http://"}})) {
+  if (!web.config_file.empty()) state_->schemes = {"https://", "http://"};
+}
 
 AgentClient::~AgentClient() = default;
 

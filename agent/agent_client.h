@@ -1,4 +1,9 @@
 // A running agent as `ajar check` uses it: its canary, its ledger. Over its HTTP API, authenticated with the canary secret.
+//
+// Where the agent's web.yml has TLS, its certificate is not verified: it is made for another name than the address that is
+// asked here. Request and answer are authenticated by themselves, so that whoever came between could invent neither. Nor is a
+// client certificate shown: the agent lets programs of its own machine in without one, for such requests alone
+// (kOwnProtocol).
 #pragma once
 
 #include <memory>
@@ -39,7 +44,7 @@ class AgentClient : public CanaryStatus {
   std::optional<std::string> notice(const std::string& target, const std::string& languages, const std::string& format);
   CanaryHealth health(CanaryKind kind) const override;
   std::vector<AddressPort> advertised(CanaryKind kind) const override;
-  const std::string& address() const;
+  const std::string& address() const;  // host:port
   const std::string& trouble() const;
 
  private:

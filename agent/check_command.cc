@@ -434,6 +434,7 @@ class Check {
     proof.sent = sent->second.message.sent;
     proof.arrived = arrival.time;
     proof.peer = arrival.peer.address;
+    proof.arrival = std::make_shared<const Arrival>(presentable(arrival));
     if (!sent->second.mail) proof.reason = Reason::token_returned;
     add_proof(*record, proof);
   }

@@ -74,6 +74,8 @@ void put_agent(Writer& out, const AgentConfig& agent) {
   out.put("connect_timeout", duration(agent.connect_timeout));
   out.put("reply_timeout", duration(agent.reply_timeout));
   out.put("probe_timeout", duration(agent.probe_timeout));
+  out.put("reopen_within", duration(agent.reopen_within));
+  out.put("case_retention", duration(agent.case_retention));
   out.put("concurrency", fmt::to_string(agent.concurrency));
   out.put("connections_per_second", fmt::to_string(agent.connections_per_second));
   out.put("per_address", fmt::to_string(agent.per_address));

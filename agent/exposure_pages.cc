@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/canary_side.h"
 #include "agent/evidence_section.h"
 #include "agent/filter_form.h"
 #include "agent/history_bar.h"
@@ -96,14 +97,15 @@ std::string exposure_table(std::string_view caption, const std::vector<ExposureV
     std::string exempt;
     if (view.exempt) exempt = tag("exempt") + (view.exemption ? " " + exemption_text(*view.exemption) : "");
     rows.push_back({state_cell(view), head(target_link(exposure.key.target)), html(exposure.key.check),
-                    html(endpoint_text(exposure.key)), peer(exposure.owner), when(exposure.first_seen, now),
-                    when(exposure.last_confirmed, now), lasted_text(exposure, now), exempt});
+                    html(endpoint_text(exposure.key)), peer(exposure.owner), when_short(exposure.first_seen, now),
+                    when_short(exposure.last_confirmed, now), lasted_text(exposure, now), exempt});
   }
-  return table(caption,
-               {column(filter, "state", "State"), column(filter, "target", "Target"), column(filter, "check", "Check"),
-                Column("Endpoint"), column(filter, "owner", "Owner"), column(filter, "seen", "First seen"),
-                column(filter, "confirmed", "Last confirmed"), column(filter, "lasted", "Time to close"), Column("Exempt")},
-               rows);
+  return table(
+      caption,
+      {column(filter, "state", "State"), column(filter, "target", "Target"), column(filter, "check", "Check"),
+       Column("Endpoint"), column(filter, "owner", "Owner"), column(filter, "seen", "First seen (UTC)"),
+       column(filter, "confirmed", "Last confirmed (UTC)"), column(filter, "lasted", "Time to close"), Column("Exempt")},
+      rows);
 }
 
 std::string exposures_page(const Frame& frame, const ExposuresPage& shown) {
@@ -198,7 +200,11 @@ std::string case_facts(const ExposureView& view, Time now) {
     out += fact("Exempt", view.exemption ? exemption_text(*view.exemption) : "an exemption of the configuration covers it");
   }
   std::vector<std::string> variants, exits;
-  for (const std::string& variant : exposure.variants) variants.push_back(peer(variant));
+  constexpr std::size_t kMostVariants = 8;
+  for (std::size_t i = 0; i < std::min(kMostVariants, exposure.variants.size()); ++i)
+    variants.push_back(peer(exposure.variants[i]));
+  if (exposure.variants.size() > kMostVariants)
+    variants.push_back(fmt::format("and {} more", exposure.variants.size() - kMostVariants));
   for (const std::string& address : exposure.exit_addresses) exits.push_back(peer(address));
   if (!variants.empty()) out += fact("Said yes to", variants_text(variants));
   if (!exits.empty()) out += fact("Came out at", join(exits, ", "));
@@ -223,7 +229,7 @@ std::string doubt_text(const ExposureView& view, Time now) {
 std::string case_history(const Case& exposure, Time now) {
   std::vector<HistorySpan> spans = {{exposure.first_seen, exposure.closed, exposure.level}};
   if (exposure.closed && exposure.how == "fixed") spans.push_back({*exposure.closed, std::nullopt, Verdict::closed});
-  const auto before = std::max<std::chrono::milliseconds>(std::chrono::hours(1), (now - exposure.first_seen) / 20);
+  const auto before = std::max<std::chrono::milliseconds>(std::chrono::minutes(10), (now - exposure.first_seen) / 20);
   return history_bar("this case", spans, exposure.first_seen - before, now);
 }
 
@@ -242,6 +248,7 @@ std::string exposure_page(const Frame& frame, const ExposureView& view, const st
   body += "<div class=actions>" + test_again(frame, exposure.key.target, exposure.key.check, exposure.id) +
           notice_link(exposure.key.target) + "<a href=\"#evidence\">Evidence</a></div>";
   body += case_facts(view, frame.now) + case_history(exposure, frame.now);
+  body += canary_side(exposure);
   if (!exposure.late.empty()) body += "<h2>Arrived after its end</h2>" + bullet_list(exposure.late);
   if (open) {
     std::vector<const Record*> heard;

@@ -33,15 +33,18 @@ const Counts* Fleet::counts(const FleetRow& row, std::string_view check) const {
   return nullptr;
 }
 
-Fleet fleet_of(const std::vector<ResultState>& results) {
+Fleet fleet_of(const Ledger& ledger) {
   Fleet fleet;
+  // Read before the results: what changes in between is seen again by the next reader.
+  fleet.version = ledger.version();
   FleetRow* row = nullptr;
   const std::string* target = nullptr;
-  for (const ResultState& result : results) {
-    if (result.last_probe == Time{}) continue;
+  ledger.each_result([&](const ResultState& result) {
+    if (result.last_probe == Time{}) return;
     if (target == nullptr || *target != result.key.target) {
-      row = &fleet.targets[result.key.target];
-      target = &result.key.target;
+      const auto [of_target, added] = fleet.targets.try_emplace(result.key.target);
+      target = &of_target->first;
+      row = &of_target->second;
     }
     const auto level = static_cast<std::size_t>(result.level);
     ++row->counts[level];
@@ -50,18 +53,13 @@ Fleet fleet_of(const std::vector<ResultState>& results) {
     auto of_check = std::find_if(row->by_check.begin(), row->by_check.end(), [&](const auto& e) { return e.first == place; });
     if (of_check == row->by_check.end()) of_check = row->by_check.insert(of_check, {place, Counts{}});
     ++of_check->second[level];
-  }
+  });
   return fleet;
 }
 
 std::shared_ptr<const Fleet> FleetBook::read(const Ledger& ledger) {
   const std::lock_guard lock(mutex_);
-  // Read before the results: what changes in between is seen again by the next reader.
-  const std::uint64_t version = ledger.version();
-  if (latest_ && latest_->version == version) return latest_;
-  auto made = std::make_shared<Fleet>(fleet_of(ledger.results()));
-  made->version = version;
-  latest_ = std::move(made);
+  if (!latest_ || latest_->version != ledger.version()) latest_ = std::make_shared<const Fleet>(fleet_of(ledger));
   return latest_;
 }
 

@@ -1,5 +1,5 @@
 // All results in short, target by target: what the list of targets shows. Made once for every state of the ledger, so that a
-// list of 100,000 targets costs the copying of their results only when something has changed.
+// list of 100,000 targets costs a walk through their results only when something has changed.
 #pragma once
 
 #include <array>
@@ -35,7 +35,7 @@ struct Fleet {
   const Counts* counts(const FleetRow& row, std::string_view check) const;
 };
 
-Fleet fleet_of(const std::vector<ResultState>& results);
+Fleet fleet_of(const Ledger& ledger);
 
 // The fleet of the ledger's present state. Thread-safe.
 class FleetBook {

@@ -243,6 +243,21 @@ std::string probe_id(const ordered_json& object) {
   return read;
 }
 
+Arrival arrival_of(const ordered_json& json) {
+  if (text(json, "kind") != "arrival") bad("`kind` is not arrival");
+  Arrival arrival;
+  arrival.id = number(json, "id", 0, INT64_MAX);
+  arrival.time = instant(json, "time");
+  arrival.kind = canary_kind(json, "canary");
+  arrival.token = nullable_text(json, "token");
+  arrival.message = truth(json, "message");
+  arrival.proof = truth(json, "proof");
+  arrival.peer = address_port(json, "peer");
+  arrival.listener = address_port(json, "listener");
+  arrival.facts = texts(json, "facts");
+  return arrival;
+}
+
 }  // namespace
 
 ordered_json to_json(const Record& record) {
@@ -402,6 +417,10 @@ std::string serialise(const Record& record) {
   for (std::size_t i = 0; i < record.finding.variants.size(); ++i) {
     json["variants"][i]["reason"] = to_string(record.finding.variants[i].reason);
   }
+  if (!record.arrivals.empty()) {
+    json["arrivals"] = ordered_json::array();
+    for (const Arrival& arrival : record.arrivals) json["arrivals"].push_back(to_json(arrival));
+  }
   json["retries"] = ordered_json::array();
   for (const auto& retry : record.finding.retries) {
     json["retries"].push_back({{"variant", retry.variant}, {"token", retry.token}, {"sender_token", retry.sender_token}});
@@ -455,23 +474,15 @@ Record parse_record(const std::string& text_of_record) {
   record.started = instant(json, "started");
   record.duration = duration(json, "duration_seconds");
   record.transcript = texts(json, "transcript");
+  if (json.contains("arrivals")) {
+    for (const auto& item : list(json, "arrivals")) {
+      if (record.arrivals.size() >= KeptArrivals::kMost) bad("`arrivals` has too many");
+      record.arrivals.push_back(presentable(arrival_of(item)));
+    }
+  }
   return record;
 }
 
-Arrival parse_arrival(const std::string& text_of_arrival) {
-  const ordered_json json = parse(text_of_arrival);
-  if (text(json, "kind") != "arrival") bad("`kind` is not arrival");
-  Arrival arrival;
-  arrival.id = number(json, "id", 0, INT64_MAX);
-  arrival.time = instant(json, "time");
-  arrival.kind = canary_kind(json, "canary");
-  arrival.token = nullable_text(json, "token");
-  arrival.message = truth(json, "message");
-  arrival.proof = truth(json, "proof");
-  arrival.peer = address_port(json, "peer");
-  arrival.listener = address_port(json, "listener");
-  arrival.facts = texts(json, "facts");
-  return arrival;
-}
+Arrival parse_arrival(const std::string& text_of_arrival) { return arrival_of(parse(text_of_arrival)); }
 
 }  // namespace ajar

@@ -121,6 +121,7 @@ void add_probe(Case& exposure, const Record& record) {
     if (says_yes(variant.verdict)) add_once(exposure.variants, variant.name, kMaxVariants);
   }
   for (const auto& exit : record.finding.exit_addresses) add_once(exposure.exit_addresses, exit, kMaxExits);
+  for (const Arrival& arrival : record.arrivals) exposure.arrivals.add(arrival);
 }
 
 void close_case(ResultState& state, const Record& record, Change& change) {
@@ -264,6 +265,7 @@ Judgement judge(const ResultState& before, const Case* last_case, const Proof& p
   exposure.last_confirmed = std::max(exposure.last_confirmed, proof.arrived);
   add_once(exposure.variants, proof.variant, kMaxVariants);
   add_once(exposure.exit_addresses, proof.peer.to_string(), kMaxExits);
+  if (proof.arrival) exposure.arrivals.add(*proof.arrival);
   add_once(state.must_ask, proof.variant, kMaxVariants);
   return judgement;
 }
@@ -286,6 +288,7 @@ void add_proof(Record& record, const Proof& proof) {
                        to_rfc3339(proof.arrived), peer),
            kMaxObservations);
   if (!raises) return;
+  if (proof.arrival && record.arrivals.size() < KeptArrivals::kMost) record.arrivals.push_back(presentable(*proof.arrival));
   add_once(finding.exit_addresses, peer, kMaxExits);
   if (finding.verdict == Verdict::open) return;  // proven already: keep the first reason
   finding.verdict = Verdict::open;

@@ -13,6 +13,8 @@
 // - A token proves the time it was sent. It changes the state unless a confirmed `closed` began after that.
 #pragma once
 
+#include <memory>
+
 #include "agent/ledger.h"
 #include "agent/record.h"
 
@@ -37,6 +39,7 @@ struct Proof {
   Time arrived{};
   IpAddress peer;  // who delivered it
   Reason reason = Reason::message_delivered;
+  std::shared_ptr<const Arrival> arrival = nullptr;  // what the canary saw of it, where that is known
 };
 
 // What a probe changes. `before`: null for the first. `last_case`: the open case of this result, else the one that ended last,

@@ -7,6 +7,7 @@
 // says so.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <shared_mutex>
@@ -14,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/kept_arrivals.h"
 #include "agent/listing.h"
 #include "agent/record.h"
 #include "agent/suspicion.h"
@@ -39,6 +41,7 @@ struct Case {
   std::vector<std::string> variants;        // those that said yes
   std::vector<std::string> exit_addresses;  // where proofs came from
   std::vector<std::string> late;            // arrivals after its end: evidence of the past
+  KeptArrivals arrivals;                    // the canary's side of its proofs, the late ones too
 };
 
 // What is known of one result now.
@@ -65,6 +68,15 @@ struct ResultState {
   std::optional<Time> retries_since;  // when the first of them was put off: given up after 4 h
   Time due{};                         // next probe, as the scheduler last said
 };
+
+// The judged level of a result changed, or was known for the first time.
+struct LevelChange {
+  Time time{};  // of the probe or arrival that decided
+  Verdict level{};
+  Reason reason{};
+  friend bool operator==(const LevelChange&, const LevelChange&) = default;
+};
+inline constexpr std::size_t kMaxHistory = 64;  // changes kept of one result
 
 // A message on its way, or one that was.
 struct Message {
@@ -174,6 +186,9 @@ class Ledger {
 
   // -- any thread: what the last flush() made visible --
   std::vector<ResultState> results() const;  // sorted by key
+  std::vector<ResultState> results_of(const std::string& target) const;
+  // Calls `take` with each in turn, sorted by key, and copies none: it must be quick, and ask the ledger nothing.
+  void each_result(const std::function<void(const ResultState&)>& take) const;
   std::optional<ResultState> result(const ResultKey& key) const;
   std::vector<Case> cases() const;  // newest first
   std::optional<Case> find_case(const std::string& id) const;
@@ -181,6 +196,9 @@ class Ledger {
   // open).
   std::optional<Record> latest(const ResultKey& key) const;
   std::optional<Record> latest_not_closed(const ResultKey& key) const;
+  // How the judged level of a result changed, newest last: the latest kMaxHistory changes within case_retention, also those of
+  // before it was retired. Read from the database; what a failing disk refused is not there.
+  std::vector<LevelChange> history(const ResultKey& key) const;
   std::vector<CaseCount> case_counts() const;
   std::vector<Suspicion> suspicions() const;  // by address
   std::vector<Suspicion> suspicions_of(const IpAddress& address) const;

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <zlib.h>
 
+#include "agent/json.h"
+
 namespace ajar {
 namespace {
 
@@ -46,6 +48,18 @@ CREATE TABLE suspicions(
   source TEXT NOT NULL, report TEXT NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL, list TEXT NOT NULL,
   reported INTEGER NOT NULL, imported INTEGER NOT NULL, saw TEXT NOT NULL,
   PRIMARY KEY(source, report, address, port, list)) WITHOUT ROWID;
+)sql"},
+                                     {5, R"sql(
+ALTER TABLE cases ADD COLUMN arrivals TEXT NOT NULL DEFAULT '';
+ALTER TABLE tokens ADD COLUMN arrival TEXT NOT NULL DEFAULT '';
+CREATE TABLE history(
+  id INTEGER PRIMARY KEY, result INTEGER NOT NULL, time INTEGER NOT NULL, level TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE INDEX history_of_result ON history(result);
+CREATE INDEX history_by_time ON history(time);
+CREATE TABLE retired(
+  id INTEGER PRIMARY KEY, target TEXT NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL, transport TEXT NOT NULL,
+  "check" TEXT NOT NULL, time INTEGER NOT NULL);
+CREATE INDEX retired_by_key ON retired(address, port, transport, "check", target);
 )sql"}};
 
 constexpr std::int64_t kMaxEvidence = 4 * 1024 * 1024;
@@ -77,6 +91,12 @@ std::string pack(const std::vector<Retry>& list) {
   return dump(json);
 }
 
+std::string pack(const KeptArrivals& arrivals) {
+  std::vector<std::string> list;
+  for (const Arrival& arrival : arrivals.list()) list.push_back(to_json(arrival).dump());
+  return pack(list);
+}
+
 std::string pack(const std::vector<DnsblCode>& list) {
   if (list.empty()) return {};
   nlohmann::json json = nlohmann::json::array();
@@ -101,6 +121,27 @@ std::vector<T> unpack_as(const std::string& text) {
 }
 
 std::vector<std::string> unpack(const std::string& text) { return unpack_as<std::string>(text); }
+
+KeptArrivals unpack_arrivals(const std::string& text) {
+  KeptArrivals kept;
+  for (const auto& item : unpack(text)) {
+    try {
+      kept.add(parse_arrival(item));
+    } catch (const std::runtime_error&) {
+      throw BadRow{};
+    }
+  }
+  return kept;
+}
+
+std::shared_ptr<const Arrival> unpack_arrival(const std::string& text) {
+  if (text.empty()) return nullptr;
+  try {
+    return std::make_shared<const Arrival>(parse_arrival(text));
+  } catch (const std::runtime_error&) {
+    throw BadRow{};
+  }
+}
 
 std::vector<Retry> unpack_retries(const std::string& text) {
   std::vector<Retry> list;
@@ -204,6 +245,7 @@ Case read_case(const Statement& row) {
   exposure.variants = unpack(row.text(15));
   exposure.exit_addresses = unpack(row.text(16));
   exposure.late = unpack(row.text(17));
+  exposure.arrivals = unpack_arrivals(row.text(18));
   return exposure;
 }
 
@@ -222,6 +264,7 @@ HeldToken read_token(const Statement& row) {
   held.judged = row.integer(13) != 0;
   held.peer = word(IpAddress::parse(row.text(14)));
   held.reason = word(parse_reason(row.text(15)));
+  held.arrival = unpack_arrival(row.text(16));
   return held;
 }
 
@@ -258,8 +301,8 @@ Suspicion read_suspicion(const Statement& row) {
 struct LedgerStore::Statements {
   explicit Statements(Database& database)
       : put_result(database, "INSERT OR REPLACE INTO results VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
-        put_case(database, "INSERT OR REPLACE INTO cases VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
-        put_token(database, "INSERT OR REPLACE INTO tokens VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+        put_case(database, "INSERT OR REPLACE INTO cases VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+        put_token(database, "INSERT OR REPLACE INTO tokens VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         put_count(database, "INSERT OR REPLACE INTO counts VALUES(?,?,?,?,?,?)"),
         put_latest(database, "INSERT OR REPLACE INTO latest VALUES(?,?,?)"),
         put_not_closed(database, "INSERT OR REPLACE INTO not_closed VALUES(?,?,?)"),
@@ -274,11 +317,25 @@ struct LedgerStore::Statements {
         forget_token(database, "DELETE FROM tokens WHERE token=?"),
         forget_listing(database, "DELETE FROM listings WHERE zone=? AND kind=? AND subject=?"),
         forget_suspicion(database, "DELETE FROM suspicions WHERE source=? AND report=? AND address=? AND port=? AND list=?"),
+        put_history(database, "INSERT INTO history(result,time,level,reason) VALUES(?,?,?,?)"),
+        bound_history(
+            database,
+            "DELETE FROM history WHERE result=?1 AND id<=(SELECT id FROM history WHERE result=?1 ORDER BY id DESC LIMIT 1 "
+            "OFFSET ?2)"),
+        put_retired(database,
+                    "INSERT OR REPLACE INTO retired SELECT ?1,?2,?3,?4,?5,?6,?7 WHERE EXISTS(SELECT 1 FROM history WHERE "
+                    "result=?1)"),
+        forget_history(database, "DELETE FROM history WHERE id IN (SELECT id FROM history WHERE time<? LIMIT 20000)"),
+        forget_retired(database, "DELETE FROM retired WHERE time<?"),
+        history(database,
+                "SELECT time,level,reason FROM history WHERE time>=? AND result IN (SELECT ? UNION ALL SELECT id FROM retired "
+                "WHERE address=? AND port=? AND transport=? AND \"check\"=? AND target=?) ORDER BY id DESC LIMIT ?"),
         latest(database, "SELECT size,record FROM latest WHERE id=?"),
         not_closed(database, "SELECT size,record FROM not_closed WHERE id=?") {}
   Statement put_result, put_case, put_token, put_count, put_latest, put_not_closed, put_cursor, put_setting, put_listing,
       put_suspicion;
   Statement forget_result, forget_latest, forget_not_closed, forget_case, forget_token, forget_listing, forget_suspicion;
+  Statement put_history, bound_history, put_retired, forget_history, forget_retired, history;
   Statement latest, not_closed;
 };
 
@@ -331,11 +388,18 @@ void LedgerStore::load_results(Loaded& loaded) {
   }
 }
 
+// A number whose history is still there is not used again.
+void LedgerStore::load_next_result(Loaded& loaded) {
+  Statement numbers(*database_, "SELECT max(result) FROM history UNION ALL SELECT max(id) FROM retired");
+  numbers.start();
+  while (numbers.step()) loaded.next_result = std::max(loaded.next_result, numbers.integer(0) + 1);
+}
+
 void LedgerStore::load_cases(Loaded& loaded) {
   Statement rows(
       *database_,
       "SELECT id,target,address,port,transport,\"check\",owner,status,level,reason,first_seen,last_confirmed,closed,how,"
-      "reopened,variants,exit_addresses,late FROM cases");
+      "reopened,variants,exit_addresses,late,arrivals FROM cases");
   rows.start();
   while (rows.step()) {
     try {
@@ -350,7 +414,7 @@ void LedgerStore::load_tokens(Loaded& loaded) {
   Statement rows(
       *database_,
       "SELECT token,target,address,port,transport,\"check\",probe_id,variant,variant_class,sent,arrived,expired,mail,judged,"
-      "peer,reason FROM tokens");
+      "peer,reason,arrival FROM tokens");
   rows.start();
   while (rows.step()) {
     try {
@@ -404,6 +468,7 @@ LedgerStore::Loaded LedgerStore::load_all() {
   Loaded loaded;
   unreadable_ = 0;
   load_results(loaded);
+  load_next_result(loaded);
   load_cases(loaded);
   load_tokens(loaded);
   load_counts(loaded);
@@ -458,20 +523,22 @@ void LedgerStore::put(const HeldResult& held) {
 void LedgerStore::put(const Case& exposure) {
   const ResultKey& key = exposure.key;
   const std::string address = key.address.to_string(), variants = pack(exposure.variants),
-                    exits = pack(exposure.exit_addresses), late = pack(exposure.late);
+                    exits = pack(exposure.exit_addresses), late = pack(exposure.late), arrivals = pack(exposure.arrivals);
   statements_->put_case.run(exposure.id, key.target, address, key.port, to_string(key.transport), key.check, exposure.owner,
                             to_string(exposure.status), to_string(exposure.level), to_string(exposure.reason),
                             exposure.first_seen, exposure.last_confirmed, exposure.closed, exposure.how, exposure.reopened,
-                            variants, exits, late);
+                            variants, exits, late, arrivals);
 }
 
 void LedgerStore::put(const HeldToken& held) {
   const Message& message = held.message;
   const ResultKey& key = message.key;
-  const std::string address = key.address.to_string(), peer = held.peer.to_string();
+  const std::string address = key.address.to_string(), peer = held.peer.to_string(),
+                    arrival = held.arrival ? to_json(*held.arrival).dump() : std::string();
   statements_->put_token.run(message.token, key.target, address, key.port, to_string(key.transport), key.check,
                              message.probe_id, message.variant, message.variant_class, message.sent, message.arrived,
-                             message.expired ? 1 : 0, held.mail ? 1 : 0, held.judged ? 1 : 0, peer, to_string(held.reason));
+                             message.expired ? 1 : 0, held.mail ? 1 : 0, held.judged ? 1 : 0, peer, to_string(held.reason),
+                             arrival);
 }
 
 void LedgerStore::put(const CaseCount& count) {
@@ -512,7 +579,23 @@ void LedgerStore::put_cursor(const std::string& canary, std::int64_t id) { state
 
 void LedgerStore::put_paused(bool paused) { statements_->put_setting.run("paused", paused ? 1 : 0); }
 
-void LedgerStore::forget_result(std::int64_t result) {
+void LedgerStore::put(std::int64_t result, const LevelChange& change) {
+  statements_->put_history.run(result, change.time, to_string(change.level), to_string(change.reason));
+  statements_->bound_history.run(result, static_cast<std::int64_t>(kMaxHistory));
+}
+
+void LedgerStore::forget_history(Time before) {
+  statements_->forget_history.run(before);
+  statements_->forget_retired.run(before);
+}
+
+void LedgerStore::forget_evidence(std::int64_t result, Evidence which) {
+  (which == Evidence::latest ? statements_->forget_latest : statements_->forget_not_closed).run(result);
+}
+
+void LedgerStore::forget_result(std::int64_t result, const ResultKey& key, Time when) {
+  const std::string address = key.address.to_string();
+  statements_->put_retired.run(result, key.target, address, key.port, to_string(key.transport), key.check, when);
   statements_->forget_result.run(result);
   statements_->forget_latest.run(result);
   statements_->forget_not_closed.run(result);
@@ -535,6 +618,26 @@ std::optional<std::string> LedgerStore::evidence(std::int64_t result, Evidence w
   } catch (const DatabaseError&) {
     return std::nullopt;
   }
+}
+
+std::vector<LevelChange> LedgerStore::history(std::int64_t result, const ResultKey& key, Time since) {
+  const std::lock_guard hold(mutex_);
+  std::vector<LevelChange> changes;
+  const std::string address = key.address.to_string();
+  try {
+    Statement& rows = statements_->history;
+    rows.start(since, result, address, key.port, to_string(key.transport), key.check, key.target,
+               static_cast<std::int64_t>(kMaxHistory));
+    while (rows.step()) {
+      const auto level = parse_verdict(rows.text(1));
+      const auto reason = parse_reason(rows.text(2));
+      if (level && reason) changes.push_back({rows.time(0), *level, *reason});
+    }
+  } catch (const DatabaseError&) {
+    return {};
+  }
+  std::reverse(changes.begin(), changes.end());
+  return changes;
 }
 
 }  // namespace ajar

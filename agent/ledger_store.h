@@ -1,4 +1,5 @@
-// The ledger's rows in SQLite: what is kept for the next start. Loop thread, besides evidence(), which any thread may call.
+// The ledger's rows in SQLite: what is kept for the next start. Loop thread, besides evidence() and history(), which any thread
+// may call.
 #pragma once
 
 #include <functional>
@@ -23,10 +24,11 @@ struct HeldResult {
 // A token that may come back.
 struct HeldToken {
   Message message;
-  bool mail = false;                          // a message was sent for it; otherwise only remembered
-  bool judged = false;                        // its arrival has been applied to a result
-  IpAddress peer;                             // who delivered it, once arrived
-  Reason reason = Reason::message_delivered;  // what its arrival proves
+  bool mail = false;                                 // a message was sent for it; otherwise only remembered
+  bool judged = false;                               // its arrival has been applied to a result
+  IpAddress peer;                                    // who delivered it, once arrived
+  Reason reason = Reason::message_delivered;         // what its arrival proves
+  std::shared_ptr<const Arrival> arrival = nullptr;  // once arrived, as it may be shown
 };
 
 enum class Evidence { latest, not_closed };
@@ -65,12 +67,19 @@ class LedgerStore {
   void forget_suspicion(const SuspicionKey& key);
   void put_cursor(const std::string& canary, std::int64_t id);
   void put_paused(bool paused);
-  void forget_result(std::int64_t result);  // and its evidence
+  // The latest kMaxHistory of a result stay.
+  void put(std::int64_t result, const LevelChange& change);
+  void forget_history(Time before);  // some at a time: a fleet is first seen within an hour
+  // Its evidence too. Its history stays, under its key.
+  void forget_result(std::int64_t result, const ResultKey& key, Time when);
+  void forget_evidence(std::int64_t result, Evidence which);
   void forget_case(const std::string& id);
   void forget_token(const std::string& token);
 
   // The serialised record; nullopt when there is none, or it cannot be read.
   std::optional<std::string> evidence(std::int64_t result, Evidence which);
+  // Of the result with that number, and of those that had its key before they were retired; newest last.
+  std::vector<LevelChange> history(std::int64_t result, const ResultKey& key, Time since);
   const std::vector<std::string>& notes() const { return notes_; }
 
  private:
@@ -78,6 +87,7 @@ class LedgerStore {
   void open();
   void start_anew(const std::string& why);
   void load_results(Loaded& loaded);
+  void load_next_result(Loaded& loaded);
   void load_cases(Loaded& loaded);
   void load_tokens(Loaded& loaded);
   void load_counts(Loaded& loaded);
@@ -87,7 +97,7 @@ class LedgerStore {
   std::string path_;
   Time now_;
   std::unique_ptr<FileLock> lock_;
-  std::mutex mutex_;  // the connection: a transaction, or one reading of evidence
+  std::mutex mutex_;  // the connection: a transaction, or one reading of evidence or history
   std::unique_ptr<Database> database_;
   std::unique_ptr<Statements> statements_;
   std::vector<std::string> notes_;

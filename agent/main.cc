@@ -14,6 +14,7 @@
 #include "agent/log.h"
 #include "agent/notice_command.h"
 #include "agent/version.h"
+#include "agent/web_settings.h"
 #include "config/config.h"
 
 namespace {
@@ -32,8 +33,14 @@ std::shared_ptr<const ajar::Config> load(const std::string& file) {
 int run_agent(const std::string& file, bool check_only) {
   const auto config = load(file);
   if (!config) return kUsageError;
+  const std::string& web_file = config->web.config_file;
+  const ajar::LoadedWebSettings web = ajar::load_web_settings(web_file.empty() ? "" : config->path(web_file));
+  for (const ajar::ConfigError& error : web.errors) fmt::print(stderr, "{}\n", error.to_string());
+  if (!web.settings) return kUsageError;
   if (check_only) {
-    for (const ajar::ConfigError& warning : config->warnings) fmt::print(stderr, "warning: {}\n", warning.to_string());
+    for (const auto& warnings : {config->warnings, web.settings->file.warnings}) {
+      for (const ajar::ConfigError& warning : warnings) fmt::print(stderr, "warning: {}\n", warning.to_string());
+    }
     fmt::print("{}: valid, {} targets\n", file, config->targets.size());
     return 0;
   }

@@ -448,9 +448,7 @@ void Metrics::in_flight(int change) {
   state_->changed();
 }
 
-std::size_t Metrics::probes_in_flight() const {
-  return static_cast<std::size_t>(std::max(0.0, state_->running.Value()));
-}
+std::size_t Metrics::probes_in_flight() const { return static_cast<std::size_t>(std::max(0.0, state_->running.Value())); }
 
 void Metrics::schedule_lag(double seconds) {
   state_->lag.Set(seconds);
@@ -541,32 +539,45 @@ void Metrics::write_target(Exposition& out, const Scene& scene, const std::strin
   if (check.empty()) write_listings(out, scene.zones != nullptr ? *scene.zones : ZonesView(), target);
 }
 
-std::map<std::string, Coverage> coverage(const std::vector<ResultState>& results, const Config& config,
-                                         std::span<const TargetView> targets,
-                                         const std::map<std::string, std::size_t>& expected, Time now) {
-  std::unordered_map<std::string_view, const TargetConfig*> by_name;
-  for (const TargetView& view : targets) by_name[view.config.name] = &view.config;
-  std::map<std::string, Coverage> found;
-  std::set<std::string> measured;
-  for (const ResultState& result : results) {
-    const auto target = by_name.find(result.key.target);
-    if (target != by_name.end() && target->second->paused) continue;
-    Coverage& of_check = found[result.key.check];
-    ++of_check.all;
-    if (!was_probed(result)) continue;
-    measured.insert(result.key.check);
-    const Duration interval =
-        target == by_name.end() ? config.agent.interval : config.interval(*target->second, result.key.check);
-    std::optional<Time> known = result.last_conclusive;
-    if (result.last_reason == Reason::filtered) known = std::max(known.value_or(Time{}), result.last_probe);
-    if (known && now - *known <= 2 * interval) ++of_check.covered;
-  }
+CoverageCount::CoverageCount(const Config& config, std::span<const TargetView> targets, Time now) : config_(config), now_(now) {
+  by_name_.reserve(targets.size());
+  for (const TargetView& view : targets) by_name_[view.config.name] = &view.config;
+}
+
+const TargetConfig* CoverageCount::target(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+void CoverageCount::add(const ResultState& result) {
+  const TargetConfig* const of_target = target(result.key.target);
+  if (of_target != nullptr && of_target->paused) return;
+  Coverage& of_check = found_[result.key.check];
+  ++of_check.all;
+  if (!was_probed(result)) return;
+  measured_.insert(result.key.check);
+  const Duration interval = of_target == nullptr ? config_.agent.interval : config_.interval(*of_target, result.key.check);
+  std::optional<Time> known = result.last_conclusive;
+  if (result.last_reason == Reason::filtered) known = std::max(known.value_or(Time{}), result.last_probe);
+  if (known && now_ - *known <= 2 * interval) ++of_check.covered;
+}
+
+std::map<std::string, Coverage> CoverageCount::by_check(const std::map<std::string, std::size_t>& expected) const {
+  std::map<std::string, Coverage> found = found_;
   for (auto& [check, of_check] : found) {
     const auto should = expected.find(check);
     if (should != expected.end()) of_check.all = std::max(of_check.all, should->second);
   }
-  std::erase_if(found, [&](const auto& entry) { return !measured.contains(entry.first); });
+  std::erase_if(found, [&](const auto& entry) { return !measured_.contains(entry.first); });
   return found;
+}
+
+std::map<std::string, Coverage> coverage(const std::vector<ResultState>& results, const Config& config,
+                                         std::span<const TargetView> targets,
+                                         const std::map<std::string, std::size_t>& expected, Time now) {
+  CoverageCount count(config, targets, now);
+  for (const ResultState& result : results) count.add(result);
+  return count.by_check(expected);
 }
 
 std::optional<Time> exempt_until(const Config& config, std::string_view target, std::string_view check) {

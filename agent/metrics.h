@@ -7,8 +7,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "agent/exposition.h"
@@ -73,7 +76,23 @@ struct Coverage {
   double ratio() const { return all == 0 ? 0 : static_cast<double>(covered) / static_cast<double>(all); }
 };
 // By check; only checks of which something was measured. `expected`: results that should exist, by check. What is paused in the
-// configuration is in neither.
+// configuration is in neither. Results are added one by one.
+class CoverageCount {
+ public:
+  // Both outlive it.
+  CoverageCount(const Config& config, std::span<const TargetView> targets, Time now);
+  void add(const ResultState& result);
+  std::map<std::string, Coverage> by_check(const std::map<std::string, std::size_t>& expected) const;
+  // nullptr: no target has this name.
+  const TargetConfig* target(std::string_view name) const;
+
+ private:
+  const Config& config_;
+  Time now_;
+  std::unordered_map<std::string_view, const TargetConfig*> by_name_;
+  std::map<std::string, Coverage> found_;
+  std::set<std::string> measured_;
+};
 std::map<std::string, Coverage> coverage(const std::vector<ResultState>& results, const Config& config,
                                          std::span<const TargetView> targets,
                                          const std::map<std::string, std::size_t>& expected, Time now);

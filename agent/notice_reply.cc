@@ -128,7 +128,8 @@ std::string notice_page(const NoticeFacts& facts, const NoticeLanguage& language
 }
 
 std::optional<NoticeFacts> notice_facts(const std::string& target, const WebState& state, std::string& owner) {
-  for (const TargetView& view : state.targets()) {
+  const std::shared_ptr<const TargetViews> targets = state.targets();
+  for (const TargetView& view : *targets) {
     if (view.config.name != target) continue;
     owner = view.config.owner;
     const std::shared_ptr<const ZonesView> zones = state.zones ? state.zones() : nullptr;

@@ -102,7 +102,7 @@ std::string vantage_text(const AgentConfig& agent) {
 std::string schedule_text(const Frame& frame, const Overview& overview) {
   std::string out = "<dl>" + fact("Interval", duration_text(overview.agent.interval));
   out += fact("Next probe", frame.paused        ? "paused"
-                            : overview.next_due ? when(*overview.next_due, frame.now)
+                            : overview.next_due ? when_short(*overview.next_due, frame.now)
                                                 : "<span class=dim>none planned</span>");
   out += fact("Overdue", fmt::format("{}", overview.overdue)) + fact("Running", fmt::format("{}", overview.in_flight));
   return out + fact("Tested lately", fmt::format("{} of {} results", overview.look.tested, overview.look.results)) + "</dl>";

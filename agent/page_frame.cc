@@ -140,6 +140,12 @@ std::string when(Time time, Time now) {
 
 std::string when(const std::optional<Time>& time, Time now) { return when(time.value_or(Time{}), now); }
 
+std::string when_short(Time time, Time now) {
+  if (time == Time{}) return "<span class=dim>never</span>";
+  return fmt::format("<time datetime=\"{}\">{}</time> <span class=\"dim when\">{}</span>", to_rfc3339(time),
+                     clock_text(time).substr(0, 16), relative(time, now));
+}
+
 std::string endpoint_text(const ResultKey& key) {
   return fmt::format("{}/{}", join_host_port(key.address, key.port), to_string(key.transport));
 }
@@ -182,6 +188,10 @@ std::string fact(std::string_view name, std::string_view markup) {
 
 std::string left_out_text(std::size_t count, std::string_view what) {
   return count == 0 ? "" : fmt::format("<p class=dim>{} more {} are not on this page; the API has them all.</p>", count, what);
+}
+
+std::string folded(std::string_view summary_markup, std::string_view markup) {
+  return fmt::format("<details><summary>{}</summary>{}</details>", summary_markup, markup);
 }
 
 std::string test_again(const Frame& frame, std::string_view target, std::string_view check, std::string_view exposure) {

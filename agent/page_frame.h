@@ -45,6 +45,7 @@ std::string_view meaning(Verdict verdict);
 
 std::string when(Time time, Time now);  // absolute and relative; "never" for Time{}
 std::string when(const std::optional<Time>& time, Time now);
+std::string when_short(Time time, Time now);      // for a column of them: to the minute, below it how long ago
 std::string endpoint_text(const ResultKey& key);  // "203.0.113.5:25/tcp"
 std::string target_link(std::string_view target);
 std::string case_link(std::string_view id, std::string_view text);
@@ -56,6 +57,7 @@ std::string join(const std::vector<std::string>& items, std::string_view separat
 std::string bullet_list(const std::vector<std::string>& items);
 std::string fact(std::string_view name, std::string_view markup);  // of a <dl>
 std::string left_out_text(std::size_t count, std::string_view what);
+std::string folded(std::string_view summary_markup, std::string_view markup);
 
 // A form that asks for a test now: of a target, or of one check of it. `exposure`: the case whose page shows what comes of it;
 // empty: the target's page.

@@ -54,6 +54,7 @@ struct ResultView {
   bool exempt = false;
   std::optional<Record> latest;
   std::optional<Record> not_closed;  // the latest that was not closed, when it is another than `latest`
+  std::vector<LevelChange> history;  // with evidence; newest last
 };
 
 struct TargetPage {

@@ -1,6 +1,7 @@
 #include "agent/probe_canary.h"
 
 #include "agent/canary_dialog.h"
+#include "agent/kept_arrivals.h"
 
 namespace ajar {
 
@@ -25,6 +26,17 @@ ProbeCanary::ProbeCanary(const CanaryKeys& keys, const CanaryConfig& config, std
       key_(std::move(key)),
       probe_id_(std::move(probe_id)),
       now_(std::move(now)) {}
+
+std::vector<Arrival> ProbeCanary::arrivals() const {
+  std::vector<Arrival> came;
+  for (const std::string& token : tokens_) {
+    const Arrival* arrival = sightings_.arrival(token);
+    if (arrival == nullptr || !arrival->proof || came.size() >= KeptArrivals::kMost) continue;
+    came.push_back(presentable(*arrival));
+    for (std::string& fact : came.back().facts) fact = redact(fact);
+  }
+  return came;
+}
 
 ProbeCanary::~ProbeCanary() {
   for (const std::string& token : tokens_) sightings_.forget(token);
@@ -69,17 +81,7 @@ std::string ProbeCanary::redact(const std::string& line) const {
     for (const std::string& token : tokens_) replace(shown, keys_.proof(token), "<proof>");
   }
   // A token that a server wrote together with other letters is no word of its own.
-  for (const std::string& token : tokens_) {
-    const std::string lower = to_lower(shown);
-    if (lower.find(token) == std::string::npos) continue;
-    std::string cleaned;
-    std::size_t from = 0;
-    for (std::size_t at = lower.find(token); at != std::string::npos; at = lower.find(token, from)) {
-      cleaned.append(shown, from, at - from).append("<token>");
-      from = at + token.size();
-    }
-    shown = cleaned.append(shown, from);
-  }
+  for (const std::string& token : tokens_) shown = without_token(shown, token);
   return shown;
 }
 

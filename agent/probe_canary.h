@@ -44,6 +44,8 @@ class ProbeCanary : public Canary {
 
   // The tokens minted so far.
   const std::vector<std::string>& tokens() const { return tokens_; }
+  // The proofs that arrived at our canary so far, as they may be stored: KeptArrivals::kMost at most.
+  std::vector<Arrival> arrivals() const;
   // `line` with every token of ours, also of an earlier probe (a retry), shown as "<token>": what may be stored and shown.
   std::string redact(const std::string& line) const;
 

@@ -22,6 +22,19 @@ struct ResultKey {
   friend auto operator<=>(const ResultKey&, const ResultKey&) = default;
 };
 
+// Something arrived at the canary.
+struct Arrival {
+  std::int64_t id = 0;  // rises; the cursor of the arrivals API
+  Time time{};
+  CanaryKind kind{};
+  std::string token;     // a valid one of ours, or empty
+  bool message = false;  // a whole mail message, not the token alone (in EHLO, say)
+  bool proof = false;    // false: seen, but proves nothing (a bounce to our sender, a recipient callout)
+  AddressPort peer;      // who delivered it: the exit address
+  AddressPort listener;
+  std::vector<std::string> facts;  // EHLO name, envelope, Received and Via lines; escaped and bounded
+};
+
 struct Record {
   std::string probe_id;  // 16 hex digits
   ResultKey key;
@@ -34,19 +47,7 @@ struct Record {
   Time started{};
   std::chrono::milliseconds duration{};
   std::vector<std::string> transcript;  // tokens already shown as <token>
-};
-
-// Something arrived at the canary.
-struct Arrival {
-  std::int64_t id = 0;  // rises; the cursor of the arrivals API
-  Time time{};
-  CanaryKind kind{};
-  std::string token;     // a valid one of ours, or empty
-  bool message = false;  // a whole mail message, not the token alone (in EHLO, say)
-  bool proof = false;    // false: seen, but proves nothing (a bounce to our sender, a recipient callout)
-  AddressPort peer;      // who delivered it: the exit address
-  AddressPort listener;
-  std::vector<std::string> facts;  // EHLO name, envelope, Received and Via lines; escaped and bounded
+  std::vector<Arrival> arrivals;        // proofs that our canary saw while it ran, without their tokens
 };
 
 }  // namespace ajar

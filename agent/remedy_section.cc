@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "agent/by_hand.h"
 #include "agent/pages.h"
 #include "checks/software.h"
 #include "config/remedies.h"
@@ -60,13 +61,6 @@ SoftwareGuess guess(std::span<const Record* const> heard) {
   return {};
 }
 
-std::string by_hand(const std::string& check, TlsMode tls, const Place& place) {
-  const ByHand* by_hand = find_by_hand(check);
-  if (by_hand == nullptr) return "";
-  return block("See for yourself", place.filled(tls == TlsMode::implicit ? by_hand->tls : by_hand->command)) +
-         fmt::format("<p>{}</p>", html_with_code(by_hand->closed));
-}
-
 }  // namespace
 
 std::string remedy_section(const ResultKey& key, TlsMode tls, std::span<const Record* const> heard) {
@@ -84,7 +78,7 @@ std::string remedy_section(const ResultKey& key, TlsMode tls, std::span<const Re
   out +=
       "<p class=dim>Your own networks stand in place of 192.0.2.0/24, your own servers and names in place of 192.0.2.x and "
       "example.org.</p>";
-  out += whole(*remedy, place) + by_hand(key.check, tls, place);
+  out += whole(*remedy, place) + "<p class=dim>See for yourself</p>" + by_hand_section(key, tls);
   const bool own = found.software != nullptr && remedy->software == found.software->id;
   return own ? out : out + others(key.check, *remedy, place);
 }

@@ -242,6 +242,7 @@ Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsign
   record.duration = std::chrono::duration_cast<std::chrono::milliseconds>(world.loop.now() - begin);
   for (const std::string& line : network.transcript().lines()) record.transcript.push_back(canary.redact(line));
   make_presentable(record.finding, canary);
+  record.arrivals = canary.arrivals();
   co_return outcome;
 }
 
@@ -295,7 +296,7 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
   PortTalk talk;
   unsigned silences = 0;
   for (const ProbePlan& plan : plans) silences += plan.check->silences;
-  std::optional<Record> absent;  // it could not even be connected to; as met, before doubts
+  std::unique_ptr<const Record> absent;  // it could not even be connected to; as met, before doubts
   struct Silent {
     const CheckInfo* check;
     Record record;
@@ -319,7 +320,9 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
     std::optional<Outcome> outcome = co_await run_probe(world, std::move(plan), silences);
     if (!outcome) co_return false;
     const bool nothing = outcome->trouble.has_value();
-    if (nothing && !outcome->connected && outcome->trouble->reason() != Reason::internal_error) absent = outcome->record;
+    if (nothing && !outcome->connected && outcome->trouble->reason() != Reason::internal_error) {
+      absent = std::make_unique<const Record>(outcome->record);
+    }
     if (doubted && deaf) doubt_refusal(outcome->record.finding);
     if (nothing && outcome->connected && outcome->trouble->reason() == Reason::timeout &&
         outcome->record.finding.verdict == Verdict::unreachable) {

@@ -3,6 +3,13 @@
 #include <algorithm>
 
 namespace ajar {
+namespace {
+
+Sighting sighting_of(const Arrival& arrival) {
+  return {arrival.kind, arrival.proof, arrival.peer.address, arrival.listener, method_of(arrival), arrival.facts};
+}
+
+}  // namespace
 
 std::string method_of(const Arrival& arrival) {
   for (const std::string& fact : arrival.facts) {
@@ -22,10 +29,14 @@ ArrivalResult without_ledger(bool awaited, TokenState token) {
 bool Sightings::note(const Arrival& arrival) {
   const auto found = watched_.find(arrival.token);
   if (found == watched_.end()) return false;
-  std::optional<Sighting>& seen = found->second;
-  if (seen && (seen->proof || !arrival.proof)) return true;
-  seen = Sighting{arrival.kind, arrival.proof, arrival.peer.address, arrival.listener, method_of(arrival), arrival.facts};
+  std::unique_ptr<const Arrival>& seen = found->second;
+  if (!seen || (arrival.proof && !seen->proof)) seen = std::make_unique<const Arrival>(arrival);
   return true;
+}
+
+const Arrival* Sightings::arrival(const std::string& token) const {
+  const auto found = watched_.find(token);
+  return found == watched_.end() ? nullptr : found->second.get();
 }
 
 Task<std::optional<Sighting>> Sightings::find(const std::string& token, bool wait) {
@@ -33,7 +44,7 @@ Task<std::optional<Sighting>> Sightings::find(const std::string& token, bool wai
   for (;;) {
     const auto found = watched_.find(token);
     if (found == watched_.end()) co_return std::nullopt;
-    if (found->second) co_return found->second;
+    if (found->second) co_return sighting_of(*found->second);
     if (loop_.now() >= until) co_return std::nullopt;
     const bool go_on = co_await loop_.sleep_for(std::chrono::milliseconds(50));
     if (!go_on) co_return std::nullopt;

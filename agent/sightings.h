@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -25,13 +26,15 @@ class Sightings {
   void forget(const std::string& token) { watched_.erase(token); }
   // Whether it is the token of a probe under way. The first proof stays; before it, the first arrival.
   bool note(const Arrival& arrival);
+  // What came of a watched token; null: nothing. Until it is forgotten.
+  const Arrival* arrival(const std::string& token) const;
   // nullopt: nothing was seen, or the token is not watched. With `wait` it is waited for, as long as our patience lasts.
   Task<std::optional<Sighting>> find(const std::string& token, bool wait);
 
  private:
   Loop& loop_;
   std::chrono::milliseconds patience_;
-  std::map<std::string, std::optional<Sighting>> watched_;
+  std::map<std::string, std::unique_ptr<const Arrival>> watched_;  // null: nothing came
 };
 
 // What an arrival with a proof is, of whose token the ledger knows nothing. `awaited`: as note() said; the probe judges it. A

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "agent/accept.h"
+#include "agent/access.h"
 #include "agent/gzip.h"
 #include "agent/site_reply.h"
 #include "agent/static_files.h"
@@ -170,6 +171,13 @@ SiteReply Site::for_reader(const SiteRequest& request, SiteReply made) const {
   return shown;
 }
 
+bool Site::is_signed(const SiteRequest& request) {
+  if (request.auth.empty()) return false;
+  const bool post = request.method == "POST";
+  return is_internal(request.path) || request.path == kResultsPath || request.path.starts_with(kNoticesPrefix) ||
+         (post && request.path == kSuspicionsPath);
+}
+
 std::optional<SiteReply> Site::refuse(const SiteRequest& request) const {
   const bool get = request.method == "GET" || request.method == "HEAD";
   const bool post = request.method == "POST";
@@ -181,8 +189,16 @@ std::optional<SiteReply> Site::refuse(const SiteRequest& request) const {
     refused.headers.emplace_back("Allow", allowed);
     return for_reader(request, std::move(refused));
   }
-  if (post && from_another_origin(request, *state_.config()))
+  if (!post) return std::nullopt;
+  const std::shared_ptr<const Config> config = state_.config();
+  if (from_another_origin(request, *config)) {
     return for_reader(request, reply(403, "a POST from another origin is refused\n"));
+  }
+  // A password or a signature is not in the hands of a page that pretends to be us.
+  if (!request.authorized && !is_signed(request) && !is_own_host(request.host, *config)) {
+    return for_reader(request,
+                      reply(421, "a POST to a host of this name is refused: ask by address, or write web.external_url\n"));
+  }
   return std::nullopt;
 }
 
@@ -273,12 +289,12 @@ SiteReply Site::metrics(const SiteRequest& request) {
     form.ledger_version = ledger_version;
     form.metrics_version = metrics_version;
     const std::shared_ptr<const Config> config = state_.config();
-    const std::vector<TargetView> targets = state_.targets();
+    const std::shared_ptr<const TargetViews> targets = state_.targets();
     std::string plain;
     Gzip compressed;
     Exposition out(format, [&](std::string_view chunk) { gzip ? compressed.add(chunk) : (void)plain.append(chunk); });
     const std::shared_ptr<const ZonesView> known = zones();
-    state_.metrics.write(out, {state_.ledger, *config, targets, state_.now(), known.get()});
+    state_.metrics.write(out, {state_.ledger, *config, *targets, state_.now(), known.get()});
     out.finish();
     form.body = std::make_shared<const std::string>(gzip ? compressed.finish() : std::move(plain));
   }
@@ -289,15 +305,15 @@ SiteReply Site::metrics(const SiteRequest& request) {
 SiteReply Site::probe_results(const SiteRequest& request) const {
   const std::string name = param(request.params, "target");
   const std::string check = param(request.params, "check");
-  const std::vector<TargetView> targets = state_.targets();
-  if (find_target(targets, name) == nullptr) return not_found("unknown target");
+  const std::shared_ptr<const TargetViews> targets = state_.targets();
+  if (find_target(*targets, name) == nullptr) return not_found("unknown target");
   if (std::optional<SiteReply> bad = bad_check(check)) return *std::move(bad);
   const Exposition::Format format = Exposition::negotiate(request.accept);
   std::string text;
   Exposition out(format, [&](std::string_view chunk) { text += chunk; });
   const std::shared_ptr<const Config> config = state_.config();
   const std::shared_ptr<const ZonesView> known = zones();
-  state_.metrics.write_target(out, {state_.ledger, *config, targets, state_.now(), known.get()}, name, check);
+  state_.metrics.write_target(out, {state_.ledger, *config, *targets, state_.now(), known.get()}, name, check);
   out.finish();
   return packed(request, reply(200, std::move(text), Exposition::content_type(format)));
 }
@@ -306,8 +322,8 @@ SiteReply Site::probe_now(const SiteRequest& request) const {
   if (!state_.ready()) return reply(503, "ajar is not ready\n");
   const std::string name = param(request.params, "target");
   const std::string check = param(request.params, "check");
-  const std::vector<TargetView> targets = state_.targets();
-  const TargetView* found = find_target(targets, name);
+  const std::shared_ptr<const TargetViews> targets = state_.targets();
+  const TargetView* found = find_target(*targets, name);
   if (found == nullptr) return not_found("unknown target");
   if (std::optional<SiteReply> bad = bad_check(check)) return *std::move(bad);
   const std::vector<std::string>& checks = found->config.checks;

@@ -24,6 +24,7 @@ struct SiteRequest {
   std::vector<std::string> origins;                       // every Origin header
   std::string content_type;                               // of the body
   std::string body;
+  bool authorized = false;  // nobody gets here without a right password
 };
 
 struct SiteReply {
@@ -47,6 +48,8 @@ class Site {
   SiteReply answer(const SiteRequest& request);
   // What is decided before a body is read: nullopt when the request may go on to answer().
   std::optional<SiteReply> refuse(const SiteRequest& request) const;
+  // Whether it proves itself by its Ajar-Auth header, which the one that answers it checks.
+  static bool is_signed(const SiteRequest& request);
   // The headers of every answer.
   static std::vector<std::pair<std::string, std::string>> standard_headers();
 
@@ -74,9 +77,7 @@ class Site {
   SiteReply runbook(const SiteRequest& request, const std::string& alert) const;  // "": all of them
   SiteReply static_file(const SiteRequest& request, const std::string& name) const;
   ResultView result_view(const ResultState& state, const Config& config, bool with_evidence) const;
-  void add_schedule(Overview& shown, const std::vector<ResultState>& results) const;
-  FirstLook first_look(const Config& config, const std::vector<TargetView>& targets,
-                       const std::vector<ResultState>& results) const;
+  void add_results(Overview& shown, const Config& config, const TargetViews& targets) const;
 
   // -- API --
   SiteReply api_results(const SiteRequest& request) const;

@@ -37,7 +37,7 @@ SiteReply Site::api_results(const SiteRequest& request) const {
   const std::string wanted = param(request.params, "verdict");
   const std::optional<Verdict> verdict = parse_verdict(wanted);
   if (!wanted.empty() && !verdict) return reply(400, "unknown verdict\n");
-  if (!name.empty() && find_target(state_.targets(), name) == nullptr) return not_found("unknown target");
+  if (!name.empty() && find_target(*state_.targets(), name) == nullptr) return not_found("unknown target");
   if (std::optional<SiteReply> bad = bad_check(check)) return *std::move(bad);
   DataArray data;
   for (const ResultState& result : state_.ledger.results()) {
@@ -71,7 +71,8 @@ SiteReply Site::api_suspicions(const SiteRequest& request) const {
   const std::optional<SuspicionStatus> status = parse_suspicion_status(wanted);
   if (!wanted.empty() && !status) return reply(400, "unknown status: confirmed, refuted or untested\n");
   DataArray data;
-  for (const SuspicionView& view : suspicion_views(state_.ledger, *state_.config(), state_.targets())) {
+  const std::shared_ptr<const TargetViews> targets = state_.targets();
+  for (const SuspicionView& view : suspicion_views(state_.ledger, *state_.config(), *targets)) {
     if (!target.empty() && view.target != target) continue;
     if (!status || view.judgement.status == *status) data.add(to_json(view));
   }
@@ -86,7 +87,8 @@ SiteReply Site::api_targets(const SiteRequest& request) const {
     level = std::max(level, result.level);
   }
   DataArray data;
-  for (const TargetView& view : state_.targets()) {
+  const std::shared_ptr<const TargetViews> targets = state_.targets();
+  for (const TargetView& view : *targets) {
     const TargetConfig& config = view.config;
     const auto level = worst.find(config.name);
     Json object = {

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <charconv>
 #include <set>
-#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -13,6 +12,7 @@
 namespace ajar {
 namespace {
 
+constexpr std::size_t kMaxFirst = 25;  // open cases on the first page; a link leads to all
 constexpr auto kOverdue = std::chrono::minutes(1);
 constexpr auto kGivenUp = std::chrono::minutes(15);  // a page no longer waits for a test
 
@@ -85,51 +85,36 @@ std::vector<ExposureView> Site::cases(const ExposureFilter& filter) const {
   return select(filter, std::move(views), state_.now());
 }
 
-FirstLook Site::first_look(const Config& config, const std::vector<TargetView>& targets,
-                           const std::vector<ResultState>& results) const {
-  FirstLook look;
-  std::unordered_map<std::string_view, const TargetConfig*> by_name;
-  for (const TargetView& view : targets) {
-    by_name[view.config.name] = &view.config;
-    look.targets += view.config.paused ? 0 : 1;
-  }
+// One walk through all results: what the headline rests on, the counts, the coverage and the schedule.
+void Site::add_results(Overview& shown, const Config& config, const TargetViews& targets) const {
   const Time now = state_.now();
-  for (const ResultState& result : results) {
-    const auto target = by_name.find(result.key.target);
-    if (target == by_name.end() || target->second->paused) continue;
+  FirstLook& look = shown.look;
+  CoverageCount covered(config, targets, now);
+  state_.ledger.each_result([&](const ResultState& result) {
+    covered.add(result);
+    if (result.last_probe != Time{}) ++shown.counts[result.key.check][result.level];
+    if (result.due != Time{} && result.due + kOverdue < now) ++shown.overdue;
+    if (result.due >= now) shown.next_due = std::min(shown.next_due.value_or(result.due), result.due);
+    const TargetConfig* const target = covered.target(result.key.target);
+    if (target == nullptr || target->paused) return;
     ++look.results;
-    if (result.last_probe == Time{}) continue;
-    if (now - result.last_probe <= 2 * config.interval(*target->second, result.key.check)) ++look.tested;
+    if (result.last_probe == Time{}) return;
+    if (now - result.last_probe <= 2 * config.interval(*target, result.key.check)) ++look.tested;
     if (result.level == Verdict::unclear) ++look.unclear;
     if (result.level == Verdict::unreachable && result.reason != Reason::filtered) ++look.unreachable;
-  }
-  std::size_t expected = 0;
-  for (const auto& [check, count] : state_.metrics.expected_results()) expected += count;
-  look.results = std::max(look.results, expected);
-  look.paused = state_.ledger.paused();
-  look.ready = state_.ready();
-  return look;
-}
-
-void Site::add_schedule(Overview& shown, const std::vector<ResultState>& results) const {
-  const Time now = state_.now();
-  for (const ResultState& result : results) {
-    if (result.due == Time{}) continue;
-    if (result.due + kOverdue < now) {
-      ++shown.overdue;
-    } else if (result.due >= now) {
-      shown.next_due = std::min(shown.next_due.value_or(result.due), result.due);
-    }
-  }
+  });
+  const std::map<std::string, std::size_t> expected = state_.metrics.expected_results();
+  std::size_t should = 0;
+  for (const auto& [check, count] : expected) should += count;
+  look.results = std::max(look.results, should);
+  shown.coverage = covered.by_check(expected);
   shown.in_flight = state_.metrics.probes_in_flight();
 }
 
 SiteReply Site::overview(const SiteRequest& request) const {
   const std::shared_ptr<const Config> config = state_.config();
-  const std::vector<TargetView> targets = state_.targets();
-  const std::vector<ResultState> results = state_.ledger.results();
+  const std::shared_ptr<const TargetViews> targets = state_.targets();
   Overview shown;
-  shown.look = first_look(*config, targets, results);
   ExposureFilter open;
   open.status = CaseStatus::open;
   shown.open = cases(open);
@@ -142,17 +127,16 @@ SiteReply Site::overview(const SiteRequest& request) const {
     ++(view.exposure.level == Verdict::open ? shown.look.open : shown.look.accepted);
     shown.look.not_seen += not_seen(view) ? 1 : 0;
   }
-  shorten(shown.open, kPageRows);
-  for (const TargetView& view : targets) {
+  shorten(shown.open, kMaxFirst);
+  for (const TargetView& view : *targets) {
     for (const std::string& check : view.config.checks) shown.counts[check];
+    shown.look.targets += view.config.paused ? 0 : 1;
   }
-  for (const ResultState& result : results) {
-    if (result.last_probe != Time{}) ++shown.counts[result.key.check][result.level];
-  }
-  shown.coverage = coverage(results, *config, targets, state_.metrics.expected_results(), state_.now());
-  shown.targets = targets.size();
+  add_results(shown, *config, *targets);
+  shown.look.paused = state_.ledger.paused();
+  shown.look.ready = state_.ready();
+  shown.targets = targets->size();
   shown.agent = config->agent;
-  add_schedule(shown, results);
   const std::shared_ptr<const ZonesView> known = zones();
   for (const ZoneStatus& zone : known->zones) {
     if (zone.kinds.empty()) continue;
@@ -172,11 +156,11 @@ SiteReply Site::targets(const SiteRequest& request) {
   TargetsPage shown;
   shown.filter = TargetFilter::of(request.params);
   const std::shared_ptr<const Fleet> fleet = fleet_.read(state_.ledger);
-  const std::vector<TargetView> targets = state_.targets();
-  std::vector<TargetRow> rows = select(shown.filter, targets, *fleet);
+  const std::shared_ptr<const TargetViews> targets = state_.targets();
+  std::vector<TargetRow> rows = select(shown.filter, *targets, *fleet);
   shown.place = page_of(rows.size(), shown.filter.page);
   shown.rows = rows_of(std::move(rows), shown.place);
-  shown.owners = owners_of(targets);
+  shown.owners = owners_of(*targets);
   return packed(request, reply(200, targets_page(frame("/targets"), shown), kHtml));
 }
 
@@ -185,6 +169,7 @@ ResultView Site::result_view(const ResultState& state, const Config& config, boo
   view.state = state;
   view.exempt = is_exempt(config, state.key.target, state.key.check, state_.now());
   if (!with_evidence) return view;
+  view.history = state_.ledger.history(state.key);
   view.latest = state_.ledger.latest(state.key);
   view.not_closed = state_.ledger.latest_not_closed(state.key);
   if (view.not_closed && view.latest && view.not_closed->probe_id == view.latest->probe_id) view.not_closed.reset();
@@ -192,17 +177,17 @@ ResultView Site::result_view(const ResultState& state, const Config& config, boo
 }
 
 SiteReply Site::target(const SiteRequest& request, const std::string& name) const {
-  const std::vector<TargetView> targets = state_.targets();
-  const TargetView* found = find_target(targets, name);
+  const std::shared_ptr<const TargetViews> targets = state_.targets();
+  const TargetView* found = find_target(*targets, name);
   if (found == nullptr) return not_found("unknown target");
   const std::string check = param(request.params, "check");
   const std::string address = param(request.params, "address");
   const std::string port = param(request.params, "port");
   const std::string transport = param(request.params, "transport");
   if (std::optional<SiteReply> bad = bad_check(check)) return *std::move(bad);
-  std::vector<ResultState> results = state_.ledger.results();
+  std::vector<ResultState> results = state_.ledger.results_of(name);
   std::erase_if(results, [&](const ResultState& r) {
-    return r.key.target != name || r.last_probe == Time{} || (!check.empty() && r.key.check != check) ||
+    return r.last_probe == Time{} || (!check.empty() && r.key.check != check) ||
            (!address.empty() && r.key.address.to_string() != address) ||
            (!port.empty() && std::to_string(r.key.port) != port) ||
            (!transport.empty() && to_string(r.key.transport) != transport);
@@ -235,7 +220,7 @@ SiteReply Site::target(const SiteRequest& request, const std::string& name) cons
   std::stable_sort(shown.listings.begin(), shown.listings.end(),
                    [&](const ListingView& a, const ListingView& b) { return worry(a) < worry(b); });
   shown.listings_left_out = shorten(shown.listings, kMaxRows);
-  shown.suspicions = suspicion_views(state_.ledger, *config, targets);
+  shown.suspicions = suspicion_views(state_.ledger, *config, *targets);
   std::erase_if(shown.suspicions, [&](const SuspicionView& view) { return view.target != name; });
   shown.suspicions_left_out = shorten(shown.suspicions, kMaxRows);
   return packed(request, reply(200, target_page(around, shown), kHtml));
@@ -248,7 +233,7 @@ SiteReply Site::exposures(const SiteRequest& request) const {
   shown.place = page_of(rows.size(), shown.filter.page);
   shown.rows = rows_of(std::move(rows), shown.place);
   for (ExposureView& view : shown.rows) view.result = state_.ledger.result(view.exposure.key);
-  shown.owners = owners_of(state_.targets());
+  shown.owners = owners_of(*state_.targets());
   return packed(request, reply(200, exposures_page(frame("/exposures"), shown), kHtml));
 }
 

@@ -59,7 +59,7 @@ std::vector<Cell> target_row(const TargetRow& row, Time now) {
           peer(place_text(config.place)),
           peer(config.owner),
           html(counts_text(counts)),
-          when(row.known == nullptr ? Time{} : row.known->last_probe, now)};
+          when_short(row.known == nullptr ? Time{} : row.known->last_probe, now)};
 }
 
 }  // namespace
@@ -76,7 +76,7 @@ std::string targets_page(const Frame& frame, const TargetsPage& shown) {
   body += rows.empty() ? "<p class=dim>None.</p>"
                        : table("Targets",
                                {column("worst", "Worst", true), column("name", "Target"), Column("Place"),
-                                column("owner", "Owner"), Column("Results"), column("probed", "Last probe")},
+                                column("owner", "Owner"), Column("Results"), column("probed", "Last probe (UTC)")},
                                rows);
   return page(frame, "Targets", body + pager(filter, "/targets", shown.place));
 }
@@ -175,7 +175,16 @@ std::string grid(const TargetPage& target) {
   return table("Endpoints and checks", columns, rows, "grid");
 }
 
-// What is recorded of each door: its cases, and since when it is known to be closed.
+std::vector<HistorySpan> spans_of(const std::vector<LevelChange>& history) {
+  std::vector<HistorySpan> spans;
+  for (const LevelChange& change : history) {
+    if (!spans.empty()) spans.back().to = change.time;
+    spans.push_back({change.time, std::nullopt, change.level});
+  }
+  return spans;
+}
+
+// What is recorded of each door that has changed, or ever had a case: its levels, and the cases over them.
 std::string histories(const TargetPage& target, Time now) {
   struct Door {
     std::string name;
@@ -188,26 +197,28 @@ std::string histories(const TargetPage& target, Time now) {
     return found;
   };
   const Time begin = now - kHistory;
+  std::set<ResultKey> told;
   for (const ResultView& view : target.results) {
-    if (view.state.level == Verdict::closed && view.state.closed_since)
+    door(view.state.key).spans = spans_of(view.history);
+    if (view.history.size() > 1) told.insert(view.state.key);
+    if (view.history.empty() && view.state.level == Verdict::closed && view.state.closed_since)
       door(view.state.key).spans.push_back({*view.state.closed_since, std::nullopt, Verdict::closed});
   }
-  std::set<ResultKey> with_case;
   for (const ExposureView& view : target.cases) {
     const Case& exposure = view.exposure;
     if (exposure.closed.value_or(now) < begin) continue;
-    with_case.insert(exposure.key);
+    told.insert(exposure.key);
     door(exposure.key).spans.push_back({exposure.first_seen, exposure.closed, exposure.level});
   }
   std::string out;
   std::size_t shown = 0;
   for (auto& [key, found] : doors) {
-    if (!with_case.contains(key)) continue;  // it was never open as far as is kept: the grid says all
+    if (!told.contains(key)) continue;  // always the same as far as is kept: the grid says all
     if (++shown > kMaxHistories) break;
-    std::sort(found.spans.begin(), found.spans.end(),
+    std::stable_sort(found.spans.begin(), found.spans.end(),
               [](const HistorySpan& a, const HistorySpan& b) { return a.from < b.from; });
-    Time first = now - std::chrono::hours(24);
-    for (const HistorySpan& span : found.spans) first = std::min(first, span.from - std::chrono::hours(1));
+    const Time earliest = found.spans.front().from;
+    const Time first = earliest - std::max<std::chrono::milliseconds>(std::chrono::minutes(10), (now - earliest) / 20);
     out += fmt::format("<h3>{}</h3>", html(found.name)) + history_bar(found.name, found.spans, std::max(first, begin), now);
   }
   return out.empty() ? "" : "<h2 id=history>History</h2>" + out;

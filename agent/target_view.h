@@ -1,6 +1,7 @@
 // A target as pages, metrics and the API see it: what its owner wrote, and what that means now.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@ struct TargetView {
   std::vector<std::string> addresses;  // that are probed now; a network is one entry, "203.0.113.0/26"
   std::string note;                    // "does not resolve; keeps its last addresses"; empty when all is well
 };
+
+using TargetViews = std::vector<TargetView>;
 
 // How a target's place is written: the host name, address, network, or the domain whose MX it is.
 std::string place_text(const TargetPlace& place);

@@ -15,7 +15,9 @@
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
+#include "agent/access.h"
 #include "agent/site.h"
+#include "agent/web_connection.h"
 
 namespace ajar {
 namespace {
@@ -23,7 +25,8 @@ namespace {
 constexpr auto kStopWait = std::chrono::seconds(2);
 constexpr auto kThreadIdle = std::chrono::seconds(10);
 // A client that says nothing gives its thread back after this.
-constexpr time_t kSilentSeconds = 2;
+constexpr auto kSilent = std::chrono::seconds(2);
+constexpr int kMostRequests = 1000;  // of one connection
 constexpr int kBacklog = 511;
 constexpr std::size_t kMaxPath = 2048;
 
@@ -86,10 +89,70 @@ class Threads : public httplib::TaskQueue {
   std::weak_ptr<void> owner_;
 };
 
-// The backlog that cpp-httplib compiles in is 5: a burst of clients would have to try again after a second.
+// What the library is not asked to answer, because it may not even see the request.
+std::string bare_answer(std::string_view status, std::string_view text) {
+  std::string answer = fmt::format("HTTP/1.1 {}\r\n", status);
+  for (const auto& [name, value] : Site::standard_headers()) answer += fmt::format("{}: {}\r\n", name, value);
+  return answer + fmt::format("Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
+                              text.size(), text);
+}
+
+// To a head that WebConnection refuses.
+std::string answer_to_head(int status) {
+  switch (status) {
+    case 414:
+      return bare_answer("414 URI Too Long", "the path is too long\n");
+    case 431:
+      return bare_answer("431 Request Header Fields Too Large", "the header fields are too many or too long\n");
+    default:
+      return bare_answer("400 Bad Request", "the request is malformed\n");
+  }
+}
+
+// The library's server with our connections: its own have no TLS whose certificate could change, wait without a deadline for
+// a handshake, and know no limit to the number of header fields.
 class Server : public httplib::Server {
  public:
+  using Settings = std::function<std::shared_ptr<const WebSettings>()>;
+
+  void use(Settings settings) { settings_ = std::move(settings); }
+  // The backlog that cpp-httplib compiles in is 5: a burst of clients would have to try again after a second.
   void widen_backlog() { ::listen(svr_sock_, kBacklog); }
+
+ private:
+  bool process_and_close_socket(socket_t fd) override {
+    WebConnection connection(fd);
+    const auto go_on = [this] { return svr_sock_ != INVALID_SOCKET; };
+    return connection.wait_for_bytes(kSilent, go_on) && begin(connection) && converse(connection, go_on);
+  }
+
+  // TLS, where web.yml has it.
+  bool begin(WebConnection& connection) const {
+    const std::shared_ptr<const WebSettings> settings = settings_();
+    if (!settings->tls) return !connection.looks_like_tls();  // who wants TLS would wait for an answer that never comes
+    if (connection.looks_like_tls()) return connection.start_tls(settings);
+    const std::string answer = bare_answer("400 Bad Request", "this is an HTTPS server: ask by https://\n");
+    connection.write(answer.data(), answer.size());
+    return false;
+  }
+
+  bool converse(WebConnection& connection, const std::function<bool()>& go_on) {
+    for (int left = kMostRequests; left > 0 && connection.wait_for_bytes(kSilent, go_on); --left) {
+      const int refused = connection.read_head();
+      if (refused > 0) {
+        const std::string answer = answer_to_head(refused);
+        connection.write(answer.data(), answer.size());
+      }
+      if (refused != 0) return false;
+      bool last = false;
+      const bool answered =
+          process_request(connection, left == 1, last, [&](httplib::Request& request) { request.ssl = connection.ssl(); });
+      if (!answered || last) return answered;
+    }
+    return true;
+  }
+
+  Settings settings_;
 };
 
 struct Listener {
@@ -174,6 +237,7 @@ bool has_body(const httplib::Request& request) {
 
 // Whether it is certain where the request ends (RFC 9112 6.3): a proxy before us must not see another end than we do.
 bool is_framed(const httplib::Request& request) {
+  if (request.get_header_value_count("Host") > 1) return false;
   const std::size_t lengths = request.get_header_value_count("Content-Length");
   const std::size_t encodings = request.get_header_value_count("Transfer-Encoding");
   if (lengths + encodings > 1) return false;
@@ -186,7 +250,8 @@ bool is_framed(const httplib::Request& request) {
 
 // Handlers share it; so a request that is still being sent when the Web goes finds the gate closed, not a freed object.
 struct Web::Impl {
-  explicit Impl(WebState state) : site(std::move(state)) {}
+  Impl(WebState with, std::string file, LoadedWebSettings loaded)
+      : state(std::move(with)), site(state), settings(std::move(file), std::move(loaded)) {}
 
   // Runs `work` while the agent is there.
   template <typename Work>
@@ -201,8 +266,16 @@ struct Web::Impl {
   // Everything but the body of a POST.
   httplib::Server::HandlerResponse before(const httplib::Request& request, httplib::Response& response);
   void post(const httplib::Request& request, httplib::Response& response, const httplib::ContentReader& reader);
+  SiteRequest asked_of(const httplib::Request& request);
+  // Who may not ask this is answered here.
+  std::optional<SiteReply> deny(const httplib::Request& request, const SiteRequest& asked);
+  // The headers that web.yml wants, in place of our own.
+  void put_headers(const httplib::Request& request, httplib::Response& response);
 
+  const WebState state;
   Site site;
+  LiveWebSettings settings;
+  Access access;
   std::shared_mutex gate;
   bool closed = false;
   std::vector<std::shared_ptr<Listener>> listeners;
@@ -211,8 +284,6 @@ struct Web::Impl {
 httplib::Server::HandlerResponse Web::Impl::before(const httplib::Request& request, httplib::Response& response) {
   using Done = httplib::Server::HandlerResponse;
   auto& own = const_cast<httplib::Request&>(request);  // the object is not const
-  // Ranges may be ignored (RFC 9110 14.2); answering many of them in one multipart is work for nothing.
-  own.ranges.clear();
   const bool framed = is_framed(request);
   const bool stray = request.method != "POST" && has_body(request);
   // The connection is ended by sending a body, which HEAD would not do.
@@ -225,9 +296,14 @@ httplib::Server::HandlerResponse Web::Impl::before(const httplib::Request& reque
     refuse(response, 414, "the path is too long\n");
     return Done::Handled;
   }
+  const SiteRequest asked = asked_of(request);
+  // Not while the gate is held: a password takes its time.
+  if (const std::optional<SiteReply> refused = deny(request, asked)) {
+    send(response, *refused, request.method != "GET" && request.method != "HEAD");
+    return Done::Handled;
+  }
   bool go_on = false;
   while_open(response, [&] {
-    const SiteRequest asked = request_of(request);
     std::optional<SiteReply> refused = site.refuse(asked);
     go_on = !refused && request.method == "POST";
     if (!go_on) send(response, refused ? *refused : site.answer(asked), refused && request.method == "POST");
@@ -235,9 +311,44 @@ httplib::Server::HandlerResponse Web::Impl::before(const httplib::Request& reque
   return go_on ? Done::Unhandled : Done::Handled;
 }
 
+SiteRequest Web::Impl::asked_of(const httplib::Request& request) {
+  SiteRequest asked = request_of(request);
+  asked.authorized = request.method == "POST" && !settings.current()->file.users.empty();
+  return asked;
+}
+
+std::optional<SiteReply> Web::Impl::deny(const httplib::Request& request, const SiteRequest& asked) {
+  const std::shared_ptr<const WebSettings> now = settings.current();
+  if (now->tls && request.ssl == nullptr) {  // a connection from before TLS was asked for
+    SiteReply reply;
+    reply.status = 400;
+    reply.body = std::make_shared<const std::string>("this is an HTTPS server: ask by https://\n");
+    return reply;
+  }
+  AccessRequest wish{.method = request.method,
+                     .path = request.path,
+                     .address = request.remote_addr,
+                     .authorizations = {},
+                     .is_signed = Site::is_signed(asked),
+                     .own_client = request.ssl != nullptr && is_own_client(request.ssl)};
+  const auto [first, last] = request.headers.equal_range("Authorization");
+  for (auto header = first; header != last; ++header) wish.authorizations.push_back(header->second);
+  return access.refuse(now->file, wish);
+}
+
+void Web::Impl::put_headers(const httplib::Request& request, httplib::Response& response) {
+  const std::shared_ptr<const WebSettings> now = settings.current();
+  for (const auto& [name, value] : now->file.headers) {
+    response.headers.erase(name);
+    // Over plain HTTP it says nothing (RFC 6797 7.2).
+    const bool sent = !value.empty() && (name != "Strict-Transport-Security" || request.ssl != nullptr);
+    if (sent) response.headers.emplace(name, value);
+  }
+}
+
 void Web::Impl::post(const httplib::Request& request, httplib::Response& response, const httplib::ContentReader& reader) {
   if (request.is_multipart_form_data()) return refuse(response, 415, "multipart is not understood\n");
-  SiteRequest asked = request_of(request);
+  SiteRequest asked = asked_of(request);
   bool too_long = false;
   const auto take = [&](const char* data, std::size_t size) {
     too_long = asked.body.size() + size > kMaxBody;
@@ -261,10 +372,10 @@ std::shared_ptr<Listener> listen(const std::shared_ptr<Impl>& impl, const std::s
   auto listener = std::make_shared<Listener>();
   Server& server = listener->server;
   server.new_task_queue = [weak = std::weak_ptr<void>(listener)] { return new Threads(weak); };
-  server.set_keep_alive_timeout(kSilentSeconds);
-  server.set_keep_alive_max_count(1000);
-  server.set_read_timeout(5);
-  server.set_write_timeout(10);
+  server.use([impl] { return impl->settings.current(); });
+  // What it tells clients; kept in converse().
+  server.set_keep_alive_timeout(kSilent.count());
+  server.set_keep_alive_max_count(kMostRequests);
   server.set_payload_max_length(Web::kMaxBody);
   server.set_tcp_nodelay(true);
   // The library's default is SO_REUSEPORT, by which a second agent would take half of the requests of the first.
@@ -277,6 +388,8 @@ std::shared_ptr<Listener> listen(const std::shared_ptr<Impl>& impl, const std::s
   server.set_default_headers(std::move(headers));
   server.set_pre_routing_handler(
       [impl](const httplib::Request& request, httplib::Response& response) { return impl->before(request, response); });
+  server.set_post_routing_handler(
+      [impl](const httplib::Request& request, httplib::Response& response) { impl->put_headers(request, response); });
   server.Post(R"([\s\S]*)", [impl](const httplib::Request& request, httplib::Response& response,
                                    const httplib::ContentReader& reader) { impl->post(request, response, reader); });
   server.set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr failure) {
@@ -305,12 +418,15 @@ std::shared_ptr<Listener> listen(const std::shared_ptr<Impl>& impl, const std::s
 }  // namespace
 
 Web::Web(WebState state, const WebConfig& config) {
-  if (!config.config_file.empty()) {
-    // Serving without the TLS and passwords that it asks for would be worse than not serving.
-    throw WebError("web.config_file: TLS and passwords are not available; remove it and put a proxy that has them in front");
+  const std::string file = config.config_file.empty() ? "" : state.config()->path(config.config_file);
+  LoadedWebSettings loaded = load_web_settings(file);
+  if (!loaded.settings) {
+    std::string what;
+    for (const ConfigError& error : loaded.errors) what += (what.empty() ? "" : "\n") + error.to_string();
+    throw WebError(what);
   }
   std::signal(SIGPIPE, SIG_IGN);
-  impl_ = std::make_shared<Impl>(std::move(state));
+  impl_ = std::make_shared<Impl>(std::move(state), file, std::move(loaded));
   try {
     for (const std::string& where : config.listen) impl_->listeners.push_back(listen(impl_, where));
   } catch (...) {
@@ -339,6 +455,10 @@ void Web::stop() {
   }
   impl_->listeners.clear();
 }
+
+std::string Web::scheme() const { return impl_->settings.current()->tls ? "https" : "http"; }
+
+void Web::take_over(LoadedWebSettings loaded) { impl_->settings.take_over(std::move(loaded)); }
 
 std::vector<std::string> Web::addresses() const {
   std::vector<std::string> found;

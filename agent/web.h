@@ -1,8 +1,10 @@
 // The HTTP server: pages, metrics, the JSON API and the few things that may be asked of a running agent (contract: HTTP).
 //
 // Guards, because cpp-httplib gives each connection a thread: threads as they are needed, up to kMaxConnections; short waits
-// for a silent client; a page is compressed once for all who ask at the same time; nothing here waits for the loop thread
-// longer than a callback of WebState does.
+// for a silent client, in a TLS handshake too (WebConnection); a page is compressed once for all who ask at the same time;
+// nothing here waits for the loop thread longer than a callback of WebState does.
+//
+// With web.config_file (web.yml) it speaks TLS and asks for passwords: agent/web_settings loads, agent/access decides.
 #pragma once
 
 #include <functional>
@@ -15,6 +17,7 @@
 #include "agent/ledger.h"
 #include "agent/metrics.h"
 #include "agent/target_view.h"
+#include "agent/web_settings.h"
 
 namespace ajar {
 
@@ -45,8 +48,8 @@ enum class ProbeNow { accepted, limited, unknown };
 struct WebState {
   const Ledger& ledger;
   Metrics& metrics;
-  std::function<std::shared_ptr<const Config>()> config;  // the one in force
-  std::function<std::vector<TargetView>()> targets;       // declared and discovered, in order
+  std::function<std::shared_ptr<const Config>()> config;        // the one in force
+  std::function<std::shared_ptr<const TargetViews>()> targets;  // declared and discovered, in order; never null
   std::function<bool()> ready;
   // Loads the configuration again: nullopt, or every error as text.
   std::function<std::optional<std::string>()> reload;
@@ -73,7 +76,7 @@ class Web {
   static constexpr std::size_t kMaxBody = 4 * 1024 * 1024;
 
   // Listens on every address of `config`, or on none: WebError. Serves from then on, on its own threads. SIGPIPE is ignored
-  // from here on.
+  // from here on. web.config_file is read relative to the configuration's folder.
   Web(WebState state, const WebConfig& config);
   // Stops. No callback runs after it.
   ~Web();
@@ -84,6 +87,10 @@ class Web {
   void stop();
   // Where it listens, with the ports that the kernel chose for port 0: "127.0.0.1:9925".
   std::vector<std::string> addresses() const;
+  // "http", or "https" where web.yml has TLS.
+  std::string scheme() const;
+  // Puts a web.yml that was loaded right in force, whatever it takes away.
+  void take_over(LoadedWebSettings loaded);
 
  private:
   struct Impl;

@@ -128,6 +128,11 @@ void Transcript::add(std::string_view prefix, std::string_view line) {
   append(prefix, line);
 }
 
+bool Transcript::noted(std::string_view line) const {
+  const std::string text = "\n# " + escape(line) + "\n";
+  return text_.starts_with(std::string_view(text).substr(1)) || text_.find(text) != std::string::npos;
+}
+
 void Transcript::append(std::string_view prefix, std::string_view line) {
   const std::size_t needed = text_.size() + prefix.size() + line.size() + 1;
   if (needed > text_.capacity()) {

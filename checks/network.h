@@ -51,6 +51,7 @@ class Transcript {
   }
   void client(std::string_view line) { add("C: ", line); }
   void note(std::string_view line) { add("# ", line); }
+  bool noted(std::string_view line) const;  // and still kept
   std::vector<std::string> lines() const;
   bool heard() const { return heard_; }  // the peer said something
 

@@ -29,6 +29,8 @@ struct AgentConfig {
   Duration connect_timeout = std::chrono::seconds(5);
   Duration reply_timeout = std::chrono::seconds(60);
   Duration probe_timeout = std::chrono::minutes(10);
+  Duration reopen_within = std::chrono::hours(24);
+  Duration case_retention = std::chrono::hours(24 * 400);
   unsigned concurrency = 1000;
   unsigned connections_per_second = 500;
   unsigned per_address = 1;

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <sched.h>
 #include <sqlite3.h>
 #include <sys/mount.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "agent/json.h"
+#include "tests/support/ledger_steps.h"
 
 namespace ajar {
 namespace {
@@ -31,105 +33,10 @@ using std::chrono::minutes;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const Time kNoon{milliseconds(1767355200000)};
-
-class TempDir {
- public:
-  TempDir() {
-    std::string name = (fs::temp_directory_path() / "ajar-ledger-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TempDir() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
-ResultKey key(int number = 0, const std::string& target = "mx") {
-  return {fmt::format("{}{}", target, number), *IpAddress::parse(fmt::format("203.0.{}.{}", number / 250, number % 250)), 25,
-          Transport::tcp, "smtp_relay"};
-}
-
-Record probe(Verdict verdict, Reason reason, Time started, const ResultKey& about = key(),
-             const std::string& id = "00000000000000aa") {
-  Record record;
-  record.probe_id = id;
-  record.key = about;
-  record.host = "mx.example.org";
-  record.owner = "mail-team";
-  record.started = started;
-  record.finding.verdict = verdict;
-  record.finding.reason = reason;
-  record.finding.because = std::string(to_string(reason));
-  record.finding.variants = {{"external/plain", verdict, reason, 250, "Ok"}};
-  record.transcript = {"S: 220 mx.example.org ESMTP", "C: EHLO probe.example.net"};
-  return record;
-}
-
-Message message(const std::string& token, const ResultKey& about = key(), const std::string& id = "00000000000000aa") {
-  Message asked;
-  asked.token = token;
-  asked.key = about;
-  asked.probe_id = id;
-  asked.variant = "external/plain";
-  asked.variant_class = "external";
-  return asked;
-}
-
-Arrival arrival(const std::string& token, Time time) {
-  Arrival came;
-  came.time = time;
-  came.kind = CanaryKind::smtp;
-  came.token = token;
-  came.message = true;
-  came.proof = true;
-  came.peer = *AddressPort::parse("203.0.113.9:4711");
-  came.listener = *AddressPort::parse("198.51.100.7:25");
-  came.facts = {"EHLO mx.example.org"};
-  return came;
-}
-
-// A ledger whose clock the test moves.
-class LedgerTest : public testing::Test {
- protected:
-  LedgerOptions options(const std::string& path = ":memory:") {
-    LedgerOptions given;
-    given.path = path;
-    given.now = [this] { return now; };
-    return given;
-  }
-  Change accepted(Ledger& ledger, const ResultKey& about = key()) {
-    return ledger.apply(probe(Verdict::accepted, Reason::token_pending, now, about));
-  }
-  Change closed(Ledger& ledger, const ResultKey& about = key()) {
-    return ledger.apply(probe(Verdict::closed, Reason::refused, now, about));
-  }
-  Time now = kNoon;
-};
-
 std::vector<std::string> files(const fs::path& folder) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
   return names;
-}
-
-std::string content(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-void sql(const std::string& path, const std::string& statements) {
-  sqlite3* database = nullptr;
-  ASSERT_EQ(sqlite3_open(path.c_str(), &database), SQLITE_OK);
-  char* error = nullptr;
-  EXPECT_EQ(sqlite3_exec(database, statements.c_str(), nullptr, nullptr, &error), SQLITE_OK) << (error ? error : "");
-  sqlite3_free(error);
-  sqlite3_close(database);
 }
 
 std::string open_error(const LedgerOptions& options) {
@@ -580,6 +487,12 @@ std::string picture(const Ledger& ledger) {
                         to_string(one.level), to_string(one.reason), ms(one.first_seen), ms(one.last_confirmed), ms(one.closed),
                         one.how, one.reopened, fmt::join(one.variants, ","), fmt::join(one.exit_addresses, ","),
                         fmt::join(one.late, ","));
+    for (const Arrival& came : one.arrivals.list()) text += "  " + to_json(came).dump() + "\n";
+  }
+  for (int number = 0; number < 5; ++number) {
+    for (const LevelChange& change : ledger.history(key(number))) {
+      text += fmt::format("{} {} {} {}\n", number, ms(change.time), to_string(change.level), to_string(change.reason));
+    }
   }
   for (const auto& one : ledger.case_counts()) {
     text += fmt::format("{} {} {} {} {} {}\n", one.check, one.owner, one.opened, one.reopened, one.fixed, one.retired);

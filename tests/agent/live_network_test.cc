@@ -95,6 +95,16 @@ TEST(LiveNetwork, ImplicitTls) {
   LiveNetwork network = house.network();
   house.run(ask_twice(network, listener->address(), TlsMode::implicit, house.outcome));
   EXPECT_EQ(house.outcome, "echo one|echo two");
+  // Once, however often it connects.
+  house.run(ask_twice(network, listener->address(), TlsMode::implicit, house.outcome));
+  EXPECT_EQ(house.outcome, "echo one|echo two");
+  const std::vector<std::string> lines = network.transcript().lines();
+  EXPECT_THAT(lines, Contains(testing::StartsWith("# TLSv1.3 ")).Times(2));
+  EXPECT_THAT(lines,
+              Contains(testing::MatchesRegex("# TLS certificate: subject CN = mx.example.org; issuer CN = mx.example.org; "
+                                             "from 20..-..-.. to 20..-..-..; it does not verify: self.signed certificate"))
+                  .Times(1));
+  EXPECT_THAT(lines, Contains("# TLS certificate names: none").Times(1));
 }
 
 TEST(LiveNetwork, TlsToAPlainServerIsTlsFailed) {

@@ -199,6 +199,12 @@ TEST(Metrics, ExemptUntilTheEndOfTheLastDay) {
   EXPECT_TRUE(is_exempt(*agent.config, "office", "smtp_relay", *end - 1ms));
   EXPECT_FALSE(is_exempt(*agent.config, "office", "smtp_relay", *end));
   EXPECT_FALSE(is_exempt(*agent.config, "mx1", "smtp_relay", agent.now));
+  // Without a reload: the clock alone ends it, and the level alerts again.
+  agent.now = *end - 1ms;
+  EXPECT_THAT(series(page(agent), "ajar_exposure_exempt"), testing::SizeIs(1));
+  agent.now = *end;
+  EXPECT_THAT(series(page(agent), "ajar_exposure_exempt"), testing::IsEmpty());
+  EXPECT_THAT(series(page(agent), "ajar_exposure_level"), testing::Contains(HasSubstr("target=\"office\"")));
 }
 
 // An alert on what is overdue would fire for as long as the pause lasts.

@@ -23,7 +23,7 @@ TEST(Pages, TheOverviewBeginsWithWhatIsOpen) {
   EXPECT_THAT(text, HasSubstr("<a href=\"/targets/mx1\"><bdi>mx1</bdi></a>"));
   EXPECT_THAT(text, HasSubstr("1 more is open and exempt."));
   EXPECT_THAT(text, HasSubstr("203.0.113.5:25/tcp"));
-  EXPECT_THAT(text, HasSubstr("2026-01-02 02:59:05 UTC"));
+  EXPECT_THAT(text, HasSubstr("2026-01-02 02:59<"));
   EXPECT_THAT(text, HasSubstr("5 min ago"));
   EXPECT_THAT(text, HasSubstr("62.5 % (5 of 8)"));
   EXPECT_LT(text.find("/targets/mx1\""), text.find("/targets/office\"")) << "what is exempt comes last";

@@ -104,6 +104,11 @@ TEST_F(ProbeCanaryTest, WhatAProxyBringsIsSeenAndWhatIsLateIsRemembered) {
     EXPECT_TRUE(sightings_.note(arrival(seen)));
     EXPECT_EQ(ledger_.apply(arrival(seen)).first, ArrivalResult::unknown_token);
     mine.expect_late(late, "host/get@ipv4:8025");
+    // What the record takes along.
+    ASSERT_EQ(mine.arrivals().size(), 1U);
+    EXPECT_EQ(mine.arrivals()[0].token, "");
+    EXPECT_EQ(mine.arrivals()[0].peer, *AddressPort::parse("203.0.113.9:4711"));
+    EXPECT_EQ(mine.arrivals()[0].facts.at(1), "Via: 1.1 proxy");
   }
   EXPECT_FALSE(sightings_.note(arrival(seen)));
   EXPECT_EQ(ledger_.apply(arrival(late)).first, ArrivalResult::proved);

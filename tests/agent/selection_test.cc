@@ -18,8 +18,8 @@ using testing::Not;
 
 std::vector<std::string> targets_by(MadeUpAgent& agent, const Params& params) {
   std::vector<std::string> names;
-  for (const TargetRow& row : select(TargetFilter::of(params), agent.targets, fleet_of(agent.ledger.results())))
-    names.push_back(row.target->config.name);
+  const Fleet fleet = fleet_of(agent.ledger);
+  for (const TargetRow& row : select(TargetFilter::of(params), agent.targets, fleet)) names.push_back(row.target->config.name);
   return names;
 }
 

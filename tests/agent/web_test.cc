@@ -172,7 +172,7 @@ TEST_F(WebTest, StopsSoonThoughClientsLinger) {
 
 TEST_F(WebTest, MalformedRequests) {
   start();
-  const std::string host = "Host: x\r\n";
+  const std::string host = "Host: localhost\r\n";
   const std::vector<std::string> requests = {
       std::string("\r\n\r\n"),
       std::string("GET\r\n\r\n"),
@@ -185,14 +185,14 @@ TEST_F(WebTest, MalformedRequests) {
       "GET / HTTP/1.1\r\n" + host + "Range: bytes=0-1,0-1,5-2,x\r\n\r\n",
       "GET / HTTP/1.1\r\n" + host + "X: " + std::string(20000, 'x') + "\r\n\r\n",
       "POST /-/pause HTTP/1.1\r\n" + host + "Content-Length: banana\r\n\r\n",
-      "POST /-/pause HTTP/1.1\r\n" + host + "Content-Length: 0\r\nContent-Length: 36\r\n\r\n",
+      "POST /-/pause HTTP/1.1\r\n" + host + "Content-Length: 0\r\nContent-Length: 44\r\n\r\n",
       "POST /-/pause HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       "POST /-/pause HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
-      "GET / HTTP/1.1\r\n" + host + "Content-Length: 36\r\n\r\nPOST /-/pause HTTP/1.1\r\nHost: x\r\n\r\n",
-      "HEAD / HTTP/1.1\r\n" + host + "Content-Length: 36\r\n\r\nPOST /-/pause HTTP/1.1\r\nHost: x\r\n\r\n",
-      "POST /nothing HTTP/1.1\r\n" + host + "Content-Length: 36\r\n\r\nPOST /-/pause HTTP/1.1\r\nHost: x\r\n\r\n",
+      "GET / HTTP/1.1\r\n" + host + "Content-Length: 44\r\n\r\nPOST /-/pause HTTP/1.1\r\nHost: localhost\r\n\r\n",
+      "HEAD / HTTP/1.1\r\n" + host + "Content-Length: 44\r\n\r\nPOST /-/pause HTTP/1.1\r\nHost: localhost\r\n\r\n",
+      "POST /nothing HTTP/1.1\r\n" + host + "Content-Length: 44\r\n\r\nPOST /-/pause HTTP/1.1\r\nHost: localhost\r\n\r\n",
       "POST /-/reload HTTP/1.1\r\n" + host +
-          "Origin: http://evil.example\r\nContent-Length: 36\r\n\r\nPOST /-/pause HTTP/1.1\r\nHost: x\r\n\r\n"};
+          "Origin: http://evil.example\r\nContent-Length: 44\r\n\r\nPOST /-/pause HTTP/1.1\r\nHost: localhost\r\n\r\n"};
   // Some wait for more of the request until their time is over: all at once.
   std::vector<std::future<std::string>> answers;
   for (const std::string& request : requests) answers.push_back(std::async(std::launch::async, [&] { return raw(request); }));
@@ -227,7 +227,7 @@ TEST_F(WebTest, ABodyIsBounded) {
 TEST_F(WebTest, APostWithoutLengthHasNoBody) {
   start();
   const int fd = connected();
-  const std::string request = "POST /-/pause HTTP/1.1\r\nHost: x\r\n\r\n";
+  const std::string request = "POST /-/pause HTTP/1.1\r\nHost: localhost\r\n\r\n";
   ASSERT_EQ(send(fd, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
   const Steady::time_point began = Steady::now();
   char buffer[64] = {};

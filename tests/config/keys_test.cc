@@ -73,6 +73,8 @@ retry_interval = "6m"
 connect_timeout = "500ms"
 reply_timeout = "61s"
 probe_timeout = "11m"
+reopen_within = "2d"
+case_retention = "30d"
 concurrency = 1001
 connections_per_second = 501
 per_address = 2
@@ -90,6 +92,8 @@ state = "/var/lib/ajar/ajar.db"
   EXPECT_EQ(agent.connect_timeout, milliseconds(500));
   EXPECT_EQ(agent.reply_timeout, seconds(61));
   EXPECT_EQ(agent.probe_timeout, minutes(11));
+  EXPECT_EQ(agent.reopen_within, hours(48));
+  EXPECT_EQ(agent.case_retention, hours(24 * 30));
   EXPECT_EQ(agent.concurrency, 1001U);
   EXPECT_EQ(agent.connections_per_second, 501U);
   EXPECT_EQ(agent.per_address, 2U);

@@ -52,11 +52,10 @@ Postfix::Postfix(const std::string& mode, const AddressPort& listen, const Addre
                                  {"@ADDRESS@", listen.address.to_string()},
                                  {"@PORT@", std::to_string(listen.port)},
                                  {"@CANARY_ADDRESS@", canary.address.to_string()},
-                                 {"@CANARY_PORT@", std::to_string(canary.port)},
-                                 {"@DIRECTIVE@", directive}};
+                                 {"@CANARY_PORT@", std::to_string(canary.port)}};
   make_queue(folder_);
-  write_file(folder_.file("etc/main.cf"),
-             fill_template("postfix/main.cf", values) + fill_template("postfix/" + mode + ".cf", values));
+  main_ = fill_template("postfix/main.cf", values) + fill_template("postfix/" + mode + ".cf", values);
+  write_file(folder_.file("etc/main.cf"), with_values(main_, {{"@DIRECTIVE@", directive}}));
   write_file(folder_.file("etc/master.cf"), fill_template("postfix/master.cf", values));
   write_file(folder_.file("etc/dynamicmaps.cf"), "");
   write_file(folder_.file("maillog"), "");
@@ -70,6 +69,12 @@ Postfix::Postfix(const std::string& mode, const AddressPort& listen, const Addre
   if (!wait_until(std::chrono::seconds(20), up) || !master_->running()) {
     throw std::runtime_error("Postfix did not start: " + master_->err() + log());
   }
+}
+
+void Postfix::reload(const std::string& directive) {
+  write_file(folder_.file("etc/main.cf"), with_values(main_, {{"@DIRECTIVE@", directive}}));
+  Process told({"postfix", "-c", folder_.file("etc"), "reload"});
+  if (told.wait(std::chrono::seconds(30)) != 0) throw std::runtime_error("postfix reload: " + told.out() + told.err() + log());
 }
 
 Postfix::~Postfix() { master_.reset(); }

@@ -19,12 +19,16 @@ class Postfix {
   // Ends it and removes its folder.
   ~Postfix();
 
+  // Writes main.cf anew with another directive, and has it read again: `postfix reload`.
+  void reload(const std::string& directive);
+
   // Postfix's master must be started by root. Why it cannot be started here; empty when it can.
   static std::string missing();
   std::string log() const { return read_file(folder_.file("maillog")); }
 
  private:
   TemporaryFolder folder_;
+  std::string main_;  // main.cf, but for the directive
   std::optional<Process> master_;
 };
 

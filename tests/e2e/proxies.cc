@@ -95,30 +95,49 @@ std::string ProxyServer::missing(ProxyKind kind) {
 }
 
 ProxyServer::ProxyServer(ProxyKind kind, const std::string& mode, const AddressPort& listen, const IpAddress& canary,
-                         const TemplateValues& more) {
+                         const TemplateValues& more)
+    : kind_(kind), listen_(listen), as_root_(kind == ProxyKind::dante && mode == "auth") {
   if (!listen.address.is_loopback() || !canary.is_loopback()) throw std::runtime_error("loopback only");
-  // Dante asks the system about passwords as root.
-  const bool as_root = kind == ProxyKind::dante && mode == "auth";
   const bool mapped = about(kind).asks_the_system && geteuid() != 0;  // root in its own eyes
   const std::string name = about(kind).name;
-  TemplateValues values = {{"@MODE@", fill_template(name + "/" + mode + ".conf", {})},
-                           {"@STATE@", folder_.path()},
-                           {"@ADDRESS@", listen.address.to_string()},
-                           {"@PORT@", std::to_string(listen.port)},
-                           {"@USER@", as_root || mapped ? "root" : kAccount}};
-  values.insert(values.end(), more.begin(), more.end());
+  common_ = fill_template(name + "/common.conf", {{"@MODE@", fill_template(name + "/" + mode + ".conf", {})},
+                                                  {"@STATE@", folder_.path()},
+                                                  {"@ADDRESS@", listen.address.to_string()},
+                                                  {"@PORT@", std::to_string(listen.port)},
+                                                  {"@USER@", as_root_ || mapped ? "root" : kAccount}});
   std::filesystem::create_directory(folder_.file("www"));
   write_file(folder_.file("www/index.html"), "<html><h1>A page of our own</h1></html>\n");
   write_file(folder_.file("hosts"), "127.0.0.1 localhost\n" + canary.to_string() + " canary.test\n");
-  write_file(folder_.file("conf"), fill_template(name + "/common.conf", values));
+  write_file(folder_.file("conf"), with_values(common_, more));
   if (mode.ends_with("-tls")) make_certificate(folder_.path(), "proxy.target.test");
-  if (geteuid() == 0 && !as_root) give_to_account(folder_.path());
+  if (geteuid() == 0 && !as_root_) give_to_account(folder_.path());
+  start();
+}
 
-  process_.emplace(wrapped(kind, folder_, as_root, command(kind, folder_, listen)));
-  const auto up = [&] { return accepts(listen.address.to_string(), listen.port) || !process_->running(); };
+void ProxyServer::start() {
+  process_.emplace(wrapped(kind_, folder_, as_root_, command(kind_, folder_, listen_)));
+  const auto up = [&] { return accepts(listen_.address.to_string(), listen_.port) || !process_->running(); };
   if (!wait_until(std::chrono::seconds(20), up) || !process_->running()) {
-    throw std::runtime_error(name + " did not start: " + log());
+    throw std::runtime_error(std::string(about(kind_).name) + " did not start: " + log());
   }
+}
+
+void ProxyServer::reload(const TemplateValues& more) {
+  write_file(folder_.file("conf"), with_values(common_, more));
+  Words words = command(kind_, folder_, listen_);
+  switch (kind_) {
+    case ProxyKind::squid:
+      append(words, {"-k", "reconfigure"});
+      break;
+    case ProxyKind::nginx:
+      append(words, {"-s", "reload"});
+      break;
+    default:
+      process_.reset();
+      return start();
+  }
+  Process told(words);
+  if (told.wait(std::chrono::seconds(20)) != 0) throw std::runtime_error("reload: " + told.out() + told.err() + log());
 }
 
 ProxyServer::~ProxyServer() { process_.reset(); }

@@ -23,12 +23,22 @@ class ProxyServer {
   // Ends it and removes its folder.
   ~ProxyServer();
 
+  // Writes its configuration anew, with other values for what else the template has, and lets it take effect as the remedies
+  // say: Squid and nginx are told to read it again, the others are started again.
+  void reload(const TemplateValues& more);
+
   // Why such a server cannot be started here; empty when it can.
   static std::string missing(ProxyKind kind);
   // All that it has said and logged.
   std::string log() const;
 
  private:
+  void start();
+
+  ProxyKind kind_;
+  AddressPort listen_;
+  bool as_root_;        // Dante asks the system about passwords as root
+  std::string common_;  // its configuration, but for what `more` replaces
   TemporaryFolder folder_;
   std::optional<Process> process_;
 };

@@ -56,7 +56,9 @@ class RealProxy : public testing::Test {
 
   // Asks a server in that mode, and ends it. `tls`: spoken to the server itself.
   Answer ask(const std::string& mode, const TemplateValues& more = {}, bool tls = false) {
-    const ProxyServer server(kind_, mode, server_, first_.address, more);
+    return ask(ProxyServer(kind_, mode, server_, first_.address, more), tls);
+  }
+  Answer ask(const ProxyServer& server, bool tls = false) {
     const TemporaryFolder folder;
     write_file(folder.file("ajar.toml"), configuration(tls));
     Process check({program("ajar"), "check", "--config", folder.file("ajar.toml"), "--json", "proxy"}, folder.path());
@@ -166,10 +168,19 @@ void RealProxy::expect_remedy(const std::string& check, const std::string& softw
   ASSERT_NE(remedy, nullptr);
   ASSERT_EQ(remedy->software, software);
   for (const RemedyCause& cause : remedy->causes) {
-    const Answer before = ask("remedy", {{"@DIRECTIVE@", with_values(cause.before, here)}});
+    ProxyServer server(kind_, "remedy", server_, first_.address, {{"@DIRECTIVE@", with_values(cause.before, here)}});
+    const Answer before = ask(server);
     for (const std::string& one : opens)
       EXPECT_EQ(said(before, one), "open/token_returned") << cause.before << before.everything;
-    const Answer after = ask("remedy", {{"@DIRECTIVE@", with_values(cause.after, here)}});
+    server.reload({{"@DIRECTIVE@", with_values(cause.after, here)}});
+    // It takes a moment until the last worker of before is gone.
+    Answer after;
+    const auto is_closed = [&] {
+      after = ask(server);
+      return std::none_of(opens.begin(), opens.end(),
+                          [&](const std::string& one) { return said(after, one).starts_with("open"); });
+    };
+    EXPECT_TRUE(wait_until(std::chrono::seconds(30), is_closed)) << cause.after << after.everything;
     for (const char* one : kChecks) EXPECT_THAT(said(after, one), HasSubstr("closed/")) << cause.after << after.everything;
     EXPECT_EQ(after.code, 0);
   }

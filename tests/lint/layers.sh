@@ -38,6 +38,6 @@ check_room() {
 
 check_room checks 'checks/.*' 'fmt/[a-z]+\.h|arpa/inet\.h'
 check_room checks/wire 'checks/wire/.*|checks/ip_address\.h' 'fmt/[a-z]+\.h|arpa/inet\.h'
-check_room config '(checks|config)/.*' 'fmt/[a-z]+\.h|toml\+\+/toml\.h|kainjow/mustache\.hpp|arpa/inet\.h|unistd\.h|sys/stat\.h'
+check_room config '(checks|config)/.*' 'fmt/[a-z]+\.h|toml\+\+/toml\.h|kainjow/mustache\.hpp|yaml-cpp/[a-z]+\.h|arpa/inet\.h|unistd\.h|sys/stat\.h'
 check_room agent '(checks|config|agent)/.*' '.*'
 exit $failures

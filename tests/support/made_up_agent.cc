@@ -160,7 +160,7 @@ WebState MadeUpAgent::web_state() {
   return {.ledger = ledger,
           .metrics = metrics,
           .config = [this] { return config; },
-          .targets = [this] { return targets; },
+          .targets = [this] { return std::make_shared<const TargetViews>(targets); },
           .ready = [] { return true; },
           .reload = [] { return std::optional<std::string>(); },
           .set_paused =

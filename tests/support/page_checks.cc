@@ -35,7 +35,9 @@ void expect_well_formed(const std::string& text) {
     const std::string whole = text.substr(at + 1, end - at - 1);
     const std::string tag = whole.substr(0, whole.find_first_of(" \n"));
     if (tag == "!DOCTYPE" || tag == "meta" || tag == "br" || tag == "link" || tag == "input") continue;
-    if (tag == "script") EXPECT_THAT(whole, testing::StartsWith("script defer src=\"/static/ajar.js?v="));
+    if (tag == "script") {
+      EXPECT_THAT(whole, testing::StartsWith("script defer src=\"/static/ajar.js?v="));
+    }
     EXPECT_THAT(whole, testing::Not(testing::HasSubstr(" style=")));
     EXPECT_NE(tag, "style");
     EXPECT_NE(tag, "img");
