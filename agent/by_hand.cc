@@ -182,7 +182,7 @@ std::string by_hand_section(const ResultKey& key, TlsMode tls, const std::string
     const std::string& command = tls == TlsMode::implicit ? by_hand->tls : by_hand->command;
     out += fmt::format("<pre>{}</pre>", html(fill_in(command, key.address.to_string(), key.port)));
   }
-  return out + fmt::format("<p>{}</p>", html(by_hand->closed));
+  return out + fmt::format("<p>{}</p>", html_with_code(by_hand->closed));
 }
 
 std::string shell_word(const std::string& text) {

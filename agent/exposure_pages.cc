@@ -167,7 +167,7 @@ namespace {
 std::string variants_text(const std::vector<std::string>& variants) {
   constexpr std::size_t kManyVariants = 12;
   if (variants.size() <= kManyVariants) return join(variants, ", ");
-  return fmt::format("<details><summary>{} of our ways to ask</summary>{}</details>", variants.size(), join(variants, ", "));
+  return folded(fmt::format("{} of our ways to ask", variants.size()), join(variants, ", "));
 }
 
 // As the first words of a paragraph.

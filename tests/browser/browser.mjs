@@ -81,11 +81,14 @@ export class Visitor {
   }
 
   click(role, name, status = 200) {
-    return this.follow(() => this.page.getByRole(role, {name}).first().click(), status);
+    return this.follow(() => this.page.getByRole(role, {name, exact: true}).first().click(), status);
   }
 
-  text(where = 'main') {
-    return this.page.locator(where).first().innerText();
+  // What she reads there. Buttons that a script adds are not what the page says.
+  async reads(pattern, where = 'main') {
+    const element = this.page.locator(where).first();
+    const text = (await element.innerText()).replaceAll(/^Copy\n/gm, '');
+    assert.ok(pattern.test(text), `${this.page.url()} does not say ${pattern}:\n${text.slice(0, 1000)}`);
   }
 
   // By the window's width nothing is to be reached sideways.

@@ -74,7 +74,7 @@ test('CSV and JSON hold the selection of the page', () => visit({}, async (visit
 
 test('a filter that nothing fits says so, and one that cannot be says what it takes', () => visit({}, async (visitor) => {
   await visitor.go('/targets?q=nobody-has-this-name');
-  assert.match(await visitor.text(), /0 targets\s+None\./);
+  await visitor.reads(/0 targets\s+None\./);
   await visitor.go('/exposures?older=yesterday', 400);
-  assert.match(await visitor.text(), /This cannot be asked so/);
+  await visitor.reads(/This cannot be asked so/);
 }));

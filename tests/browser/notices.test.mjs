@@ -25,6 +25,7 @@ test('the letter in each language', (t) => visit({width: 320}, async (visitor) =
     const name = decodeURIComponent(new URL(route.request().url()).pathname.split('/').pop());
     route.fulfill({contentType: 'text/html; charset=utf-8', body: readFileSync(join(FOLDER, name))});
   });
+  await page.route('**/favicon.ico', (route) => route.fulfill({status: 200, contentType: 'image/svg+xml', body: ''}));  // a file has none
   for (const name of LETTERS) {
     await t.test(name, async () => {
       await visitor.go(`/letters/${name}`);

@@ -12,11 +12,11 @@ for (const script of [true, false]) {
     await visitor.go('/');
     assert.match(await page.title(), /^Exposed/);
     assert.equal(await page.getByRole('heading', {level: 1}).innerText(), 'Exposed');
-    assert.match(await visitor.text('.state'), /\d+ doors are proven open/);
+    await visitor.reads(/\d+ doors are proven open/, '.state');
 
     await visitor.click('link', `open: the case of smtp_relay on ${TARGET}`);
     assert.match(page.url(), new RegExp(`/exposures/${await caseOf(TARGET)}$`));
-    assert.match(await visitor.text(), /First seen[\s\S]*Last confirmed/);
+    await visitor.reads(/First seen[\s\S]*Last confirmed/);
 
     // The conversation in the notation of the RFCs, without the tokens that made it a proof.
     const said = await page.getByRole('group', {name: 'Conversation'}).first().innerText();
@@ -25,10 +25,9 @@ for (const script of [true, false]) {
     assert.match(said, /^C: RCPT TO:<.*<token>.*>$/m);
     assert.doesNotMatch(said, /RCPT TO:<[a-z2-7]{30,}@/);
 
-    const text = await visitor.text();
-    assert.match(text, /It seems to be Postfix/);
-    assert.match(text, /instead of\s+mynetworks = 0\.0\.0\.0\/0/);
-    assert.match(text, /See for yourself\s+swaks .*127\.10\.0\.3/);
+    await visitor.reads(/It seems to be Postfix/);
+    await visitor.reads(/instead of\s+mynetworks = 0\.0\.0\.0\/0/);
+    await visitor.reads(/See for yourself\s+swaks .*127\.10\.0\.3/);
 
     await visitor.click('link', 'Notice to the owner');
     assert.match(page.url(), /\/notices\/mx1\.example\.org$/);
@@ -36,7 +35,7 @@ for (const script of [true, false]) {
     await visitor.click('link', 'Deutsch');
     assert.match(page.url(), /\/notices\/mx1\.example\.org\?lang=de$/);
     assert.equal(await page.locator('html').getAttribute('lang'), 'de');
-    assert.match(await visitor.text(), /ist ein offenes Relay\. Das ist nachgewiesen/);
+    await visitor.reads(/ist ein offenes Relay\. Das ist nachgewiesen/);
 
     const mail = await page.locator('a[href^="mailto:"]').getAttribute('href');
     assert.match(mail, /^mailto:mail%40example\.org\?subject=mx1\.example\.org%20bef%C3%B6rdert/);
@@ -61,5 +60,5 @@ test('what others say stands beside what was proven', () => visit({}, async (vis
 
 test('an exemption says who, why and until when', () => visit({}, async (visitor) => {
   await visitor.go(`/exposures/${await caseOf('lab-proxy', 'http_connect')}`);
-  assert.match(await visitor.text(), /until 2099-12-31, the network team: a proxy for tests/);
+  await visitor.reads(/until 2099-12-31, the network team: a proxy for tests/);
 }));
