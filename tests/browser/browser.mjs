@@ -15,9 +15,9 @@ export const startBrowser = () => chromium.launch({
 
 // A person at a screen of her own.
 export class Visitor {
-  static async come(browser, origin, {script = true, dark = false, width = 1280, height = 900} = {}) {
+  static async come(browser, origin, {script = true, dark = false, width = 1280, height = 900, scale = 1} = {}) {
     const context = await browser.newContext({
-      baseURL: origin, javaScriptEnabled: script, colorScheme: dark ? 'dark' : 'light', viewport: {width, height}});
+      baseURL: origin, javaScriptEnabled: script, colorScheme: dark ? 'dark' : 'light', viewport: {width, height}, deviceScaleFactor: scale});
     context.setDefaultTimeout(LIMIT);
     const visitor = new Visitor();
     visitor.context = context;

@@ -1,7 +1,7 @@
 // main.mjs BUILD_FOLDER ROOT: one agent, one browser, all tests; run.py starts it.
 import {after, before} from 'node:test';
 import {startBrowser} from './browser.mjs';
-import {House} from './house.mjs';
+import {House, PICTURED, TESTED} from './house.mjs';
 import {world} from './world.mjs';
 
 // What is not done by then never will be: ctest would have ended it.
@@ -13,8 +13,9 @@ setTimeout(() => {
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 process.once('exit', () => world.house?.stop());
 
+const pictures = process.env.AJAR_SCREENSHOTS !== undefined;
 before(async () => {
-  world.house = await House.start();
+  world.house = await (pictures ? House.start(PICTURED, false) : House.start(TESTED));
   [world.browser] = await Promise.all([startBrowser(), world.house.settled()]);
 });
 after(async () => {
@@ -22,9 +23,5 @@ after(async () => {
   world.house?.stop();
 });
 
-await import('./way.test.mjs');
-await import('./looks.test.mjs');
-await import('./lists.test.mjs');
-await import('./notices.test.mjs');
-await import('./hostile.test.mjs');
-await import('./mended.test.mjs');
+const files = pictures ? ['pictures'] : ['way', 'looks', 'lists', 'notices', 'hostile', 'mended'];
+for (const file of files) await import(`./${file}.test.mjs`);
