@@ -14,6 +14,7 @@ const picture = (name, how, path, before = async () => {}) => test(name, () => v
 }));
 
 picture('now', {width: 1280, height: 860}, '/');
-picture('proxy', {width: 1280, height: 1180}, '/targets/proxy1?check=http_connect');
+picture('proxy', {width: 1280, height: 1100}, '/targets/proxy1?check=http_connect', (page) =>
+  page.getByRole('heading', {name: 'Latest probe'}).evaluate((heading) => heading.scrollIntoView({behavior: 'instant'})));
 picture('notice', {width: 860, height: 1000}, '/notices/mx1.example.org');
 picture('phone', {width: 390, height: 844, scale: 2, dark: true}, '/');
