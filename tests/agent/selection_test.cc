@@ -1,5 +1,6 @@
 #include "agent/selection.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "agent/pages.h"
