@@ -246,7 +246,7 @@ std::vector<ResultState> Ledger::results() const {
 std::vector<ResultState> Ledger::results_of(const std::string& target) const {
   const std::shared_lock hold(state_->mutex);
   std::vector<ResultState> list;
-  const ResultKey first{target, IpAddress(), 0, Transport::tcp, ""};
+  const ResultKey first{target, IpAddress::v6({}), 0, Transport::tcp, ""};  // IPv6 sorts before IPv4
   const auto& all = state_->visible.results;
   for (auto at = all.lower_bound(first); at != all.end() && at->first.target == target; ++at) list.push_back(at->second.state);
   return list;

@@ -67,6 +67,24 @@ TEST_F(LedgerTest, ReadersSeeWhatWasFlushed) {
   EXPECT_FALSE(ledger.result(key(1)));
 }
 
+TEST_F(LedgerTest, ReadersMayAskForTheResultsOfOneTarget) {
+  Ledger ledger(options());
+  ResultKey six = key();
+  six.address = *IpAddress::parse("2001:db8::5");
+  ResultKey before = key(), after = key();
+  before.target = key().target.substr(0, key().target.size() - 1);
+  after.target += "0";
+  for (const ResultKey& of : {key(), six, before, after}) closed(ledger, of);
+  ledger.flush();
+  std::vector<ResultKey> found;
+  for (const ResultState& result : ledger.results_of(key().target)) found.push_back(result.key);
+  EXPECT_THAT(found, ElementsAre(six, key())) << "IPv6 sorts before IPv4";
+  EXPECT_TRUE(ledger.results_of("nobody").empty());
+  std::size_t count = 0;
+  ledger.each_result([&](const ResultState&) { ++count; });
+  EXPECT_EQ(count, 4U);
+}
+
 TEST_F(LedgerTest, EvidenceOfTheLatestAndOfTheLatestNotClosed) {
   Ledger ledger(options());
   accepted(ledger);
