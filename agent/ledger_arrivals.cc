@@ -84,7 +84,7 @@ void Ledger::State::add_late(const ResultKey& key, const Proof& proof, const Arr
     if (!exposure || exposure->first_seen > proof.sent) continue;
     if (exposure->late.size() >= kMaxLate) return;
     Case next = *exposure;
-    next.arrivals.add(arrival);
+    if (proof.arrival) next.arrivals.add(*proof.arrival);
     next.late.push_back(fmt::format("what {} sent at {} arrived at {} from {}", proof.variant, to_rfc3339(proof.sent),
                                     to_rfc3339(arrival.time), proof.peer.to_string()));
     put_case(next);
@@ -97,11 +97,12 @@ void Ledger::State::note(const HeldToken& token, const Arrival& arrival) {
   const HeldResult* held = find_at(token.message.key);
   if (!held) return;
   HeldResult next = *held;
+  const Arrival shown = without_tokens(arrival, token.message.key);
   edit_evidence(next, [&](Record& record) {
     auto& observations = record.finding.observations;
     const std::string text = fmt::format("something that proves nothing came back for {} from {}{}{}", token.message.variant,
-                                         arrival.peer.address.to_string(), arrival.facts.empty() ? "" : ": ",
-                                         arrival.facts.empty() ? "" : arrival.facts.front());
+                                         shown.peer.address.to_string(), shown.facts.empty() ? "" : ": ",
+                                         shown.facts.empty() ? "" : shown.facts.front());
     if (observations.size() >= kMaxLate || std::find(observations.begin(), observations.end(), text) != observations.end())
       return false;
     observations.push_back(text);
@@ -110,10 +111,21 @@ void Ledger::State::note(const HeldToken& token, const Arrival& arrival) {
   edit(next);
 }
 
+// As it may be shown: also the tokens of other variants are hidden, where a server wrote them together with other letters.
+Arrival Ledger::State::without_tokens(const Arrival& arrival, const ResultKey& key) const {
+  Arrival shown = presentable(arrival);
+  const auto at = tokens_at.find(place_of(key));
+  if (at == tokens_at.end()) return shown;
+  for (std::string& fact : shown.facts) {
+    for (const std::string& name : at->second) fact = without_token(fact, name);
+  }
+  return shown;
+}
+
 std::pair<ArrivalResult, Change> Ledger::State::prove(HeldToken& token, const Arrival& arrival) {
   token.message.arrived = arrival.time;
   token.peer = arrival.peer.address;
-  token.arrival = std::make_shared<const Arrival>(presentable(arrival));
+  token.arrival = std::make_shared<const Arrival>(without_tokens(arrival, token.message.key));
   // By how it came, not by what was asked for: a message that was refused after DATA (not_sent) may be delivered all the same,
   // and a tunnel may lead to the canary's mail side.
   token.reason = arrival.message ? Reason::message_delivered : Reason::token_returned;

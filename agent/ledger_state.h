@@ -127,6 +127,7 @@ struct Ledger::State {
   Change judge_proof(const HeldResult& held, HeldToken& token);
   void add_late(const ResultKey& key, const Proof& proof, const Arrival& arrival);
   void note(const HeldToken& token, const Arrival& arrival);
+  Arrival without_tokens(const Arrival& arrival, const ResultKey& key) const;
   std::pair<ArrivalResult, Change> prove(HeldToken& token, const Arrival& arrival);
   bool message_pending(const ResultKey& key) const;
   void settle_tokens(const ResultKey& key);

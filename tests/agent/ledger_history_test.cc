@@ -150,12 +150,14 @@ TEST_F(LedgerHistory, IsReadByOtherThreadsWhileItIsWritten) {
 
 TEST_F(LedgerHistory, ACaseKeepsTheCanarysSide) {
   const TempDir folder;
-  const std::string token = "abcdefghijklmnopqrstuvwxyz234567";
+  const std::string token = "abcdefghijklmnopqrstuvwxyz234567", other = "bbcdefghijklmnopqrstuvwxyz234567";
   Arrival came = arrival(token, now);
-  came.facts = {"message", "EHLO mx.example.org", "Received: from x by mx for <X" + token + "Y@example.org>", "Via: 1.1 mx"};
+  came.facts = {"message", "EHLO mx.example.org", "Received: from x by mx for <X" + token + "Y@example.org>", "Via: 1.1 mx",
+                "Message-ID: <y" + other + "@mx>"};
   {
     Ledger ledger(options(folder / "ajar.db"));
     ledger.ask_to_send(message(token));
+    ledger.remember(message(other));
     accepted(ledger);
     ledger.apply(came);
     ledger.flush();
@@ -171,7 +173,7 @@ TEST_F(LedgerHistory, ACaseKeepsTheCanarysSide) {
   EXPECT_TRUE(seen[0].message && seen[0].proof);
   EXPECT_EQ(seen[0].token, "");
   EXPECT_THAT(seen[0].facts, ElementsAre("message", "EHLO mx.example.org", "Received: from x by mx for <X<token>Y@example.org>",
-                                         "Via: 1.1 mx"));
+                                         "Via: 1.1 mx", "Message-ID: <y<token>@mx>"));
   // In the evidence of the probe too.
   ASSERT_TRUE(ledger.latest(key()));
   EXPECT_THAT(ledger.latest(key())->arrivals, SizeIs(1));
