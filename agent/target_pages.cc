@@ -216,7 +216,7 @@ std::string histories(const TargetPage& target, Time now) {
     if (!told.contains(key)) continue;  // always the same as far as is kept: the grid says all
     if (++shown > kMaxHistories) break;
     std::stable_sort(found.spans.begin(), found.spans.end(),
-              [](const HistorySpan& a, const HistorySpan& b) { return a.from < b.from; });
+                     [](const HistorySpan& a, const HistorySpan& b) { return a.from < b.from; });
     const Time earliest = found.spans.front().from;
     const Time first = earliest - std::max<std::chrono::milliseconds>(std::chrono::minutes(10), (now - earliest) / 20);
     out += fmt::format("<h3>{}</h3>", html(found.name)) + history_bar(found.name, found.spans, std::max(first, begin), now);
