@@ -51,7 +51,7 @@ def main():
     if os.environ.get('AJAR_SCREENSHOTS'):
         os.environ['AJAR_SCREENSHOTS'] = str(pathlib.Path(os.environ['AJAR_SCREENSHOTS']).resolve())
     sys.stdout.flush()
-    os.execvp('node', ['node', str(work / 'main.mjs'), str(build), str(ROOT)])
+    os.execvp('node', ['node', '--test-reporter=spec', str(work / 'main.mjs'), str(build), str(ROOT)])
 
 
 if __name__ == '__main__':

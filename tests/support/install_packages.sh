@@ -10,7 +10,10 @@ build=(ccache ninja-build cmake g++ make git pkg-config libevent-dev libc-ares-d
   libcrypt-dev)
 format=(clang-format-19)
 test=(libgtest-dev libgmock-dev clang-format-19 clang-tidy-19 postfix squid tinyproxy dante-server nginx-light prometheus
-  prometheus-alertmanager jsonnet swaks rbldnsd unbound python3 python3-yaml python3-jsonschema curl openssl procps systemd)
+  prometheus-alertmanager jsonnet swaks rbldnsd unbound python3 python3-yaml python3-jsonschema curl openssl procps systemd
+  chromium fonts-dejavu-core)
+# Whoever has npm from elsewhere keeps it: Debian's would want another Node.js.
+command -v npm > /dev/null || test+=(nodejs npm)
 pictures=(prometheus chromium python3)
 bench=(libgtest-dev libgmock-dev rbldnsd dnsperf)
 fuzz=(clang-19 libclang-rt-19-dev libgtest-dev libgmock-dev)
