@@ -216,7 +216,7 @@ std::string histories(const TargetPage& target, Time now) {
     if (!told.contains(key)) continue;  // always the same as far as is kept: the grid says all
     if (++shown > kMaxHistories) break;
     std::stable_sort(found.spans.begin(), found.spans.end(),
-              [](const HistorySpan& a, const HistorySpan& b) { return a.from < b.from; });
+                     [](const HistorySpan& a, const HistorySpan& b) { return a.from < b.from; });
     const Time earliest = found.spans.front().from;
     const Time first = earliest - std::max<std::chrono::milliseconds>(std::chrono::minutes(10), (now - earliest) / 20);
     out += fmt::format("<h3>{}</h3>", html(found.name)) + history_bar(found.name, found.spans, std::max(first, begin), now);
@@ -237,7 +237,7 @@ std::string target_facts(const TargetView& target) {
     out += fact("Owner", fmt::format("<a href=\"/targets?owner={}\">{}</a>", url_encode(config.owner), peer(config.owner)));
   }
   for (const auto& [key, value] : config.labels) {
-    out += fact(key, fmt::format("<a href=\"/targets?label={}\">{}</a>", url_encode(key + "=" + value), peer(value)));
+    out += fact(key, fmt::format("<a href=\"/targets?label={}%3D{}\">{}</a>", url_encode(key), url_encode(value), peer(value)));
   }
   std::vector<std::string> checks = config.checks;
   if (config.dnsbl) checks.emplace_back("dnsbl");
