@@ -123,6 +123,30 @@ std::string as_text(const NoticeBlock& block) {
   return wrapped(block.text) + "\n";
 }
 
+// Escaped by `escape`, with the isolates that hold addresses together among words that run the other way (Unicode Standard
+// Annex 9). What others wrote has none: it came here as ASCII.
+std::string with_isolates(std::string_view text, std::string (*escape)(std::string_view)) {
+  constexpr std::array<std::string_view, 3> kIsolates = {"\u2066", "\u2068", "\u2069"};
+  std::string out;
+  while (!text.empty()) {
+    std::size_t at = text.size();
+    std::string_view isolate;
+    for (const std::string_view one : kIsolates) {
+      if (const std::size_t found = text.find(one); found < at) {
+        at = found;
+        isolate = one;
+      }
+    }
+    out += escape(text.substr(0, at));
+    out += isolate;
+    text.remove_prefix(at + isolate.size());
+  }
+  return out;
+}
+
+std::string plain(std::string_view text) { return with_isolates(text, html); }
+std::string rich(std::string_view text) { return with_isolates(text, html_with_code); }
+
 // `what is typed` as code, and the document's own links made links.
 std::string linked(const std::string& text, const std::vector<std::string>& links) {
   std::string out;
@@ -137,8 +161,8 @@ std::string linked(const std::string& text, const std::vector<std::string>& link
         first = &link;
       }
     }
-    if (first == nullptr || at == std::string_view::npos) return out + html_with_code(rest);
-    out += fmt::format("{0}<a href=\"{1}\" rel=noreferrer dir=ltr>{1}</a>", html_with_code(rest.substr(0, at)), html(*first));
+    if (first == nullptr || at == std::string_view::npos) return out + rich(rest);
+    out += fmt::format("{0}<a href=\"{1}\" rel=noreferrer dir=ltr>{1}</a>", rich(rest.substr(0, at)), html(*first));
     rest.remove_prefix(at + first->size());
   }
   return out;
@@ -147,14 +171,14 @@ std::string linked(const std::string& text, const std::vector<std::string>& link
 std::string facts_table(const NoticeBlock& block) {
   std::string out = "<table>";
   for (const auto& [name, value] : block.rows)
-    out += fmt::format("<tr><th scope=row dir=ltr>{}</th><td>{}</td></tr>", html(name), html(value));
+    out += fmt::format("<tr><th scope=row dir=ltr>{}</th><td>{}</td></tr>", plain(name), plain(value));
   return out + "</table>\n";
 }
 
 std::string as_html(const NoticeDocument& document) {
   const NoticeLanguage& language = *document.language;
   std::string out = fmt::format("<article lang=\"{0}\" dir={1}><h1>{2}</h1><div class=letter>\n", html(language.code),
-                                language.direction, html(document.subject));
+                                language.direction, plain(document.subject));
   bool list = false;
   for (const NoticeBlock& block : document.blocks) {
     if (list && block.kind != Kind::item) out += "</ul>\n";
@@ -262,7 +286,7 @@ std::string notice_as_html(std::span<const NoticeDocument> documents, std::strin
       "<!DOCTYPE html>\n<html lang=\"{}\" dir={}><head><meta charset=utf-8><meta name=viewport "
       "content=\"width=device-width,initial-scale=1\">"
       "<title>{}</title>{}<style>{}</style></head><body>\n{}<main>\n",
-      html(first.language->code), first.language->direction, html(first.subject), icon, kStyle, tools);
+      html(first.language->code), first.language->direction, plain(first.subject), icon, kStyle, tools);
   for (const NoticeDocument& document : documents) out += as_html(document);
   return out + "</main></body></html>\n";
 }
