@@ -237,7 +237,7 @@ std::string target_facts(const TargetView& target) {
     out += fact("Owner", fmt::format("<a href=\"/targets?owner={}\">{}</a>", url_encode(config.owner), peer(config.owner)));
   }
   for (const auto& [key, value] : config.labels) {
-    out += fact(key, fmt::format("<a href=\"/targets?label={}\">{}</a>", url_encode(key + "=" + value), peer(value)));
+    out += fact(key, fmt::format("<a href=\"/targets?label={}%3D{}\">{}</a>", url_encode(key), url_encode(value), peer(value)));
   }
   std::vector<std::string> checks = config.checks;
   if (config.dnsbl) checks.emplace_back("dnsbl");
