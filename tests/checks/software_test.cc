@@ -11,7 +11,6 @@ namespace ajar {
 namespace {
 
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::Le;
 using testing::SizeIs;
 
