@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/canary_keys.h"
+#include "checks/wire/ascii.h"
 
 namespace ajar {
 namespace {
@@ -29,12 +30,6 @@ std::string random_bytes(std::size_t count) {
     throw std::runtime_error("OpenSSL has no random bytes");
   }
   return bytes;
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
 }
 
 // RFC 4648 4, whole and padded; nullopt for anything else.
@@ -64,7 +59,7 @@ std::string network_of(const std::string& address) {
 
 // "ajar.example.net:9925" -> "ajar.example.net"; "[::1]:9925" -> "::1"; lower case, without a final dot.
 std::string host_of(std::string_view authority) {
-  std::string host = lower(authority);
+  std::string host = to_lower(authority);
   if (host.starts_with('[')) {
     const std::size_t end = host.find(']');
     const bool whole = end != std::string::npos && (end + 1 == host.size() || host[end + 1] == ':');
@@ -106,7 +101,7 @@ SiteReply later(seconds wait, std::string text) {
 
 std::optional<Login> parse_basic(const std::string& header) {
   const std::size_t space = header.find(' ');
-  if (space == std::string::npos || lower(header.substr(0, space)) != "basic") return std::nullopt;
+  if (space == std::string::npos || to_lower(header.substr(0, space)) != "basic") return std::nullopt;
   const std::size_t begin = header.find_first_not_of(' ', space);
   if (begin == std::string::npos) return std::nullopt;
   const std::optional<std::string> pair = decode_base64(header.substr(begin, header.find_last_not_of(' ') + 1 - begin));

@@ -77,14 +77,6 @@ std::string leading_token(std::string_view text) {
   return word.size() == CanaryKeys::kTokenLength ? to_lower(word) : std::string();
 }
 
-std::string to_lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
-
 bool same_domain(std::string_view left, std::string_view right) {
   if (left.ends_with('.')) left.remove_suffix(1);
   if (right.ends_with('.')) right.remove_suffix(1);

@@ -10,6 +10,7 @@
 #include "agent/canary_keys.h"
 #include "agent/record.h"
 #include "checks/network.h"
+#include "checks/wire/ascii.h"
 
 namespace ajar {
 
@@ -83,8 +84,6 @@ std::string hide_tokens(std::string_view text, const CanaryKeys& keys, Time now)
 // Its validity is not asked.
 std::string leading_token(std::string_view text);
 
-// Lower case, ASCII only.
-std::string to_lower(std::string_view text);
 // Case-insensitive comparison of domain names, a trailing dot of either ignored.
 bool same_domain(std::string_view left, std::string_view right);
 // The address of "mailto:…" for people; other text as it is.

@@ -1,11 +1,11 @@
 #include "agent/mime.h"
 
 #include <algorithm>
-#include <array>
 
 #include <fmt/format.h>
 #include <openssl/evp.h>
-#include <openssl/sha.h>
+
+#include "agent/canary_keys.h"
 
 namespace ajar {
 namespace {
@@ -46,14 +46,6 @@ std::string encoded(const MimePart& part, std::string& encoding) {
   const bool many = static_cast<std::size_t>(strange) * 4 > part.text.size();
   encoding = many ? "base64" : "quoted-printable";
   return many ? base64(crlf(part.text)) : quoted_printable(part.text);
-}
-
-std::string hex_digest(std::string_view text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  std::string out;
-  for (std::size_t i = 0; i < 12; ++i) out += fmt::format("{:02x}", digest[i]);
-  return out;
 }
 
 }  // namespace
@@ -116,7 +108,7 @@ std::string base64(std::string_view bytes, bool lines) {
 std::string write_mail(const MailDraft& draft) {
   std::string all;
   for (const MimePart& part : draft.versions) all += part.text;
-  const std::string boundary = "=_ajar_" + hex_digest(all);
+  const std::string boundary = "=_ajar_" + to_hex(sha256(all).substr(0, 12));
   std::string out;
   const auto field = [&](std::string_view name, const std::string& value) {
     if (!value.empty()) out += fmt::format("{}: {}\r\n", name, value);

@@ -39,9 +39,12 @@ int print(const std::string& notice, const std::string& target) {
   return std::fflush(stdout) == 0 ? kWritten : fail("the notice could not be written");
 }
 
-int from_agent(const Config& config, const NoticeOptions& options, const std::string& target, const std::string& locked) {
+int from_agent(const Config& config, const NoticeOptions& options, const NoticeWish& wish, const std::string& target,
+               const std::string& locked) {
   AgentClient client(config.web, CanaryKeys::load(config.path(config.canary.secret_file)));
-  const std::optional<std::string> notice = client.notice(target, options.languages, options.format);
+  std::string languages;
+  for (const NoticeLanguage* language : wish.languages) languages += (languages.empty() ? "" : ",") + language->code;
+  const std::optional<std::string> notice = client.notice(target, languages, options.format);
   if (notice) return print(*notice, target);
   return fail(fmt::format("{}, but it gave no notice about {} on {}: {}", locked, escape(target), client.address(),
                           escape(client.trouble())));
@@ -74,7 +77,7 @@ int run_notice(const Config& config, const NoticeOptions& options) {
     return from_state(config, std::get<NoticeWish>(wish), target);
   } catch (const LedgerLocked& locked) {
     try {
-      return from_agent(config, options, target, locked.what());
+      return from_agent(config, options, std::get<NoticeWish>(wish), target, locked.what());
     } catch (const std::runtime_error& error) {
       return fail(error.what());
     }

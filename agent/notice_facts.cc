@@ -16,8 +16,6 @@ namespace {
 // What a database said longer ago is not written to anybody.
 constexpr std::chrono::hours kFresh{24};
 
-bool is_yes(Verdict verdict) { return verdict == Verdict::accepted || verdict == Verdict::open; }
-
 std::string link_base(const WebConfig& web) {
   std::string base = web.external_url;
   if (base.empty() && !web.listen.empty()) base = "http://" + web.listen.front();
@@ -51,7 +49,7 @@ NoticeDoor door_of(Case exposure, const Ledger& ledger) {
   NoticeDoor door;
   const std::optional<Record> evidence = ledger.latest_not_closed(exposure.key);
   const std::optional<ResultState> state = ledger.result(exposure.key);
-  door.answers = state && is_yes(state->last_level);
+  door.answers = !state || (state->last_level != Verdict::unreachable && state->last_level != Verdict::unclear);
   door.ways = std::max<std::size_t>(1, exposure.variants.size());
   door.software = guess_at(exposure.key, evidence ? &*evidence : nullptr, ledger);
   if (evidence) {
@@ -104,8 +102,8 @@ void add_kept(NoticeFacts& facts, const std::vector<Listing>& kept, const Target
 
 void add_results(NoticeFacts& facts, const Ledger& ledger) {
   std::set<IpAddress> addresses;
-  for (const ResultState& state : ledger.results()) {
-    if (state.key.target != facts.target || state.last_probe == Time{}) continue;
+  for (const ResultState& state : ledger.results_of(facts.target)) {
+    if (state.last_probe == Time{}) continue;
     addresses.insert(state.key.address);
     if (facts.last_probe.value_or(Time{}) < state.last_probe) {
       facts.last_probe = state.last_probe;
@@ -139,7 +137,8 @@ NoticeFacts notice_facts(const TargetConfig& target, const Ledger& ledger, const
   for (Case& exposure : ledger.cases()) {
     if (exposure.status != CaseStatus::open || exposure.key.target != target.name) continue;
     if (is_exempt(config, target.name, exposure.key.check, now)) continue;
-    facts.interval = std::min(facts.interval, config.interval(target, exposure.key.check));
+    const Duration interval = config.interval(target, exposure.key.check);
+    facts.interval = facts.doors.empty() ? interval : std::min(facts.interval, interval);
     facts.doors.push_back(door_of(std::move(exposure), ledger));
   }
   std::stable_sort(facts.doors.begin(), facts.doors.end(), [](const NoticeDoor& a, const NoticeDoor& b) {

@@ -16,7 +16,7 @@ namespace ajar {
 struct NoticeDoor {
   Case exposure;
   TlsMode tls = TlsMode::none;
-  bool answers = true;   // the last probe said yes too; false: not seen since exposure.last_confirmed
+  bool answers = true;   // false: the last probe was told nothing: not seen since exposure.last_confirmed
   std::size_t ways = 1;  // forms in which it was told yes
   std::string source;    // from where we asked; may be empty
   std::string because;   // one sentence, English

@@ -13,6 +13,7 @@
 
 #include "agent/dns_channel.h"
 #include "agent/loop.h"
+#include "checks/wire/ascii.h"
 
 namespace ajar {
 
@@ -22,11 +23,6 @@ constexpr int kMostHops = 8;                          // aliases that are asked 
 constexpr std::chrono::seconds kHostsTtl{60};         // of /etc/hosts and of address literals
 constexpr std::chrono::seconds kNoDataTtl{300};       // RFC 2308 5, where the SOA is not looked at
 constexpr std::uintmax_t kMostHostsBytes = 16 << 20;  // of /etc/hosts; a larger one is cut
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 // hosts(5): an address and its names a line.
 class HostsFile {
@@ -55,7 +51,7 @@ class HostsFile {
       const std::optional<IpAddress> address = IpAddress::parse(word);
       if (!address) continue;
       while (words >> word) {
-        std::vector<IpAddress>& addresses = names_[lower(word)];
+        std::vector<IpAddress>& addresses = names_[to_lower(word)];
         if (addresses.size() < kMaxDnsRecords && std::find(addresses.begin(), addresses.end(), *address) == addresses.end()) {
           addresses.push_back(*address);
         }
@@ -118,7 +114,7 @@ Task<DnsAnswer> Resolver::look_up(std::string name, DnsType type) { return look_
 
 Task<DnsAnswer> Resolver::look_up_from(std::shared_ptr<State> state, std::string name, DnsType type) {
   if (!name.empty() && name.back() == '.') name.pop_back();
-  name = lower(name);
+  name = to_lower(name);
   const std::optional<IpAddress> literal = IpAddress::parse(name);
   if (literal && type != DnsType::mx) {
     const std::vector<IpAddress> itself(1, *literal);

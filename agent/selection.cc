@@ -7,15 +7,14 @@
 #include <fmt/format.h>
 
 #include "agent/page_frame.h"
+#include "checks/wire/ascii.h"
 
 namespace ajar {
 namespace {
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 bool contains(std::string_view text, std::string_view wanted) {
   return std::search(text.begin(), text.end(), wanted.begin(), wanted.end(),
-                     [](char a, char b) { return lower(a) == lower(b); }) != text.end();
+                     [](char a, char b) { return to_lower(a) == to_lower(b); }) != text.end();
 }
 
 std::size_t page_number(const Params& params) {

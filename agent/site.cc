@@ -13,6 +13,7 @@
 #include "agent/site_reply.h"
 #include "agent/static_files.h"
 #include "checks/catalogue.h"
+#include "checks/wire/ascii.h"
 
 namespace ajar {
 namespace {
@@ -45,18 +46,12 @@ bool takes_both(std::string_view path) {
   return path == kResultsPath || path == kSuspicionsPath || path == kProbePath || is_internal(path);
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
-
 // "https://ajar.example.net:9925/x" -> "ajar.example.net:9925"; empty for what is no URL ("null").
 std::string authority_of(std::string_view url) {
   const std::size_t scheme = url.find("://");
   if (scheme == std::string_view::npos) return "";
   url.remove_prefix(scheme + 3);
-  return lower(url.substr(0, url.find('/')));
+  return to_lower(url.substr(0, url.find('/')));
 }
 
 // A browser says where the page that asks comes from; another site's page may not steer the agent. curl says nothing.
@@ -65,7 +60,7 @@ bool from_another_origin(const SiteRequest& request, const Config& config) {
   for (const std::string& origin : request.origins) {
     const std::string from = authority_of(origin);
     const std::string outside = authority_of(config.web.external_url);
-    const bool ours = !from.empty() && (from == lower(request.host) || from == outside);
+    const bool ours = !from.empty() && (from == to_lower(request.host) || from == outside);
     if (!ours) return true;
   }
   return false;
@@ -73,7 +68,7 @@ bool from_another_origin(const SiteRequest& request, const Config& config) {
 
 // A browser sent it: only from there can another site's page ask for something.
 bool from_a_browser(const SiteRequest& request) {
-  const std::string type = lower(request.content_type);
+  const std::string type = to_lower(request.content_type);
   return !request.origins.empty() || !request.site.empty() || type.starts_with("application/x-www-form-urlencoded") ||
          type.starts_with("text/plain");
 }

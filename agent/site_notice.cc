@@ -1,10 +1,8 @@
 // The notice to the owner of a target, as a page and as files.
-#include <array>
-
 #include <fmt/format.h>
-#include <openssl/evp.h>
-#include <openssl/sha.h>
 
+#include "agent/canary_keys.h"
+#include "agent/mime.h"
 #include "agent/notice_reply.h"
 #include "agent/site_reply.h"
 
@@ -13,14 +11,10 @@ namespace {
 
 // Besides what every page may load: the style sheet that a page carries.
 std::string content_security_policy(std::string_view style) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  SHA256(reinterpret_cast<const unsigned char*>(style.data()), style.size(), digest.data());
-  std::array<unsigned char, 64> base64{};
-  EVP_EncodeBlock(base64.data(), digest.data(), digest.size());
   return fmt::format(
       "default-src 'self'; style-src 'self' 'sha256-{}'; object-src 'none'; form-action 'self'; base-uri 'none'; "
       "frame-ancestors 'none'",
-      reinterpret_cast<const char*>(base64.data()));
+      base64(sha256(style), false));
 }
 
 }  // namespace

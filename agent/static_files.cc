@@ -1,10 +1,10 @@
 #include "agent/static_files.h"
 
-#include <array>
 #include <map>
 
 #include <fmt/format.h>
-#include <openssl/sha.h>
+
+#include "agent/canary_keys.h"
 
 namespace ajar {
 namespace {
@@ -13,19 +13,11 @@ struct Address {
   std::string hash, url;
 };
 
-std::string hash_of(std::string_view text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  std::string hex;
-  for (std::size_t i = 0; i < 8; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
-}
-
 const Address& address_of(std::string_view name) {
   static const std::map<std::string_view, Address> all = [] {
     std::map<std::string_view, Address> made;
     for (const StaticFile& file : static_files()) {
-      const std::string hash = hash_of(file.text);
+      const std::string hash = to_hex(sha256(file.text).substr(0, 8));
       made[file.name] = {hash, fmt::format("/static/{}?v={}", file.name, hash)};
     }
     return made;

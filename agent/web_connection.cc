@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "checks/wire/ascii.h"
+
 namespace ajar {
 namespace {
 
@@ -43,9 +45,7 @@ bool is_token_character(char c) {
 // A field that the library would act on, and that must not: answering many ranges is work for nothing (they may be ignored,
 // RFC 9110 14.2), and its own fields are not for clients to write.
 bool is_left_out(std::string_view line) {
-  std::string name(line.substr(0, line.find(':')));
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  const std::string name = to_lower(line.substr(0, line.find(':')));
   return name == "range" || name == "if-range" || name == "remote_addr" || name == "remote_port" || name == "local_addr" ||
          name == "local_port";
 }

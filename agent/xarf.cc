@@ -1,11 +1,9 @@
 #include "agent/xarf.h"
 
-#include <array>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <openssl/sha.h>
 
+#include "agent/canary_keys.h"
 #include "agent/mime.h"
 #include "agent/notice.h"
 
@@ -13,35 +11,19 @@ namespace ajar {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Digest = std::array<unsigned char, SHA256_DIGEST_LENGTH>;
 
 constexpr std::size_t kMaxDescription = 1000, kMaxService = 200, kMaxOrganisation = 200;
 // How sure: a proof is a proof; a yes may be a lie; a listing is another's word.
 constexpr double kProven = 1.0, kSaidYes = 0.6, kListed = 0.5;
 
-Digest digest_of(std::string_view text) {
-  Digest digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return digest;
-}
-
 // A UUID of the form of version 4 (RFC 9562 5.4), made of what it names.
 std::string uuid_of(std::string_view what) {
-  Digest digest = digest_of(what);
-  digest[6] = static_cast<unsigned char>((digest[6] & 0x0fU) | 0x40U);
-  digest[8] = static_cast<unsigned char>((digest[8] & 0x3fU) | 0x80U);
-  std::string out;
-  for (std::size_t i = 0; i < 16; ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) out += '-';
-    out += fmt::format("{:02x}", digest[i]);
-  }
-  return out;
-}
-
-std::string hex(const Digest& digest) {
-  std::string out;
-  for (const unsigned char byte : digest) out += fmt::format("{:02x}", byte);
-  return out;
+  std::string bytes = sha256(what).substr(0, 16);
+  bytes[6] = static_cast<char>((bytes[6] & 0x0f) | 0x40);
+  bytes[8] = static_cast<char>((bytes[8] & 0x3f) | 0x80);
+  const std::string hex = to_hex(bytes);
+  return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4), hex.substr(16, 4),
+                     hex.substr(20));
 }
 
 // At most `most` bytes, between characters.
@@ -69,7 +51,7 @@ Json evidence(const std::string& description, const std::string& text) {
   return {{"content_type", "text/plain"},
           {"description", description},
           {"payload", base64(text, false)},
-          {"hash", "sha256:" + hex(digest_of(text))},
+          {"hash", "sha256:" + to_hex(sha256(text))},
           {"size", text.size()}};
 }
 

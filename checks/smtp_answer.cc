@@ -5,16 +5,12 @@
 #include <cctype>
 #include <string_view>
 
+#include "checks/wire/ascii.h"
+
 namespace ajar {
 namespace {
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 bool word_char(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-
-std::string lowered(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), lower);
-  return text;
-}
 
 // Whether `phrase` stands in `text` as whole words; a token may contain "rbl" by chance.
 bool says(std::string_view text, std::string_view phrase) {
@@ -69,9 +65,9 @@ void take_out(std::string& text, const std::string& name) {
 
 // The words of the server's own: lower case, without the names it echoes.
 std::string own_words(const SmtpReply& reply, const Spoken& spoken) {
-  std::string text = lowered(reply.text());
-  for (const std::string& name : spoken.names) take_out(text, lowered(name));
-  take_out(text, lowered(std::string(spoken.our_name)));
+  std::string text = to_lower(reply.text());
+  for (const std::string& name : spoken.names) take_out(text, to_lower(name));
+  take_out(text, to_lower(spoken.our_name));
   return text;
 }
 
@@ -127,13 +123,13 @@ bool asks_for_tls(const SmtpReply& reply, const std::string& words) {
 bool refuses_sender(const SmtpReply& reply) {
   const std::optional<EnhancedCode> code = reply.enhanced();
   return (code && code->subject == 1 && (code->detail == 7 || code->detail == 8)) ||
-         says_any(lowered(reply.text()), kSenderWords);
+         says_any(to_lower(reply.text()), kSenderWords);
 }
 
 bool speaks_of_spf(const SmtpReply& reply) {
   const std::optional<EnhancedCode> code = reply.enhanced();
   return (code && code->subject == 7 && (code->detail == 23 || code->detail == 24)) ||
-         says_any(lowered(reply.text()), kSpfWords);
+         says_any(to_lower(reply.text()), kSpfWords);
 }
 
 SmtpAnswer read_answer(const SmtpReply& reply, SmtpStage stage, const Spoken& spoken, bool tls) {
@@ -150,9 +146,9 @@ SmtpAnswer read_answer(const SmtpReply& reply, SmtpStage stage, const Spoken& sp
   if (relay && reply.kind() == 5) return SmtpAnswer::refused;
   if (!in_sequence_complaint(reply)) {
     if (says_any(words, kHelloWords)) return SmtpAnswer::blocked;
-    const std::string all = lowered(reply.text());
-    if (has_our_name(all, lowered(std::string(spoken.our_name))) || has_foreign_address(all, spoken.server) ||
-        says_any(words, kUsWords) || (speaks_of_spf(reply) && stage != SmtpStage::data)) {
+    const std::string all = to_lower(reply.text());
+    if (has_our_name(all, to_lower(spoken.our_name)) || has_foreign_address(all, spoken.server) || says_any(words, kUsWords) ||
+        (speaks_of_spf(reply) && stage != SmtpStage::data)) {
       return SmtpAnswer::names_us;
     }
   }

@@ -2,16 +2,11 @@
 
 #include <algorithm>
 
+#include "checks/wire/ascii.h"
 #include "checks/wire/greeting.h"
 
 namespace ajar {
 namespace {
-
-std::string lowered(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return text;
-}
 
 // 500 to 504 and 555: about the command, not about mail. Exim counts them.
 bool odd_syntax(int code) { return (code >= 500 && code <= 504) || code == 555; }
@@ -23,7 +18,7 @@ bool is_other_protocol(std::string_view line) {
   if (!protocol.empty() && protocol != "SMTP") return true;
   const auto begins = [&](std::string_view prefix) { return line.substr(0, prefix.size()) == prefix; };
   if (!begins("200 ") && !begins("201 ")) return false;
-  const std::string words = lowered(std::string(line));  // NNTP, RFC 3977 5.1.1
+  const std::string words = to_lower(line);  // NNTP, RFC 3977 5.1.1
   return words.find("nntp") != std::string::npos || words.find("news") != std::string::npos ||
          words.find("posting") != std::string::npos;
 }
@@ -102,11 +97,11 @@ Task<bool> SmtpSession::hello() {
 // PASS." The server's name does not count: a mail server may be called ftp.example.org.
 bool SmtpSession::speaks_ftp(const SmtpReply& greeting) const {
   if (last_.code != 500 && last_.code != 502 && last_.code != 503 && last_.code != 530) return false;
-  std::string said = lowered(greeting.text());
-  const std::string name = lowered(spoken_name(greeting));
+  std::string said = to_lower(greeting.text());
+  const std::string name = to_lower(spoken_name(greeting));
   if (said.find("smtp") != std::string::npos) return false;
   said.erase(0, name.size());
-  said += ' ' + lowered(last_.text());
+  said += ' ' + to_lower(last_.text());
   return said.find("ftp") != std::string::npos || said.find("filezilla") != std::string::npos ||
          said.find("login with user and pass") != std::string::npos;
 }

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "checks/network.h"
+#include "checks/wire/ascii.h"
 
 namespace ajar {
 namespace {
@@ -50,14 +51,13 @@ struct Found {
   std::string version, ground;
 };
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 bool digit(char c) { return c >= '0' && c <= '9'; }
-bool word_character(char c) { return digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '-' || c == '.'; }
+bool word_character(char c) { return digit(c) || (to_lower(c) >= 'a' && to_lower(c) <= 'z') || c == '-' || c == '.'; }
 
 // The place of `word` in `text`, in any case; npos when it is not there.
 std::size_t find(std::string_view text, std::string_view word) {
-  const auto at =
-      std::search(text.begin(), text.end(), word.begin(), word.end(), [](char a, char b) { return lower(a) == lower(b); });
+  const auto at = std::search(text.begin(), text.end(), word.begin(), word.end(),
+                              [](char a, char b) { return to_lower(a) == to_lower(b); });
   return at == text.end() ? std::string_view::npos : static_cast<std::size_t>(at - text.begin());
 }
 

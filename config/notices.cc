@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <kainjow/mustache.hpp>
 
+#include "checks/wire/ascii.h"
 #include "config/own_toml.h"
 
 namespace ajar {
@@ -75,12 +76,6 @@ std::string fill(std::string_view key, const std::string& sentence, const Fillin
   std::string filled = form.render(data);
   if (!form.is_valid()) throw std::logic_error(fmt::format("{}: {}", key, form.error_message()));
   return filled;
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
 }
 
 // Tags of people whose language has another tag here. Without a script, Chinese is written as its region writes it.
@@ -163,13 +158,13 @@ std::span<const NoticeLanguage> notice_languages() {
 
 const NoticeLanguage* find_notice_language(std::string_view tag) {
   const std::span<const NoticeLanguage> all = notice_languages();
-  std::string wanted = lower(tag);
+  std::string wanted = to_lower(tag);
   std::replace(wanted.begin(), wanted.end(), '_', '-');
   for (;;) {
     for (const Alias& alias : kAliases) {
-      if (alias.tag == wanted) wanted = lower(alias.code);
+      if (alias.tag == wanted) wanted = to_lower(alias.code);
     }
-    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& one) { return lower(one.code) == wanted; });
+    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& one) { return to_lower(one.code) == wanted; });
     if (found != all.end()) return &*found;
     const std::size_t dash = wanted.rfind('-');
     if (dash == std::string::npos) return nullptr;

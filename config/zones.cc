@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "checks/wire/ascii.h"
 #include "config/own_toml.h"
 
 namespace ajar {
@@ -88,13 +89,6 @@ const Catalogue& the_catalogue() {
   return catalogue;
 }
 
-std::string lower(std::string_view name) {
-  std::string out(name);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return out;
-}
-
 }  // namespace
 
 bool ZoneInfo::asks(DnsblKind kind) const {
@@ -130,7 +124,7 @@ std::span<const ZoneInfo> zone_catalogue() { return the_catalogue().zones; }
 std::span<const DeadZone> dead_zones() { return the_catalogue().dead; }
 
 const ZoneInfo* find_zone(std::string_view name) {
-  const std::string wanted = lower(name);
+  const std::string wanted = to_lower(name);
   for (const ZoneInfo& zone : zone_catalogue()) {
     if (zone.name == wanted) return &zone;
   }
@@ -138,7 +132,7 @@ const ZoneInfo* find_zone(std::string_view name) {
 }
 
 const DeadZone* find_dead_zone(std::string_view name) {
-  const std::string wanted = lower(name);
+  const std::string wanted = to_lower(name);
   for (const DeadZone& zone : dead_zones()) {
     if (wanted == zone.name || wanted.ends_with("." + zone.name)) return &zone;
   }

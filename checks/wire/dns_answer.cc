@@ -6,14 +6,14 @@
 
 #include <fmt/format.h>
 
+#include "checks/wire/ascii.h"
+
 namespace ajar {
 
 namespace {
 
 constexpr std::uint16_t kTypeCname = 5, kTypeSoa = 6, kTypeDname = 39, kTypeOpt = 41, kTypeRrsig = 46;
 constexpr std::uint16_t kClassIn = 1;
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 // A label as text. Case does not matter (RFC 1035 2.3.3); what is not a plain character becomes \DDD (RFC 1035 5.1), so that no
 // two names share a text.
@@ -22,7 +22,7 @@ void append_label(std::string& text, std::string_view label) {
   for (const char c : label) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
     if (plain) {
-      text += lower(c);
+      text += to_lower(c);
     } else {
       text += fmt::format("\\{:03}", static_cast<unsigned char>(c));
     }
@@ -259,9 +259,8 @@ void keep(const Records& section, DnsType type, DnsRecords& records, bool& any) 
   records.exchangers.erase(std::unique(records.exchangers.begin(), records.exchangers.end()), records.exchangers.end());
 }
 
-std::string lower(std::string_view name) {
-  std::string text(name);
-  std::transform(text.begin(), text.end(), text.begin(), [](char c) { return lower(c); });
+std::string folded(std::string_view name) {
+  std::string text = to_lower(name);
   if (!text.empty() && text.back() == '.') text.pop_back();
   return text;
 }
@@ -310,7 +309,7 @@ std::optional<DnsRecords> parse_dns_answer(std::string_view message, std::string
     return std::nullopt;
   }
   DnsRecords records;
-  records.canonical = lower(name);
+  records.canonical = folded(name);
   if (asked != records.canonical || asked_type != static_cast<std::uint16_t>(type) || asked_class != kClassIn)
     return std::nullopt;
   Records section;

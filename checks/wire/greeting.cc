@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "checks/wire/ascii.h"
+
 namespace ajar {
 namespace {
 
@@ -25,11 +27,9 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 15> kTexts =
     {"amqp", "AMQP"},
 }};
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-
 bool begins(std::string_view bytes, std::string_view word) {
   return bytes.size() >= word.size() &&
-         std::equal(word.begin(), word.end(), bytes.begin(), [](char a, char b) { return lower(a) == lower(b); });
+         std::equal(word.begin(), word.end(), bytes.begin(), [](char a, char b) { return to_lower(a) == to_lower(b); });
 }
 
 bool digit(char c) { return c >= '0' && c <= '9'; }

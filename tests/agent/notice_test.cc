@@ -322,6 +322,21 @@ TEST_F(NoticeSite, AFirewallDoesNotEndTheStory) {
   EXPECT_THAT(*page.body, HasSubstr("We have not been able to reach it since"));
 }
 
+// A refusal that waits for its confirmation is an answer: the letter must not say that nobody could be reached.
+TEST_F(NoticeSite, OneRefusalIsNotSilence) {
+  agent.now += 1h;
+  agent.probe(agent.record("mx1", "203.0.113.5", 25, Verdict::closed, Reason::refused, 1min));
+  const SiteReply page = ask(site, "/notices/mx1");
+  ASSERT_EQ(page.status, 200);
+  EXPECT_THAT(*page.body, HasSubstr("We have seen this since"));
+  EXPECT_THAT(*page.body, Not(HasSubstr("not been able to reach it")));
+}
+
+TEST_F(NoticeSite, SaysHowOftenTheDoorItselfIsAsked) {
+  agent.targets.front().config.intervals["smtp_relay"] = 6h;
+  EXPECT_THAT(*ask(site, "/notices/mx1").body, HasSubstr("We ask again every 6 h."));
+}
+
 // -- mail --
 
 TEST(Mime, HeaderTextIsPlainOrEncodedWords) {
