@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "agent/certificate_facts.h"
+#include "checks/tls_failure.h"
 
 namespace ajar {
 namespace {
@@ -82,11 +83,11 @@ void keep_icmp_errors(int fd, bool v4, bool keep) {
 
 std::string text_of(int error) { return std::generic_category().message(error); }
 
-std::string tls_error() {
-  const unsigned long code = ERR_peek_last_error();
-  const char* const reason = code == 0 ? nullptr : ERR_reason_error_string(code);
+// Takes it from the queue; 0: there is none.
+int tls_error() {
+  const int reason = ERR_GET_REASON(ERR_peek_last_error());
   ERR_clear_error();
-  return reason == nullptr ? "the peer closed the connection" : reason;
+  return reason;
 }
 
 LinkError link_error(int error) {
@@ -104,6 +105,35 @@ LinkError connect_failed(int fd, int error) {
     }
   }
   return link_error(error);
+}
+
+// Called where the server asks for a certificate: we have none, and remember that it asked.
+int remember_certificate_request(SSL* ssl, X509**, EVP_PKEY**) {
+  SSL_set_app_data(ssl, ssl);
+  return 0;
+}
+
+// RFC 7301 3.1: each name behind its length. Names that do not fit are bugs of ours.
+std::string alpn_list(const std::vector<std::string>& protocols) {
+  std::string list;
+  for (const std::string& name : protocols) {
+    list += static_cast<char>(name.size());
+    list += name;
+  }
+  return list;
+}
+
+// The alerts by which servers refuse who has no certificate; 1.2 knows no word of its own for it (RFC 5246 7.4.6, RFC
+// 8446 6.2).
+bool refuses_for_certificate(int reason) {
+  constexpr int kAlerts[] = {SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED,
+                             SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE,
+                             SSL_R_SSLV3_ALERT_BAD_CERTIFICATE,
+                             SSL_R_SSLV3_ALERT_NO_CERTIFICATE,
+                             SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN,
+                             SSL_R_TLSV1_ALERT_ACCESS_DENIED,
+                             SSL_R_TLSV1_ALERT_UNKNOWN_CA};
+  return std::find(std::begin(kAlerts), std::end(kAlerts), reason) != std::end(kAlerts);
 }
 
 // What one recv can bring; copied out at once, so that a connection at rest holds no buffer.
@@ -127,6 +157,7 @@ ProbeTls::ProbeTls() : context_(SSL_CTX_new(TLS_client_method())) {
   SSL_CTX_set_mode(context_.get(),
                    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_verify(context_.get(), SSL_VERIFY_NONE, nullptr);
+  SSL_CTX_set_client_cert_cb(context_.get(), remember_certificate_request);
   SSL_CTX_set_default_verify_paths(context_.get());  // only said in the evidence: no probe ends for it
   ERR_clear_error();
 }
@@ -168,6 +199,7 @@ Task<std::size_t> LiveLink::read_some(std::string& into, std::size_t max) {
   max = std::min(max, receive_buffer.size());
   for (;;) {
     if (ssl_) {
+      if (tls_error_ != 0) throw tls_failure(tls_error_);
       errno = 0;
       const int got = SSL_read(ssl_.get(), receive_buffer.data(), static_cast<int>(max));
       if (got > 0) {
@@ -252,8 +284,11 @@ void LiveLink::read_now(std::string& into, std::size_t max) {
   max = std::min(max, receive_buffer.size());
   ssize_t got = 0;
   if (ssl_) {
-    got = SSL_read(ssl_.get(), receive_buffer.data(), static_cast<int>(max));
-    ERR_clear_error();
+    const int count = SSL_read(ssl_.get(), receive_buffer.data(), static_cast<int>(max));
+    const bool failed = count <= 0 && SSL_get_error(ssl_.get(), count) == SSL_ERROR_SSL;
+    const int reason = tls_error();
+    if (failed) tls_error_ = static_cast<std::uint16_t>(reason);
+    got = count;
   } else {
     got = recv(socket_.fd(), receive_buffer.data(), max, MSG_DONTWAIT);
     if (got < 0) reset_ = reset_ || errno == ECONNRESET;
@@ -283,8 +318,14 @@ Task<void> LiveLink::write_all(std::string bytes) {
         done += static_cast<std::size_t>(sent);
         continue;
       }
+      // Gone, as below: the alert that says why (RFC 8446 6.2, certificate_required) is to be read yet, or was met by unread().
+      const bool gone = tls_error_ != 0 || errno == EPIPE || errno == ECONNRESET;
+      if (gone && SSL_get_error(ssl_.get(), sent) == SSL_ERROR_SYSCALL) {
+        ERR_clear_error();
+        co_return;
+      }
       const bool again = co_await wait_for_tls(sent);
-      if (!again) throw LinkError(Reason::hung_up, "the peer closed the connection");
+      if (!again) co_return;
       continue;
     }
     const ssize_t sent = send(socket_.fd(), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
@@ -321,39 +362,86 @@ Task<bool> LiveLink::wait_for_tls(int result) {
     case SSL_ERROR_ZERO_RETURN:
       co_return false;
     case SSL_ERROR_SYSCALL:
-      if (saved != 0 && result < 0) throw link_error(saved);
+      if (result < 0 && saved == ECONNRESET) throw was_reset();
+      if (result < 0 && saved != 0) throw link_error(saved);
       co_return false;
-    default:
-      throw LinkError(Reason::tls_failed, tls_error());
+    default: {
+      const int reason = tls_error();
+      const LinkError failure = tls_failure(reason);
+      const bool alert = reason >= SSL_AD_REASON_OFFSET && failure.reason() == Reason::tls_failed;
+      if (alert) throw TlsFailure(TlsFailure::How::alert, failure.what());
+      throw LinkError(failure);
+    }
   }
 }
 
-Task<void> LiveLink::handshake() {
+LinkError LiveLink::tls_failure(int reason) const {
+  const char* const words = reason == 0 ? nullptr : ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, reason));
+  const std::string trouble = words == nullptr ? "the peer closed the connection" : words;
+  if (certificate_wanted() && refuses_for_certificate(reason)) {
+    return {Reason::auth_required, "the server wants a certificate of ours: " + trouble};
+  }
+  return {Reason::tls_failed, trouble};
+}
+
+bool LiveLink::wants_certificate() const { return ssl_ && SSL_get_app_data(ssl_.get()) != nullptr; }
+
+// Whether our ClientHello is all that was said in the handshake.
+bool LiveLink::unanswered() const { return ssl_ && SSL_get_state(ssl_.get()) == TLS_ST_CW_CLNT_HELLO; }
+
+// Whether the first byte that is here is that of no TLS record (RFC 8446 5.1). Takes nothing.
+bool LiveLink::answers_in_clear() const {
+  char first = 0;
+  if (recv(socket_.fd(), &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1) return false;
+  return first < SSL3_RT_CHANGE_CIPHER_SPEC || first > SSL3_RT_APPLICATION_DATA;
+}
+
+Task<void> LiveLink::handshake(const TlsHello& hello) {
   if (context_ == nullptr) throw LinkError(Reason::tls_failed, "no TLS on this side");
   ssl_.reset(SSL_new(context_));
   SSL_set_fd(ssl_.get(), socket_.fd());
   const bool client = side_ == Side::client;
-  const bool named = sni_ != nullptr && !sni_->empty() && !IpAddress::parse(*sni_);
-  if (client && named) SSL_set_tlsext_host_name(ssl_.get(), sni_->c_str());
+  const std::string name = !hello.server_name.empty() ? hello.server_name : sni_ != nullptr ? *sni_ : std::string();
+  const bool named = !name.empty() && !IpAddress::parse(name);
+  if (client && named) SSL_set_tlsext_host_name(ssl_.get(), name.c_str());
+  if (client && !hello.protocols.empty()) {
+    const std::string list = alpn_list(hello.protocols);
+    SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<const unsigned char*>(list.data()), static_cast<unsigned>(list.size()));
+  }
   for (;;) {
     errno = 0;
     const int result = client ? SSL_connect(ssl_.get()) : SSL_accept(ssl_.get());
     if (result == 1) break;
+    std::optional<TlsFailure::How> how;
     std::string trouble;
+    Reason reason = Reason::tls_failed;
     try {
       const bool again = co_await wait_for_tls(result);
       if (!again) trouble = "the peer closed the connection";
+      if (!again && unanswered()) how = TlsFailure::How::ended;
+    } catch (const TlsFailure& error) {
+      trouble = error.what();
+      how = error.how();
     } catch (const LinkError& error) {
       trouble = error.what();
+      if (error.reason() == Reason::auth_required) reason = error.reason();
+      if (error.reason() == Reason::hung_up && unanswered()) how = TlsFailure::How::ended;
+      if (error.reason() == Reason::timeout && unanswered()) how = TlsFailure::How::silent;
+    }
+    if (trouble.empty() && client && unanswered() && answers_in_clear()) {
+      trouble = "it answers without TLS";
+      how = TlsFailure::How::clear;
+      ssl_.reset();
     }
     if (trouble.empty()) continue;
     transcript().note("TLS failed: " + trouble);
-    throw LinkError(Reason::tls_failed, "the TLS handshake failed: " + trouble);
+    if (how) throw TlsFailure(*how, "the TLS handshake failed: " + trouble);
+    throw LinkError(reason, "the TLS handshake failed: " + trouble);
   }
   transcript().note(tls_facts());
   if (!client) co_return;
   // Once: a probe connects often, and meets the same certificate each time.
-  for (const std::string& fact : certificate_facts(ssl_.get(), named ? *sni_ : std::string())) {
+  for (const std::string& fact : certificate_facts(ssl_.get(), named ? name : std::string())) {
     if (!transcript().noted(fact)) transcript().note(fact);
   }
 }
@@ -361,6 +449,33 @@ Task<void> LiveLink::handshake() {
 std::string LiveLink::tls_facts() const {
   if (!ssl_) return {};
   return fmt::format("{} {}", SSL_get_version(ssl_.get()), SSL_get_cipher_name(ssl_.get()));
+}
+
+std::string LiveLink::protocol() const {
+  const unsigned char* name = nullptr;
+  unsigned length = 0;
+  if (ssl_) SSL_get0_alpn_selected(ssl_.get(), &name, &length);
+  return name == nullptr ? std::string() : std::string(reinterpret_cast<const char*>(name), length);
+}
+
+std::string LiveLink::client_hello_name() const {
+  const char* const name = ssl_ ? SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name) : nullptr;
+  return name == nullptr ? std::string() : std::string(name);
+}
+
+// RFC 8446 5.1: a record of type handshake.
+Task<bool> LiveLink::begins_with_tls() {
+  constexpr char kHandshake = 22;
+  begin_wait();
+  for (;;) {
+    char first = 0;
+    const ssize_t got = recv(socket_.fd(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (got >= 0) co_return got == 1 && first == kHandshake;
+    if (errno != EAGAIN && errno != EINTR) throw link_error(errno);
+    if (errno == EAGAIN) socket_.drained_read();
+    const bool ready = co_await socket_.readable();
+    if (!ready) throw gave_up();
+  }
 }
 
 void LiveLink::reset() {
@@ -442,11 +557,83 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
     }
     co_return link;
   } catch (const LinkError& error) {
-    if (error.reason() != Reason::tls_failed) transcript_.note(std::string("no connection: ") + error.what());
+    const bool said = error.reason() == Reason::tls_failed || error.reason() == Reason::auth_required;
+    if (!said) transcript_.note(std::string("no connection: ") + error.what());
     throw;
   } catch (const std::system_error& error) {  // no room to watch one more socket
     transcript_.note(std::string("no connection: ") + error.what());
     throw LinkError(Reason::internal_error, error.what());
+  }
+}
+
+int LiveNetwork::connected_datagrams(const AddressPort& place) {
+  FileDescriptor fd(socket(place.address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (fd.get() < 0) throw LinkError(Reason::internal_error, "no socket: " + text_of(errno));
+  bind_source(fd.get(), place.address);
+  sockaddr_storage to{};
+  const socklen_t length = fill_sockaddr(place, to);
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&to), length) != 0) throw link_error(errno);
+  return fd.release();
+}
+
+Task<std::unique_ptr<Datagrams>> LiveNetwork::dial_udp(const IpAddress& address, std::uint16_t port) {
+  const AddressPort place{address, port};
+  transcript_.begin_conversation();
+  transcript_.note("datagrams to " + place.to_string());
+  try {
+    if (!scope_.allows(address)) throw LinkError(Reason::out_of_scope, address.to_string() + " is outside the scope");
+    const bool mine = co_await gate_.turn();
+    if (!mine || loop_.now() >= until_) throw LinkError(Reason::timeout, "the time for the whole probe is over");
+    const int fd = connected_datagrams(place);
+    const auto timeout = options_.first_reply_timeout.count() > 0 && !transcript_.heard() ? options_.first_reply_timeout
+                                                                                          : options_.reply_timeout;
+    std::unique_ptr<Datagrams> datagrams = std::make_unique<LiveDatagrams>(loop_, fd, transcript_, timeout, until_);
+    if (source_address_.empty()) note_source(fd);
+    co_return datagrams;
+  } catch (const LinkError& error) {
+    transcript_.note(std::string("no datagrams: ") + error.what());
+    throw;
+  } catch (const std::system_error& error) {  // no room to watch one more socket
+    transcript_.note(std::string("no datagrams: ") + error.what());
+    throw LinkError(Reason::internal_error, error.what());
+  }
+}
+
+LiveDatagrams::LiveDatagrams(Loop& loop, int fd, Transcript& transcript, std::chrono::milliseconds reply_timeout,
+                             Steady::time_point until)
+    : Datagrams(transcript), socket_(loop, fd), reply_timeout_(reply_timeout), until_(until) {}
+
+// Doubling, from half a second or, where the whole is to be shorter, from its share.
+std::chrono::milliseconds LiveDatagrams::wait_of(unsigned attempt) const {
+  constexpr unsigned kShares = (1U << kAttempts) - 1;
+  const auto first = std::min(std::chrono::milliseconds(500), reply_timeout_ / kShares);
+  return std::max(first * (1U << attempt), std::chrono::milliseconds(20));
+}
+
+void LiveDatagrams::send(const std::string& bytes) {
+  const ssize_t sent = ::send(socket_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  // A full queue is a datagram that was lost: it is sent again. An error of the one before is told by the next read.
+  if (sent >= 0 || errno == EAGAIN || errno == ENOBUFS || errno == EINTR || errno == ECONNREFUSED) return;
+  throw link_error(errno);
+}
+
+Task<bool> LiveDatagrams::receive(std::string& into, unsigned attempt, bool begins) {
+  if (begins) socket_.set_deadline(std::min(Steady::now() + wait_of(attempt), until_));
+  for (;;) {
+    const ssize_t got = recv(socket_.fd(), receive_buffer.data(), kMaxDatagram, MSG_DONTWAIT);
+    if (got >= 0) {
+      into.assign(receive_buffer.data(), static_cast<std::size_t>(got));
+      co_return true;
+    }
+    if (errno == EINTR) continue;
+    if (errno == ECONNREFUSED) throw LinkError(Reason::nobody_listens, "the datagram was refused (ICMP port unreachable)");
+    if (errno != EAGAIN) throw link_error(errno);
+    socket_.drained_read();
+    const bool ready = co_await socket_.readable();
+    if (ready) continue;
+    if (socket_.stopping()) throw LinkError(Reason::timeout, "interrupted: the agent is stopping");
+    if (Steady::now() >= until_) throw LinkError(Reason::timeout, "the time for the whole probe is over");
+    co_return false;
   }
 }
 
@@ -525,6 +712,80 @@ Listener::Listener(Loop& loop, const AddressPort& address, std::function<void(in
   address_ = from_sockaddr(where);
   event_assign(&event_, loop_.base(), fd_.get(), EV_READ | EV_PERSIST, &Listener::on_event, this);
   event_add(&event_, nullptr);
+}
+
+DatagramListener::DatagramListener(Loop& loop, const AddressPort& address, Received received)
+    : received_(std::move(received)),
+      fd_(socket(address.address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
+  const bool v4 = address.address.is_v4();
+  const int on = 1;
+  if (!v4) setsockopt(fd_.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  // Which of our addresses was asked, where it listens on all of them: the answer comes from that one.
+  setsockopt(fd_.get(), v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTINFO : IPV6_RECVPKTINFO, &on, sizeof on);
+  sockaddr_storage where{};
+  socklen_t length = fill_sockaddr(address, where);
+  if (fd_.get() < 0 || bind(fd_.get(), reinterpret_cast<sockaddr*>(&where), length) != 0) {
+    throw std::system_error(errno, std::generic_category(), "cannot receive datagrams on " + address.to_string());
+  }
+  length = sizeof where;
+  getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&where), &length);
+  address_ = from_sockaddr(where);
+  event_assign(&event_, loop.base(), fd_.get(), EV_READ | EV_PERSIST, &DatagramListener::on_event, this);
+  event_add(&event_, nullptr);
+}
+
+DatagramListener::~DatagramListener() { event_del(&event_); }
+
+void DatagramListener::send(const std::string& bytes, const AddressPort& peer) {
+  sockaddr_storage to{};
+  const socklen_t length = fill_sockaddr(peer, to);
+  static_cast<void>(
+      sendto(fd_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&to), length));
+}
+
+void DatagramListener::on_event(int, short, void* self) {
+  for (int i = 0; i < 64; ++i) {  // then the others have their turn
+    if (!static_cast<DatagramListener*>(self)->receive_one()) return;
+  }
+}
+
+bool DatagramListener::receive_one() {
+  sockaddr_storage peer{};
+  alignas(cmsghdr) std::array<char, 128> control{};
+  iovec into{receive_buffer.data(), Datagrams::kMaxDatagram};
+  msghdr message{};
+  message.msg_name = &peer;
+  message.msg_namelen = sizeof peer;
+  message.msg_iov = &into;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t got = recvmsg(fd_.get(), &message, MSG_DONTWAIT);
+  if (got < 0) return false;
+  AddressPort local = address_;
+  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_PKTINFO) {
+      in_pktinfo info{};
+      std::memcpy(&info, CMSG_DATA(part), sizeof info);
+      std::array<std::uint8_t, 4> bytes{};
+      std::memcpy(bytes.data(), &info.ipi_addr, bytes.size());
+      local.address = IpAddress::v4(bytes);
+    } else if (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_PKTINFO) {
+      in6_pktinfo info{};
+      std::memcpy(&info, CMSG_DATA(part), sizeof info);
+      std::array<std::uint8_t, 16> bytes{};
+      std::memcpy(bytes.data(), &info.ipi6_addr, bytes.size());
+      local.address = IpAddress::v6(bytes);
+    }
+  }
+  std::string answer =
+      received_(std::string_view(receive_buffer.data(), static_cast<std::size_t>(got)), from_sockaddr(peer), local);
+  if (answer.empty()) return true;
+  // With the control data that came: its address is the source of the answer.
+  into = {answer.data(), answer.size()};
+  message.msg_flags = 0;
+  static_cast<void>(sendmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+  return true;
 }
 
 Listener::~Listener() { event_del(&event_); }

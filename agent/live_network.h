@@ -14,6 +14,7 @@
 
 #include "agent/loop.h"
 #include "agent/scope.h"
+#include "checks/datagrams.h"
 #include "checks/network.h"
 
 namespace ajar {
@@ -65,16 +66,23 @@ class LiveLink : public Link {
   void reset();
   // "TLSv1.3 TLS_AES_256_GCM_SHA384" once handshaken.
   std::string tls_facts() const;
+  std::string protocol() const override;
+  // Of the server's side. The name in the client's hello (SNI); empty: none. Whether its first byte is that of a TLS hello;
+  // waits for it, and takes nothing. LinkError.
+  std::string client_hello_name() const;
+  Task<bool> begins_with_tls();
 
  protected:
   Task<std::size_t> read_some(std::string& into, std::size_t max) override;
   Task<void> write_all(std::string bytes) override;
   std::size_t write_now(std::string_view bytes) override;
   void read_now(std::string& into, std::size_t max) override;
-  Task<void> handshake() override;
+  Task<void> handshake(const TlsHello& hello) override;
   Task<void> wait_for_line(std::string& line) override;
   Task<void> wait_for_bytes(std::size_t enough) override;
   bool is_server() const override { return side_ == Side::server; }
+  bool wants_certificate() const override;
+  LinkError tls_failure(int reason) const;  // OpenSSL's reason, 0: it has none
 
  private:
   struct Free {
@@ -89,9 +97,12 @@ class LiveLink : public Link {
   LinkError was_reset();
   // Waits until the TLS call that gave `result` may be tried again; LinkError when it cannot. False: the peer ended the stream.
   Task<bool> wait_for_tls(int result);
+  bool unanswered() const;
+  bool answers_in_clear() const;
 
   Side side_;
-  bool reset_ = false;  // an error that says so comes once, to whoever asks first
+  bool reset_ = false;           // an error that says so comes once, to whoever asks first
+  std::uint16_t tls_error_ = 0;  // OpenSSL's reason; the same, where unread() met it
   Socket socket_;
   SSL_CTX* context_;
   std::unique_ptr<SSL, Free> ssl_;
@@ -114,6 +125,25 @@ class ConnectGate {
   Steady::time_point next_{};
 };
 
+// Datagrams of a connected UDP socket: what others send is dropped by the kernel. `reply_timeout` is shared by the waits of
+// Datagrams::ask(), the first half a second at most.
+class LiveDatagrams : public Datagrams {
+ public:
+  LiveDatagrams(Loop& loop, int fd, Transcript& transcript, std::chrono::milliseconds reply_timeout, Steady::time_point until);
+  void set_reply_timeout(std::chrono::milliseconds timeout) { reply_timeout_ = timeout; }
+
+ protected:
+  void send(const std::string& bytes) override;
+  Task<bool> receive(std::string& into, unsigned attempt, bool begins) override;
+
+ private:
+  std::chrono::milliseconds wait_of(unsigned attempt) const;
+
+  Socket socket_;
+  std::chrono::milliseconds reply_timeout_;
+  Steady::time_point until_;
+};
+
 struct NetworkOptions {
   std::vector<IpAddress> source_addresses;  // empty: the kernel chooses
   std::chrono::milliseconds connect_timeout{5000};
@@ -128,11 +158,13 @@ class LiveNetwork : public Network {
   LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options,
               std::string sni = {});
   Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) override;
+  Task<std::unique_ptr<Datagrams>> dial_udp(const IpAddress& address, std::uint16_t port) override;
   // The address that the first dial used, as every later one does; empty before.
   const std::string& source_address() const { return source_address_; }
 
  private:
   int begin_connect(const AddressPort& place);  // a socket whose connect() is under way; the caller owns it
+  int connected_datagrams(const AddressPort& place);
   void note_source(int fd);
   void bind_source(int fd, const IpAddress& destination);
 
@@ -151,6 +183,29 @@ std::optional<IpAddress> icmp_sender(int fd);
 
 // The address that the kernel would use towards `destination`; a loopback address when it knows no way there.
 IpAddress local_address_towards(const IpAddress& destination);
+
+// Receives datagrams: for the canary and the simulated servers. `received` is called on the loop thread; what it returns goes
+// back to the peer, from the address that was asked; empty: nothing.
+class DatagramListener {
+ public:
+  using Received = std::function<std::string(std::string_view bytes, const AddressPort& peer, const AddressPort& local)>;
+  // std::system_error when the address cannot be bound.
+  DatagramListener(Loop& loop, const AddressPort& address, Received received);
+  ~DatagramListener();
+  DatagramListener(const DatagramListener&) = delete;
+  DatagramListener& operator=(const DatagramListener&) = delete;
+  AddressPort address() const { return address_; }  // with the port that the kernel chose for port 0
+  // One datagram from that address, later than received(). What cannot be sent is lost, as datagrams are.
+  void send(const std::string& bytes, const AddressPort& peer);
+
+ private:
+  static void on_event(int fd, short what, void* self);
+  bool receive_one();
+  AddressPort address_;
+  Received received_;
+  FileDescriptor fd_;
+  event event_{};
+};
 
 // Accepts connections on a loopback or configured address: for the canary and the simulated servers. Each accepted descriptor
 // is non-blocking and handed to `accepted` on the loop thread.

@@ -116,7 +116,8 @@ Task<DnsAnswer> Resolver::look_up_from(std::shared_ptr<State> state, std::string
   if (!name.empty() && name.back() == '.') name.pop_back();
   name = to_lower(name);
   const std::optional<IpAddress> literal = IpAddress::parse(name);
-  if (literal && type != DnsType::mx) {
+  const bool of_addresses = type == DnsType::a || type == DnsType::aaaa;
+  if (literal && of_addresses) {
     const std::vector<IpAddress> itself(1, *literal);
     co_return known(itself, type, name, "the address literal");
   }
@@ -128,7 +129,7 @@ Task<DnsAnswer> Resolver::look_up_from(std::shared_ptr<State> state, std::string
   answer.ttl = std::chrono::seconds::max();
   std::string asked = name;
   for (int hop = 0; hop < kMostHops; ++hop) {
-    if (hop == 0 && type != DnsType::mx) {
+    if (hop == 0 && of_addresses) {
       const std::vector<IpAddress>* addresses = state->hosts.find(asked);
       if (addresses != nullptr) co_return known(*addresses, type, asked, state->options.hosts);
     }
@@ -145,12 +146,14 @@ Task<DnsAnswer> Resolver::look_up_from(std::shared_ptr<State> state, std::string
     if (!records) {
       co_return failure(DnsState::failed, fmt::format("the DNS answer to {} of {} cannot be read", to_string(type), asked));
     }
-    const bool found = !records->addresses.empty() || !records->exchangers.empty() || records->null_mx || records->dropped;
+    const bool found = !records->addresses.empty() || !records->exchangers.empty() || !records->names.empty() ||
+                       records->null_mx || records->dropped;
     if (found || records->canonical != asked) answer.ttl = std::min(answer.ttl, std::chrono::seconds(records->ttl));
     answer.canonical = records->canonical;
     if (found) {
       answer.state = DnsState::ok;
       answer.addresses = records->addresses;
+      answer.names = records->names;
       answer.exchangers = records->exchangers;
       answer.null_mx = records->null_mx;
       co_return answer;

@@ -1,4 +1,4 @@
-// Names to addresses and mail exchangers: c-ares 1.18 on our loop.
+// Names to addresses and mail exchangers, and addresses to names: c-ares 1.18 on our loop.
 //
 // Names are asked as they are written, never with a search domain: a target is a name in full, and
 // "mx1.example.org.corp.example" must not be probed in its stead. /etc/hosts goes before the DNS for addresses and, where it
@@ -29,6 +29,7 @@ struct DnsAnswer {
   DnsState state = DnsState::failed;
   std::string text;                       // unless ok: one sentence for a person
   std::vector<IpAddress> addresses;       // A, AAAA: at most kMaxDnsRecords
+  std::vector<std::string> names;         // PTR: at most kMaxDnsRecords
   std::vector<MailExchanger> exchangers;  // MX: by preference; empty with null_mx
   bool null_mx = false;                   // RFC 7505; the state is ok
   std::string canonical;                  // the end of the alias chain

@@ -35,6 +35,12 @@ struct Sighting {
   std::vector<std::string> facts;  // the request line and the headers that tell of proxies; escaped, tokens hidden
 };
 
+// A name of ours, and where it leads: what a resolver that works for strangers would answer.
+struct KnownName {
+  std::string name;                  // "5vq….canary.example.net": nobody can have it in a cache
+  std::vector<IpAddress> addresses;  // of both families; the right answer is some of them and no others
+};
+
 class Canary {
  public:
   virtual ~Canary() = default;
@@ -55,6 +61,11 @@ class Canary {
   // What the canary saw of a token that this probe minted; nullopt: nothing. `wait`: its log may be behind (a canary
   // elsewhere), so what must have come is waited for, a few seconds at most.
   virtual Task<std::optional<Sighting>> sighting(const std::string& token, bool wait) = 0;
+  // A TCP port of ours for this token alone, until the probe ends: whoever connects there is an arrival of the token, with
+  // proof, for the peer has no words there (FTP). nullopt: none is free now, or our canary has none of that family.
+  virtual Task<std::optional<AddressPort>> reserve(const std::string& token, bool v4) = 0;
+  // What a resolver may be asked for with this token; nullopt: no name leads to our canary.
+  virtual std::optional<KnownName> known_name(const std::string& token) const = 0;
   // A yes whose proof has not come back yet: when the token arrives after the probe, also after a restart, it is attributed to
   // the variant. Other tokens of proxies are known only while their probe runs.
   virtual void expect_late(const std::string& token, const std::string& variant) = 0;

@@ -91,7 +91,8 @@ std::string_view sentence(const Folded& judgement, std::string_view refused) {
     case Reason::hung_up:
       return "It hung up before it answered";
     case Reason::tls_failed:
-      return "It answers only over TLS, and TLS could not be had";
+      return judgement.verdict == Verdict::accepted ? "It said yes, and TLS failed before a proof could come back"
+                                                    : "It answers only over TLS, and TLS could not be had";
     case Reason::protocol_error:
       return "What it said was not a sensible answer";
     case Reason::canary_unreachable:

@@ -318,7 +318,7 @@ Task<std::string> Link::hear_bytes(std::size_t n, Show show) {
   std::string bytes = in_.substr(start_, n);
   start_ += n;
   searched_ = start_;
-  transcript_.server(show == Show::hex ? ajar::hex(bytes) : bytes);
+  if (show != Show::nothing) transcript_.server(show == Show::hex ? ajar::hex(bytes) : bytes);
   co_return bytes;
 }
 
@@ -368,7 +368,9 @@ bool Link::unread() {
   return in_.size() > start_;
 }
 
-Task<void> Link::start_tls() {
+Task<void> Link::start_tls() { return start_tls(TlsHello{}); }
+
+Task<void> Link::start_tls(TlsHello hello) {
   // What follows our side's "go ahead" is the peer's ClientHello: a server looks only at what it had received before.
   const bool implicit = received_ == 0;
   if (is_server() ? in_.size() > start_ : unread()) {
@@ -377,7 +379,7 @@ Task<void> Link::start_tls() {
     throw LinkError(Reason::protocol_error, "bytes before the TLS handshake");  // RFC 3207 4.2, CVE-2011-0411
   }
   begin_wait();
-  co_await handshake();
+  co_await handshake(hello);
   tls_ = true;
   transcript_.note("TLS from here");
 }

@@ -15,9 +15,11 @@
 
 namespace ajar {
 
+class Datagrams;
+
 // The peer is absent or incoherent. `reason` is one of nobody_listens, filtered, timeout, no_route, hung_up, tls_failed,
-// protocol_error, out_of_scope. Thrown by every awaited operation of Network and Link, caught by the check that can say more,
-// else in one place, by the runner.
+// protocol_error, auth_required, out_of_scope. Thrown by every awaited operation of Network and Link, caught by the check that
+// can say more, else in one place, by the runner.
 class LinkError : public std::exception {
  public:
   LinkError(Reason reason, std::string what) : reason_(reason), what_(std::move(what)) {}
@@ -73,6 +75,12 @@ class Transcript {
   bool heard_ = false;
 };
 
+// What our ClientHello says (RFC 8446 4.1.2).
+struct TlsHello {
+  std::string server_name;             // RFC 6066 3; empty: the subject's host, where it has a name
+  std::vector<std::string> protocols;  // ALPN (RFC 7301), by preference: "h2", "http/1.1"; empty: no such extension
+};
+
 // One conversation. Not thread-safe; one operation at a time. Closing is destroying.
 class Link {
  public:
@@ -98,8 +106,9 @@ class Link {
   // The same into `line`, which the awaiting caller keeps.
   class HearInto;
   HearInto hear(std::string& line);
-  // Exactly n bytes (n <= kMaxReceived). The transcript shows them escaped or in hexadecimal.
-  enum class Show { text, hex };
+  // Exactly n bytes (n <= kMaxReceived). The transcript shows them escaped, in hexadecimal, or not: the caller shows what they
+  // mean.
+  enum class Show { text, hex, nothing };
   Task<std::string> hear_bytes(std::size_t n, Show show = Show::text);
   // What is there, at least one byte, at most `max`; empty at end of stream.
   Task<std::string> hear_some(std::size_t max = 4096);
@@ -108,13 +117,19 @@ class Link {
   // came.
   class Peek;
   Peek peek(std::size_t enough);
-  // TLS from here on. LinkError tls_failed. Bytes received before are a protocol_error (RFC 3207 4.2).
+  // TLS from here on. LinkError: tls_failed; auth_required where the server wants a certificate of ours, then or at a later
+  // read. Bytes received before are a protocol_error (RFC 3207 4.2).
   Task<void> start_tls();
+  Task<void> start_tls(TlsHello hello);
+  // What the server chose of TlsHello::protocols; empty: nothing, or no TLS.
+  virtual std::string protocol() const { return {}; }
   // Whether the peer sent bytes that nobody has heard yet: asked before a command, they would be an answer before the question.
   bool unread();
   // Whether the peer sent anything at all in this conversation (a TLS handshake apart).
   bool spoken_to() const { return received_ > 0; }
   bool tls() const { return tls_; }
+  // Whether the server asked for a certificate of ours in the handshake, whatever it made of it that there is none.
+  bool certificate_wanted() const { return wants_certificate(); }
   Transcript& transcript() { return transcript_; }
 
  protected:
@@ -126,7 +141,7 @@ class Link {
   virtual std::size_t write_now(std::string_view) { return 0; }
   // Appends what has arrived, without waiting and without error.
   virtual void read_now(std::string&, std::size_t) {}
-  virtual Task<void> handshake() = 0;
+  virtual Task<void> handshake(const TlsHello& hello) = 0;
   // Hear::hear() where no whole line is here yet: receives and, after each receipt, takes it into `line`. A link may override
   // it to wait without a coroutine for read_some().
   virtual Task<void> wait_for_line(std::string& line);
@@ -136,6 +151,7 @@ class Link {
   virtual void begin_wait() {}
   // The side that waits for the other's ClientHello.
   virtual bool is_server() const { return false; }
+  virtual bool wants_certificate() const { return false; }
 
   // What wait_for_line() and wait_for_bytes() are made of.
   std::size_t make_room();           // before a receipt: how much may come
@@ -239,6 +255,9 @@ class Network {
   // Connects to the subject's own endpoint (the only place a check may connect to); TLS first when `tls` is implicit.
   // LinkError.
   virtual Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) = 0;
+  // The same for datagrams: the subject's own address, at its port or at one that it told us to use (a SOCKS5 relay). Nothing
+  // is sent yet. LinkError.
+  virtual Task<std::unique_ptr<Datagrams>> dial_udp(const IpAddress& address, std::uint16_t port) = 0;
   Transcript& transcript() { return transcript_; }
 
  protected:

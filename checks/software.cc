@@ -18,7 +18,10 @@ constexpr std::size_t kMaxGround = 120;
 
 constexpr std::array<std::string_view, 1> kMail = {"smtp_relay"};
 constexpr std::array<std::string_view, 2> kHttp = {"http_connect", "http_forward"};
+constexpr std::array<std::string_view, 3> kHttpOfBoth = {"http_connect", "http_forward", "http2_connect"};
 constexpr std::array<std::string_view, 1> kForward = {"http_forward"};
+constexpr std::array<std::string_view, 1> kTurn = {"turn_relay"};
+constexpr std::array<std::string_view, 1> kFtp = {"ftp_bounce"};
 
 constexpr std::array kSoftware = {
     Software{"postfix", "Postfix", kMail},
@@ -31,19 +34,20 @@ constexpr std::array kSoftware = {
     Software{"tinyproxy", "tinyproxy", kHttp},
     Software{"3proxy", "3proxy", kHttp},
     Software{"privoxy", "Privoxy", kHttp},
-    Software{"apache", "Apache httpd", kHttp},
+    Software{"apache", "Apache httpd", kHttpOfBoth},
     Software{"nginx", "nginx", kHttp},
     Software{"haproxy", "HAProxy", kForward},
     Software{"caddy", "Caddy", kHttp},
     Software{"trafficserver", "Apache Traffic Server", kHttp},
     Software{"mikrotik", "MikroTik web proxy", kHttp},
     Software{"openssh", "OpenSSH", {}},
-    Software{"proftpd", "ProFTPD", {}},
-    Software{"vsftpd", "vsftpd", {}},
+    Software{"proftpd", "ProFTPD", kFtp},
+    Software{"vsftpd", "vsftpd", kFtp},
+    Software{"coturn", "coturn", kTurn},
 };
 
 // Where a word was found; the earlier one is believed.
-enum class Clue { greeting, ehlo, proxy_agent, squid_error, via, server, reply, page };
+enum class Clue { greeting, ehlo, proxy_agent, squid_error, via, server, stun_software, reply, page };
 
 struct Found {
   Clue clue;
@@ -141,6 +145,9 @@ constexpr Word kHttpProducts[] = {
     {"Mikrotik HttpProxy", "mikrotik"},
 };
 
+// What STUN servers say of themselves (RFC 8489 14.14).
+constexpr Word kStunProducts[] = {{"Coturn", "coturn"}};
+
 // What only one of them writes on its error pages.
 constexpr Word kPages[] = {
     {"<center>nginx", "nginx"},
@@ -166,12 +173,15 @@ class Listener {
       ours(rest_of(text));
     } else if (text.starts_with("S:")) {
       theirs(rest_of(text));
+    } else if (text.starts_with(kStunSoftware)) {
+      stun(text.substr(kStunSoftware.size()));
     }
   }
   SoftwareGuess guess() const;
 
  private:
-  enum class State { first, mail, head, page, deaf };
+  enum class State { first, mail, head, page, frames, deaf };
+  static constexpr std::string_view kStunSoftware = "# SOFTWARE ";  // as turn_relay notes it
 
   static std::string_view rest_of(std::string_view text) {
     text.remove_prefix(2);
@@ -194,6 +204,8 @@ class Listener {
         return mail(text);
       case State::head:
         return head(text);
+      case State::frames:
+        return frame(text);
       case State::page:
         if (refused_) any(Clue::page, text, kPages, "its error page says");
         return;
@@ -216,6 +228,9 @@ class Listener {
     } else if (text.size() >= 4 && digit(text[0]) && digit(text[1]) && digit(text[2]) && (text[3] == ' ' || text[3] == '-')) {
       state_ = State::mail;
       greeting(text);
+    } else if (text.starts_with("SETTINGS")) {
+      state_ = State::frames;
+      refused_ = false;
     } else if (text.starts_with('<')) {
       state_ = State::page;  // HTTP/0.9, as nginx answers what is no request
       refused_ = true;
@@ -254,6 +269,13 @@ class Listener {
     return version_in(rest);
   }
 
+  void stun(std::string_view value) {
+    for (const Word& word : kStunProducts) {
+      if (!begins(value, word.text)) continue;
+      return add(Clue::stun_software, word.id, version_in(value.substr(word.text.size())), "it calls itself", value);
+    }
+  }
+
   void mail(std::string_view text) {
     if (ehlo_) {
       any(Clue::ehlo, text, kEhloLines, "it answers EHLO with");
@@ -272,6 +294,22 @@ class Listener {
     if (begins(text, "Server:")) return product(Clue::server, text, text.substr(7));
     // RFC 9110 7.6.3: who forwarded it last stands last.
     if (begins(text, "Via:")) return product(Clue::via, text, text.substr(std::max<std::size_t>(text.rfind(',') + 1, 4)));
+  }
+
+  // HTTP/2, as http2_connect shows it. What a tunnel carries is data.
+  void frame(std::string_view text) {
+    constexpr std::string_view kStatus = "HEADERS :status ";
+    if (text.starts_with("DATA ") && refused_) return any(Clue::page, text, kPages, "its error page says");
+    if (!text.starts_with(kStatus) || text.size() == kStatus.size()) return;
+    const char kind = text[kStatus.size()];
+    refused_ = kind == '4' || kind == '5';
+    while (!text.empty()) {
+      const std::size_t end = std::min(text.find("; "), text.size());
+      const std::string_view field = text.substr(0, end);
+      if (field.starts_with("server ")) product(Clue::server, field, field.substr(7));
+      if (field.starts_with("via ")) product(Clue::via, field, field.substr(std::max<std::size_t>(field.rfind(',') + 1, 4)));
+      text.remove_prefix(std::min(end + 2, text.size()));
+    }
   }
 
   void product(Clue clue, std::string_view line, std::string_view value) {

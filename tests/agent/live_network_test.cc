@@ -115,6 +115,109 @@ TEST(LiveNetwork, TlsToAPlainServerIsTlsFailed) {
   EXPECT_THAT(house.outcome, HasSubstr("tls_failed: "));
 }
 
+// Takes a hello and says what is in `answer`, in one record.
+template <char kAlert>
+Task<void> answer_hello_with_alert(Link& link) {
+  const std::string hello = co_await link.hear_some(16384);
+  std::string record("\x15\x03\x03\x00\x02\x02", 6);
+  record += kAlert;
+  if (!hello.empty()) co_await link.say_bytes(std::move(record));
+}
+
+// RFC 8446 6.2: whatever it says instead of a handshake, it was not asked anything yet.
+TEST(LiveNetwork, AlertsInTheHandshakeAreTlsFailed) {
+  struct Case {
+    Serve serve;
+    const char* words;
+  };
+  const Case cases[] = {
+      {answer_hello_with_alert<40>, "alert handshake failure"},     {answer_hello_with_alert<70>, "alert protocol version"},
+      {answer_hello_with_alert<112>, "unrecognized name"},          {answer_hello_with_alert<80>, "alert internal error"},
+      {answer_hello_with_alert<71>, "alert insufficient security"}, {answer_hello_with_alert<49>, "alert access denied"},
+      {answer_hello_with_alert<116>, "alert certificate required"},  // without a request for one
+      {answer_hello_with_alert<120>, "no application protocol"},
+  };
+  for (const Case& one : cases) {
+    House house;
+    const auto listener = listen(house.loop, one.serve);
+    LiveNetwork network = house.network();
+    house.run(ask_twice(network, listener->address(), TlsMode::implicit, house.outcome));
+    EXPECT_THAT(house.outcome, testing::StartsWith("tls_failed: the TLS handshake failed: "));
+    EXPECT_THAT(house.outcome, HasSubstr(one.words));
+    EXPECT_THAT(network.transcript().lines(), Contains(testing::StartsWith("# TLS failed: ")));
+  }
+}
+
+// Answers nothing of its own accord, and hangs up at the end.
+Task<void> shake_hands_and_echo(Link& link) {
+  co_await link.start_tls();
+  co_await echo_lines(link);
+}
+
+std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> context_that_asks(int version, int mode) {
+  auto context = self_signed_context("mx.example.org");
+  SSL_CTX_set_min_proto_version(context.get(), version);
+  SSL_CTX_set_max_proto_version(context.get(), version);
+  SSL_CTX_set_verify(context.get(), mode, nullptr);
+  return context;
+}
+
+// unread() meets what the server said of itself, and who reads on is told.
+Task<void> look_before_asking(Loop& loop, LiveNetwork& network, AddressPort place, std::string& outcome) {
+  try {
+    const auto link = co_await network.dial(place.address, place.port, TlsMode::implicit);
+    const bool whole = co_await loop.sleep_for(milliseconds(50));
+    outcome = whole && link->unread() ? "something came" : "nothing came";
+    co_await link->say("one");
+    const std::string line = co_await link->hear();
+    outcome = line;
+  } catch (const LinkError& error) {
+    outcome = std::string(to_string(error.reason())) + ": " + error.what();
+  }
+}
+
+// In TLS 1.2 it is the handshake that fails, in 1.3 the first read after it; the write before may meet the closed connection.
+TEST(LiveNetwork, AServerThatRequiresACertificate) {
+  for (const int version : {TLS1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION}) {
+    const auto context = context_that_asks(version, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
+    SSL_CTX_set_cipher_list(context.get(), "ALL:@SECLEVEL=0");
+    for (int i = 0; i < 10; ++i) {
+      House house;
+      const auto listener = listen(house.loop, shake_hands_and_echo, context.get());
+      LiveNetwork network = house.network();
+      house.run(i % 2 == 0 ? ask_twice(network, listener->address(), TlsMode::implicit, house.outcome)
+                           : look_before_asking(house.loop, network, listener->address(), house.outcome));
+      EXPECT_THAT(house.outcome, testing::StartsWith("auth_required: ")) << version;
+      EXPECT_THAT(house.outcome, HasSubstr("the server wants a certificate of ours: "));
+    }
+  }
+}
+
+Task<void> ask_for_wishes(LiveNetwork& network, AddressPort place, std::string& outcome) {
+  try {
+    const auto link = co_await network.dial(place.address, place.port, TlsMode::implicit);
+    co_await link->say("one");
+    const std::string line = co_await link->hear();
+    outcome = line + (link->certificate_wanted() ? ", and asked for a certificate" : "");
+  } catch (const LinkError& error) {
+    outcome = error.what();
+  }
+}
+
+// One that would like a certificate serves those who have none.
+TEST(LiveNetwork, AServerThatAsksForACertificate) {
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    for (const int mode : {SSL_VERIFY_PEER, SSL_VERIFY_NONE}) {
+      House house;
+      const auto context = context_that_asks(version, mode);
+      const auto listener = listen(house.loop, shake_hands_and_echo, context.get());
+      LiveNetwork network = house.network();
+      house.run(ask_for_wishes(network, listener->address(), house.outcome));
+      EXPECT_EQ(house.outcome, mode == SSL_VERIFY_PEER ? "echo one, and asked for a certificate" : "echo one");
+    }
+  }
+}
+
 TEST(LiveNetwork, BindsTheSourceAddress) {
   House house;
   house.options.source_addresses = {*IpAddress::parse("127.66.0.1")};

@@ -95,6 +95,17 @@ TEST_F(ResolverTest, Addresses) {
   EXPECT_THAT(server_.questions(), ElementsAre("udp mx1.example.org A", "udp mx1.example.org AAAA"));
 }
 
+TEST_F(ResolverTest, TheNameOfAnAddress) {
+  server_.ptr("7.100.51.198.in-addr.arpa", "Probe.example.net", 90);
+  const DnsAnswer name = look_up("7.100.51.198.in-addr.arpa", DnsType::ptr);
+  EXPECT_EQ(name.state, DnsState::ok) << name.text;
+  EXPECT_THAT(name.names, ElementsAre("probe.example.net"));
+  EXPECT_EQ(name.ttl, seconds(90));
+  EXPECT_EQ(look_up("8.100.51.198.in-addr.arpa", DnsType::ptr).state, DnsState::no_such_name);
+  // Not from hosts(5), which has names by address only for those who ask for addresses.
+  EXPECT_EQ(look_up("localhost", DnsType::ptr).state, DnsState::no_such_name);
+}
+
 TEST_F(ResolverTest, MailExchangersByPreference) {
   server_.mx("example.org", 20, "mx2.example.org");
   server_.mx("example.org", 10, "MX1.example.org", 45);

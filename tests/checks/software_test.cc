@@ -149,7 +149,7 @@ const Row kRows[] = {
 };
 
 TEST(Software, SaysItself) {
-  std::set<std::string_view> seen;
+  std::set<std::string_view> seen = {"coturn"};  // below: it says so in another place
   for (const Row& row : kRows) {
     const SoftwareGuess guess = guess_software(heard(row.asked, row.said));
     EXPECT_EQ(id(guess), row.software) << testing::PrintToString(row.said);
@@ -189,6 +189,15 @@ TEST(Software, TheAnswerToEhloTellsWhereTheGreetingDoesNot) {
     EXPECT_EQ(id(guess), software);
     EXPECT_EQ(guess.ground, std::string("it answers EHLO with `") + line + "`");
   }
+}
+
+// RFC 8489 14.14, as turn_relay notes it.
+TEST(Software, WhatAStunServerCallsItself) {
+  const SoftwareGuess guess = guess_software(Lines{"S: 01 01 00 00", "# SOFTWARE Coturn-4.6.1 'Gorst'"});
+  EXPECT_EQ(id(guess), "coturn");
+  EXPECT_EQ(guess.version, "4.6.1");
+  EXPECT_EQ(guess.ground, "it calls itself `Coturn-4.6.1 'Gorst'`");
+  EXPECT_EQ(id(guess_software(Lines{"S: # SOFTWARE Coturn-4.6.1", "# SOFTWARE turnserver"})), "");
 }
 
 TEST(Software, NothingIsGuessedWithoutAName) {

@@ -134,6 +134,10 @@ void DnsServer::a(const std::string& owner, const std::string& address, std::uin
 void DnsServer::aaaa(const std::string& owner, const std::string& address, std::uint32_t ttl) {
   zone_[owner].push_back({28, ttl, bytes_of(address), ""});
 }
+void DnsServer::ptr(const std::string& owner, const std::string& host, std::uint32_t ttl) {
+  zone_[owner].push_back({12, ttl, encode_name(host), ""});
+}
+
 void DnsServer::mx(const std::string& owner, std::uint16_t preference, const std::string& host, std::uint32_t ttl) {
   zone_[owner].push_back({15, ttl, u16(preference) + encode_name(host), ""});
 }

@@ -16,6 +16,8 @@ class FixedCanary : public Canary {
   std::string mail_domain() const override { return domain; }
   std::string host() const override { return domain; }
   std::vector<AddressPort> advertised(CanaryKind kind) const override {
+    if (kind == CanaryKind::udp) return udp_addresses;
+    if (kind == CanaryKind::tls) return tls_addresses;
     return kind == CanaryKind::smtp ? mail_addresses : addresses;
   }
   bool up(CanaryKind) const override { return permit != Permit::canary_down; }
@@ -37,6 +39,16 @@ class FixedCanary : public Canary {
     if (best == nullptr) co_return std::nullopt;
     co_return best->sighting;
   }
+  Task<std::optional<AddressPort>> reserve(const std::string&, bool v4) override {
+    if (reserved.empty() || reserved.front().address.is_v4() != v4) co_return std::nullopt;
+    const AddressPort place = reserved.front();
+    reserved.erase(reserved.begin());
+    co_return place;
+  }
+  std::optional<KnownName> known_name(const std::string& token) const override {
+    if (domain.empty() || known_addresses.empty()) return std::nullopt;
+    return KnownName{token + "." + domain, known_addresses};
+  }
   void expect_late(const std::string&, const std::string& variant) override { late.push_back(variant); }
   Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) override {
     asked.push_back({token, variant, variant_class});
@@ -52,7 +64,9 @@ class FixedCanary : public Canary {
     std::string token, variant, variant_class;
   };
   std::string domain = "canary.example.net";
-  std::vector<AddressPort> addresses, mail_addresses;
+  std::vector<AddressPort> addresses, mail_addresses, udp_addresses, tls_addresses;
+  std::vector<AddressPort> reserved;       // given one after the other
+  std::vector<IpAddress> known_addresses;  // what known_name() leads to
   std::vector<Seen> seen;
   std::vector<std::string> late;
   Permit permit = Permit::granted;

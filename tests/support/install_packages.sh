@@ -7,11 +7,12 @@ set -euo pipefail
 build=(ccache ninja-build cmake g++ make git pkg-config libevent-dev libc-ares-dev libssl-dev libsqlite3-dev libcli11-dev libfmt-dev
   libspdlog-dev nlohmann-json3-dev prometheus-cpp-dev libcpp-httplib-dev libtomlplusplus-dev zlib1g-dev libbrotli-dev
   libcmark-gfm-dev libcmark-gfm-extensions-dev libsystemd-dev libkainjow-mustache-dev libyaml-cpp-dev
-  libcrypt-dev)
+  libcrypt-dev libnghttp2-dev)
 format=(clang-format-19)
 test=(libgtest-dev libgmock-dev clang-format-19 clang-tidy-19 postfix squid tinyproxy dante-server nginx-light prometheus
   prometheus-alertmanager jsonnet swaks rbldnsd unbound python3 python3-yaml python3-jsonschema curl openssl procps systemd
-  chromium fonts-dejavu-core)
+  chromium fonts-dejavu-core coturn dnsmasq-base vsftpd nghttp2-proxy haproxy stunnel4 apache2-bin sasl2-bin libsasl2-modules
+  libnginx-mod-stream iproute2)
 # Whoever has npm from elsewhere keeps it: Debian's would want another Node.js.
 command -v npm > /dev/null || test+=(nodejs npm)
 pictures=(prometheus chromium python3)

@@ -96,6 +96,8 @@ void MadeUpAgent::fill() {
   metrics.probe_done("smtp_relay", Verdict::open, Reason::message_delivered, 1.234, "00000000000000a1");
   metrics.probe_done("smtp_relay", Verdict::unclear, Reason::greylisted, 0.07, "00000000000000a2");
   metrics.canary_up(CanaryKind::smtp, true);
+  metrics.vantage({{VantageKind::egress_25, {true, "Reached: 198.51.100.7:25."}},
+                   {VantageKind::rdns, {false, "Our own address 198.51.100.9 has no name in the DNS: no such name."}}});
   metrics.arrival(CanaryKind::smtp, ArrivalResult::proved);
   metrics.schedule_lag(0.25);
 }

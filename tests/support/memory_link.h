@@ -43,7 +43,7 @@ class MemoryLink : public Link {
     said_ += bytes;
     return bytes.size();
   }
-  Task<void> handshake() override {
+  Task<void> handshake(const TlsHello&) override {
     handshaken_ = true;
     co_return;
   }

@@ -1,6 +1,7 @@
 #include "tests/support/scripted_network.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <deque>
 #include <fstream>
 #include <iterator>
@@ -8,6 +9,9 @@
 #include <stdexcept>
 
 #include <fmt/format.h>
+
+#include "checks/tls_failure.h"
+#include "tests/support/http2_script.h"
 
 namespace ajar {
 namespace {
@@ -57,6 +61,7 @@ std::optional<std::string> from_hex(std::string_view text) {
 // What the server sends for a line of the script.
 std::string on_the_wire(Script::Framing framing, std::string_view text) {
   if (framing == Script::Framing::lines) return unescaped(text) + "\r\n";
+  if (framing == Script::Framing::frames) return std::string(text);  // HPACK's tables are the conversation's
   int times = 1;
   if (const std::size_t cross = text.rfind(" ×"); cross != std::string_view::npos) {
     times = std::stoi(std::string(text.substr(cross + std::string_view(" ×").size())));
@@ -70,7 +75,13 @@ std::string on_the_wire(Script::Framing framing, std::string_view text) {
   return all;
 }
 
-bool is_event(std::string_view word) { return word == "hangup" || word == "silence" || word == "fails" || word == "refused"; }
+constexpr std::string_view kAlert = "alert";
+constexpr std::string_view kCertificateAlert = "alert certificate required";
+
+bool is_event(std::string_view word) {
+  return word == "hangup" || word == "silence" || word == "fails" || word == "refused" || word == kAlert ||
+         word == kCertificateAlert;
+}
 
 void take_from(Script::Rule& rule) {
   const std::size_t slash = rule.pattern.rfind('/');
@@ -114,14 +125,22 @@ Script::Rule parse_rule(Script::Framing framing, std::string_view text) {
 // What a check notes in its evidence beside the conversation: which variant, which request in words.
 bool is_note(std::string_view line) {
   const std::size_t colon = line.find(':');
-  if (line == "# impossible" || line.starts_with("# SOCKS")) return true;
+  if (line == "# impossible" || line == "# once more" || line.starts_with("# SOCKS")) return true;
+  if (line.starts_with("# no answer to what was asked")) return true;
   return colon != std::string_view::npos && colon + 1 < line.size() && line[colon + 1] >= '0' && line[colon + 1] <= '9' &&
          line.find(' ', 2) == std::string_view::npos;
+}
+
+// What the client says in frames of which no script speaks.
+bool passed_over(std::string_view line) {
+  return line.starts_with("C: PRI ") || line.starts_with("C: SETTINGS") || line.starts_with("C: WINDOW_UPDATE") ||
+         line.starts_with("C: PING");
 }
 
 Script::Framing parse_framing(std::string_view word) {
   if (word == "writes") return Script::Framing::writes;
   if (word == "bytes") return Script::Framing::bytes;
+  if (word == "frames") return Script::Framing::frames;
   if (word == "lines") return Script::Framing::lines;
   throw std::runtime_error("no such framing: " + std::string(word));
 }
@@ -170,6 +189,8 @@ Script Script::parse(std::string_view text) {
       script.rules.push_back(parse_rule(script.framing, line));
     } else if (take_prefix(line, "S: ")) {
       add(Event::Kind::server, on_the_wire(script.framing, line));
+    } else if (script.framing == Framing::frames && passed_over(line)) {
+      continue;
     } else if (take_prefix(line, "C: ")) {
       add(Event::Kind::client, line);
     } else if (line == "# connect" || (evidence && line.starts_with("# connect "))) {
@@ -183,6 +204,12 @@ Script Script::parse(std::string_view text) {
       add(Event::Kind::hangup, {});
     } else if (line == "# silence") {
       add(Event::Kind::silence, {});
+    } else if (line == "# tls alert" || line == "# tls alert certificate required") {
+      add(Event::Kind::alert, line.substr(6));
+    } else if (line == "# tls wants a certificate") {
+      add(Event::Kind::tls_fails, "a certificate is wanted");
+    } else if (line.starts_with("# tls ") && line != "# tls fails" && line.find(':') == std::string_view::npos) {
+      add(Event::Kind::tls, line.substr(6));
     } else if (line == "# tls" || (evidence && line == "# TLS from here")) {
       add(Event::Kind::tls, {});
     } else if (line == "# tls fails") {
@@ -229,9 +256,11 @@ class ScriptedLink : public Link {
 
   // TLS first where it is implicit; then the server speaks.
   Task<void> begin(TlsMode tls) {
-    if (tls == TlsMode::implicit) co_await start_tls();
-    if (index_ < 0) greet();
-    advance();
+    if (tls == TlsMode::implicit) {
+      co_await start_tls();
+    } else if (script().first("subject.tls") != "implicit") {
+      open();
+    }
   }
 
  private:
@@ -247,7 +276,29 @@ class ScriptedLink : public Link {
     return events() != nullptr && reached() < events()->size() ? &(*events())[reached()] : nullptr;
   }
 
-  void speak(const std::string& bytes) {
+  // The server speaks first, once it may.
+  void open() {
+    if (index_ < 0 && !std::exchange(greeted_, true)) greet();
+    advance();
+  }
+
+  std::string encoded(const std::string& line) {
+    std::string_view text = line;
+    int times = 1;
+    if (const std::size_t cross = text.rfind(" ×"); cross != std::string_view::npos) {
+      times = std::stoi(std::string(text.substr(cross + std::string_view(" ×").size())));
+      text = text.substr(0, cross);
+    }
+    std::string all;
+    for (int i = 0; i < times; ++i) {
+      const std::optional<std::string> frame = frames_.bytes_of(text);
+      all += frame ? *frame : on_the_wire(Framing::bytes, text);
+    }
+    return all;
+  }
+
+  void speak(const std::string& said) {
+    const std::string bytes = script().framing == Framing::frames ? encoded(said) : said;
     if (bytes.empty()) return;
     const bool lines = script().framing == Framing::lines;
     in_message_ = in_message_ || (lines && bytes.starts_with("354"));
@@ -260,11 +311,13 @@ class ScriptedLink : public Link {
 
   // The server says all that it says before the client's next line.
   void advance() {
-    for (const Script::Event* event = next(); event != nullptr && !ended_ && !silent_; event = next()) {
+    for (const Script::Event* event = next(); event != nullptr && !ended_ && !silent_ && !alert_; event = next()) {
       if (event->kind == Kind::server) {
         speak(event->text);
       } else if (event->kind == Kind::hangup) {
         ended_ = true;
+      } else if (event->kind == Kind::alert) {
+        be_alerted(event->text);
       } else if (event->kind == Kind::silence) {
         silent_ = true;
       } else {
@@ -274,16 +327,40 @@ class ScriptedLink : public Link {
     }
   }
 
+  void be_alerted(std::string_view word) { alert_ = word == kCertificateAlert ? Reason::auth_required : Reason::tls_failed; }
+
+  // "01 01 00 00 <4-19>": with those bytes of what is answered.
+  std::string echoed(const std::string& text) const {
+    if (!in_bytes() || text.find('<') == std::string::npos) return text;
+    std::string line = text;
+    take_end(line);
+    for (std::size_t at = line.find('<'); at != std::string::npos; at = line.find('<', at + 1)) {
+      unsigned first = 0, last = 0;
+      int length = 0;
+      if (std::sscanf(line.c_str() + at, "<%u-%u>%n", &first, &last, &length) != 2 || length == 0) return text;
+      if (last < first || last >= asked_.size()) return text;
+      line.replace(at, static_cast<std::size_t>(length), hex(std::string_view(asked_).substr(first, last - first + 1)));
+    }
+    const std::optional<std::string> bytes = from_hex(line);
+    return bytes ? *bytes : text;
+  }
+  static void take_end(std::string& line) {
+    if (line.ends_with("\r\n")) line.resize(line.size() - 2);
+  }
+  bool in_bytes() const { return datagrams_ || script().framing == Framing::bytes; }
+
   void greet() {
     if (script().framing == Framing::lines) return answer({"connect"});
     if (const Script::Rule* rule = network_.greeting()) reply(*rule);
   }
 
   void reply(const Script::Rule& rule) {
-    for (const std::string& bytes : rule.reply) {
+    for (const std::string& written : rule.reply) {
+      const std::string bytes = echoed(written);
       if (bytes == "hangup") ended_ = true;
       if (bytes == "silence") silent_ = true;
-      if (ended_ || silent_) return;
+      if (bytes == kAlert || bytes == kCertificateAlert) be_alerted(bytes);
+      if (ended_ || silent_ || alert_) return;
       speak(bytes);
     }
   }
@@ -342,17 +419,35 @@ class ScriptedLink : public Link {
   }
 
   Task<std::size_t> read_some(std::string& into, std::size_t max) override {
+    if (ready_.empty() && alert_) throw LinkError(*alert_, "an alert");
     if (ready_.empty() && silent_) throw LinkError(Reason::timeout, "silence");
     if (ready_.empty() && !ended_) throw LinkError(Reason::timeout, "both wait");
     co_return take(into, max);
   }
   Task<void> write_all(std::string bytes) override {
     if (ended_ && ready_.empty()) throw LinkError(Reason::hung_up, "the server has hung up");
-    if (script().framing == Framing::bytes) {
+    write(bytes);
+    co_return;
+  }
+
+ public:
+  // The datagrams of one peer.
+  void be_datagrams() {
+    datagrams_ = true;
+    advance();
+  }
+  // What the client sends, at once.
+  void write(const std::string& bytes) {
+    asked_ = bytes;
+    if (in_bytes()) {
       std::string_view line = bytes;
       const bool text = take_suffix(line, "\r\n") && std::all_of(line.begin(), line.end(), [](char c) { return c >= ' '; });
       heard_write({text ? std::string(line) : hex(bytes)});
-      co_return;
+      return;
+    }
+    if (script().framing == Framing::frames) {
+      for (const std::string& frame : frames_.take(bytes)) heard_write({frame});
+      return;
     }
     said_ += bytes;
     std::vector<std::string> lines;
@@ -363,23 +458,67 @@ class ScriptedLink : public Link {
     }
     if (script().framing == Framing::writes && !lines.empty()) heard_write(lines);
   }
+  bool take_datagram(std::string& into) {
+    if (ready_.empty() && ended_) throw LinkError(Reason::nobody_listens, "port unreachable");
+    if (ready_.empty()) return false;
+    into = std::move(ready_.front());
+    ready_.pop_front();
+    return true;
+  }
+
+ private:
   void read_now(std::string& into, std::size_t max) override { take(into, max); }
-  Task<void> handshake() override {
+  Task<void> handshake(const TlsHello&) override {
     const Script::Event* event = next();
     bool fails = false;
+    if (event == nullptr && ended_) throw TlsFailure(TlsFailure::How::ended, "the peer closed the connection");
+    if (event == nullptr && silent_) throw TlsFailure(TlsFailure::How::silent, "no answer");
     if (event != nullptr) {
       fails = event->kind != Kind::tls;
+      if (event->kind == Kind::tls_fails && !event->text.empty()) {
+        ++reached();
+        throw LinkError(Reason::auth_required, "it wants a certificate of ours");
+      }
+      if (!fails) choose(event->text);
       if (!fails || event->kind == Kind::tls_fails) ++reached();
     } else {
-      for (const Script::Rule& rule : script().rules) fails = fails || (rule.pattern == "tls*" && rule.reply[0] == "fails");
+      for (const Script::Rule& rule : script().rules) {
+        if (rule.pattern != "tls*" || rule.reply.empty()) continue;
+        std::string word = rule.reply[0];
+        take_end(word);
+        choose(word);
+      }
+      if (protocol_ == "wants a certificate") throw LinkError(Reason::auth_required, "it wants a certificate of ours");
+      if (protocol_ == "refused") throw TlsFailure(TlsFailure::How::alert, "tlsv1 unrecognized name");
+      if (protocol_ == "hangup") throw TlsFailure(TlsFailure::How::ended, "the peer closed the connection");
+      if (protocol_ == "silence") throw TlsFailure(TlsFailure::How::silent, "no answer");
+      if (protocol_.starts_with("clear ")) {
+        ready_.push_back(std::exchange(protocol_, {}).substr(6) + "\r\n");
+        throw TlsFailure(TlsFailure::How::clear, "it answers without TLS");
+      }
+      fails = protocol_ == "fails";
     }
     if (fails) throw LinkError(Reason::tls_failed, "handshake failure");
-    advance();
+    open();
     co_return;
+  }
+
+  std::string protocol() const override { return protocol_; }
+  bool wants_certificate() const override { return asks_for_certificate_; }
+  void choose(const std::string& word) {
+    asks_for_certificate_ = word == "asks for a certificate";
+    if (!asks_for_certificate_) protocol_ = word;
   }
 
   ScriptedNetwork& network_;
   int index_;
+  Http2Script frames_;
+  bool greeted_ = false;
+  bool asks_for_certificate_ = false;
+  std::optional<Reason> alert_;  // for who reads on
+  std::string protocol_;         // chosen by ALPN
+  std::string asked_;            // the client's last write
+  bool datagrams_ = false;
   std::deque<std::string> ready_;  // said by the server, not yet read
   std::string said_;               // by the client, no whole line yet
   std::string message_;
@@ -389,6 +528,19 @@ class ScriptedLink : public Link {
   bool silent_ = false;
 };
 
+class ScriptedDatagrams : public Datagrams {
+ public:
+  ScriptedDatagrams(ScriptedNetwork& network, int spelled_out) : Datagrams(network.transcript()), link_(network, spelled_out) {
+    link_.be_datagrams();
+  }
+
+ private:
+  void send(const std::string& bytes) override { link_.write(bytes); }
+  Task<bool> receive(std::string& into, unsigned, bool) override { co_return link_.take_datagram(into); }
+
+  ScriptedLink link_;
+};
+
 // The rule for the connection that was made last; nullptr: none.
 const Script::Rule* ScriptedNetwork::greeting() const {
   const auto is = [this](const Script::Rule& rule) { return rule.pattern == "connect*" && dials_ >= rule.from; };
@@ -396,7 +548,7 @@ const Script::Rule* ScriptedNetwork::greeting() const {
   return found == script_.rules.end() ? nullptr : &*found;
 }
 
-Task<std::unique_ptr<Link>> ScriptedNetwork::dial(const IpAddress& address, std::uint16_t port, TlsMode tls) {
+int ScriptedNetwork::begin_connection(const IpAddress& address, std::uint16_t port) {
   const std::size_t index = static_cast<std::size_t>(dials_++);
   const bool spelled_out = index < script_.connections.size();
   if (spelled_out) {
@@ -414,9 +566,20 @@ Task<std::unique_ptr<Link>> ScriptedNetwork::dial(const IpAddress& address, std:
     }
   }
   transcript().note("connect " + join_host_port(address, port));
-  std::unique_ptr<ScriptedLink> link = std::make_unique<ScriptedLink>(*this, spelled_out ? static_cast<int>(index) : -1);
+  return spelled_out ? static_cast<int>(index) : -1;
+}
+
+Task<std::unique_ptr<Link>> ScriptedNetwork::dial(const IpAddress& address, std::uint16_t port, TlsMode tls) {
+  const int index = begin_connection(address, port);
+  std::unique_ptr<ScriptedLink> link = std::make_unique<ScriptedLink>(*this, index);
   co_await link->begin(tls);
   co_return std::unique_ptr<Link>(std::move(link));
+}
+
+Task<std::unique_ptr<Datagrams>> ScriptedNetwork::dial_udp(const IpAddress& address, std::uint16_t port) {
+  const int index = begin_connection(address, port);
+  std::unique_ptr<Datagrams> datagrams = std::make_unique<ScriptedDatagrams>(*this, index);
+  co_return datagrams;
 }
 
 std::vector<std::string> ScriptedNetwork::complaints() const {

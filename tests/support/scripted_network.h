@@ -14,12 +14,13 @@
 //                                   " | " ends a line of a reply, "hangup" and "silence" are answers too. The first that
 //                                   matches answers.
 //   S*: connect => 220 mx           the greeting of connections that are not spelled out
-//   S*: tls => fails                their handshakes fail
+//   S*: tls => fails                their handshakes fail; "wants a certificate", "refused" (an alert), "hangup", "silence",
+//                                   "clear 220 mx" (an answer without TLS), or the name that they choose (ALPN)
 //   S*: RCPT/20 => 421 too many     a rule that answers from the 20th command of a connection on
 //
 // After a 354 the client's lines up to "." are its message: kept, then matched as "C: ." or by a rule for ".".
 //
-// So much for protocols of lines. A header before the first event asks for one of two others. In both, what the client writes
+// So much for protocols of lines. A header before the first event asks for one of the others. In all, what the client writes
 // at once is a unit, each line of the server arrives by itself, a server speaks when it is asked unless the script says
 // otherwise, and rules alone answer any number of connections:
 //
@@ -29,6 +30,10 @@
 //                                   second. An empty part of a reply is an empty line.
 //   # framing: bytes                SOCKS. A line of two-digit hexadecimal words is bytes, without CRLF, from either side; as a
 //                                   pattern it matches all of a write ("05 01 00 *": its beginning). Anything else is text.
+//   # framing: frames               HTTP/2. A line is a frame, as http2_script.h writes it; of the client's only heads, data
+//   and
+//                                   ends of streams are units, "C: SETTINGS …", WINDOW_UPDATE and PING are passed over.
+//                                   Anything else of the server is as with bytes.
 //   S: HTTP/1.1 200 O…              a line that is begun and not ended
 //   S: X-Filler: 1 ×200             a line two hundred times
 //   S*: connect/3 => hangup         from the third connection on, which is made and closed; "refused": not even made
@@ -36,6 +41,12 @@
 //   # ipv4:8025, # SOCKS4 CONNECT … what a check notes in its evidence is passed over; "# connect ADDRESS" and "# the peer
 //   closed
 //                                   the connection" there are "# connect" and "# hangup"
+//
+// Datagrams (dial_udp) are a connection like the others, always in bytes: each "C:" and "S:" is a datagram; one that nothing
+// answers was lost, and the client asks again; "# refused" and "# hangup" are ICMP port unreachable. In a reply, <4-15> is
+// bytes 4 to 15 of the write that is answered. "# tls h2": the handshake chooses that protocol (ALPN); "# tls wants a
+// certificate": it fails for want of one of ours; "# tls asks for a certificate": it succeeds all the same. "# tls alert", "#
+// tls alert certificate required" (and without "# tls " as the answer of a rule): the next read meets it.
 #pragma once
 
 #include <exception>
@@ -47,14 +58,15 @@
 #include <utility>
 #include <vector>
 
+#include "checks/datagrams.h"
 #include "checks/network.h"
 
 namespace ajar {
 
 struct Script {
-  enum class Framing { lines, writes, bytes };
+  enum class Framing { lines, writes, bytes, frames };
   struct Event {
-    enum class Kind { server, client, hangup, silence, tls, tls_fails };
+    enum class Kind { server, client, hangup, silence, tls, tls_fails, alert };
     Kind kind;
     std::string text;  // of the server: its bytes
     int line = 0;
@@ -85,6 +97,7 @@ class ScriptedNetwork : public Network {
  public:
   explicit ScriptedNetwork(Script script) : script_(std::move(script)) {}
   Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) override;
+  Task<std::unique_ptr<Datagrams>> dial_udp(const IpAddress& address, std::uint16_t port) override;
 
   // What went otherwise than scripted: a line of the client that nothing matched, lines that were never reached.
   std::vector<std::string> complaints() const;
@@ -93,6 +106,8 @@ class ScriptedNetwork : public Network {
 
  private:
   friend class ScriptedLink;
+  // The next connection of the script; -1: one of rules only. LinkError.
+  int begin_connection(const IpAddress& address, std::uint16_t port);
   const Script::Rule* greeting() const;
 
   Script script_;

@@ -60,6 +60,8 @@ FixedCanary::Seen parse_seen(const std::string& text, const FixedCanary& canary)
   seen.sighting.facts.assign(parts.begin() + 1, parts.end());
   const std::vector<AddressPort>& mail = canary.mail_addresses;
   if (std::find(mail.begin(), mail.end(), seen.sighting.listener) != mail.end()) seen.sighting.kind = CanaryKind::smtp;
+  const std::vector<AddressPort>& udp = canary.udp_addresses;
+  if (std::find(udp.begin(), udp.end(), seen.sighting.listener) != udp.end()) seen.sighting.kind = CanaryKind::udp;
   return seen;
 }
 
@@ -152,6 +154,13 @@ void apply_headers(const Script& script, Subject& subject, FixedCanary& canary) 
     if (key == "canary.down" && value == "true") canary.permit = Permit::canary_down;
     if (key == "canary.tcp") canary.addresses = places(value);
     if (key == "canary.smtp") canary.mail_addresses = places(value);
+    if (key == "canary.udp") canary.udp_addresses = places(value);
+    if (key == "canary.tls") canary.tls_addresses = places(value);
+    if (key == "canary.reserved") canary.reserved = places(value);
+    if (key == "canary.known") {
+      for (const std::string& word : words_or_none(value)) canary.known_addresses.push_back(IpAddress::parse(word).value());
+    }
+    if (key == "subject.transport") subject.transport = parse_transport(value).value();
   }
   for (const std::string& text : script.all("canary.saw")) canary.seen.push_back(parse_seen(text, canary));
 }

@@ -1,11 +1,12 @@
 // What the tests of checks by transcripts share: the headers that describe whom is asked and what our canary is, and those that
 // say what must come of it.
 //
-//   # subject.port: 25                   and .host, .address, .tls, .mail_domains, .control_recipients, .full_matrix,
-//   .must_ask,
+//   # subject.port: 25                   and .host, .address, .transport, .tls, .mail_domains, .control_recipients,
+//   .full_matrix, .must_ask,
 //                                        .our_name; "none" empties a host or a list; subject.retry: VARIANT TOKEN SENDER_TOKEN
 //   # canary.domain: canary.example.net  canary.permit: pending (mail)
-//   # canary.tcp: 198.51.100.7:8025 …    its addresses, in this order; canary.smtp as well; "none"
+//   # canary.tcp: 198.51.100.7:8025 …    its addresses, in this order; canary.smtp, .udp, .tls as well; "none"
+//   # canary.reserved: 198.51.100.7:50000   what reserve() gives, in this order; canary.known: ADDRESS … of known_name()
 //   # canary.host: none                  or its name
 //   # canary.down: true
 //   # canary.saw: VARIANT from 203.0.113.9 at 198.51.100.7:8025 GET; Via: 1.1 proxy

@@ -1,0 +1,26 @@
+// How a TLS handshake ended, where that tells something: for the check whose question is in the ClientHello. Others need no
+// more than the LinkError.
+#pragma once
+
+#include <string>
+
+#include "checks/network.h"
+
+namespace ajar {
+
+class TlsFailure : public LinkError {
+ public:
+  enum class How {
+    alert,   // the server refused by an alert (RFC 8446 6): it speaks TLS
+    ended,   // it closed or reset the connection and had sent nothing
+    clear,   // it answered with bytes that are no TLS, which are still to be heard
+    silent,  // it said nothing in time
+  };
+  TlsFailure(How how, std::string what) : LinkError(Reason::tls_failed, std::move(what)), how_(how) {}
+  How how() const { return how_; }
+
+ private:
+  How how_;
+};
+
+}  // namespace ajar
