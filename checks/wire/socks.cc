@@ -17,6 +17,35 @@ std::string address_bytes(const IpAddress& address) {
 
 std::uint8_t at(std::string_view bytes, std::size_t i) { return static_cast<std::uint8_t>(bytes[i]); }
 
+std::uint16_t port_at(std::string_view bytes, std::size_t i) {
+  return static_cast<std::uint16_t>(at(bytes, i) << 8 | at(bytes, i + 1));
+}
+
+// RFC 1928 5: type, address, port.
+std::string address_field(const IpAddress& address, std::uint16_t port) {
+  return (address.is_v4() ? '\x01' : '\x04') + address_bytes(address) + port_bytes(port);
+}
+
+std::string address_field(std::string_view host, std::uint16_t port) {
+  host = host.substr(0, 255);
+  return std::string("\x03") + static_cast<char>(host.size()) + std::string(host) + port_bytes(port);
+}
+
+// Of a reply or a datagram, up to and with the port; `bytes` has five at least, or one more than the address type.
+std::optional<std::size_t> head_size(std::string_view bytes) {
+  switch (at(bytes, 3)) {
+    case 1:
+      return 4 + 4 + 2;
+    case 3:
+      return 4 + 1 + std::size_t{at(bytes, 4)} + 2;
+    case 4:
+      return 4 + 16 + 2;
+    default:
+      return std::nullopt;
+  }
+}
+
+// `bytes`: at least so many as head_size() says.
 std::string bound_address(std::string_view bytes, std::uint8_t type) {
   const auto copy = [&](auto& into, std::size_t from) {
     for (std::size_t i = 0; i < into.size(); ++i) into[i] = at(bytes, from + i);
@@ -57,12 +86,15 @@ std::optional<std::uint8_t> parse_socks5_method(std::string_view bytes) {
 }
 
 std::string socks5_connect(const IpAddress& address, std::uint16_t port) {
-  return std::string("\x05\x01\x00", 3) + (address.is_v4() ? '\x01' : '\x04') + address_bytes(address) + port_bytes(port);
+  return std::string("\x05\x01\x00", 3) + address_field(address, port);
 }
 
 std::string socks5_connect(std::string_view host, std::uint16_t port) {
-  host = host.substr(0, 255);
-  return std::string("\x05\x01\x00\x03", 4) + static_cast<char>(host.size()) + std::string(host) + port_bytes(port);
+  return std::string("\x05\x01\x00", 3) + address_field(host, port);
+}
+
+std::string socks5_associate(bool v4) {
+  return std::string("\x05\x03\x00", 3) + address_field(v4 ? IpAddress::v4({}) : IpAddress::v6({}), 0);
 }
 
 std::optional<Socks5Reply> parse_socks5_reply(std::string_view bytes) {
@@ -72,24 +104,28 @@ std::optional<Socks5Reply> parse_socks5_reply(std::string_view bytes) {
   if (bytes.size() < 2) return reply;
   reply.code = at(bytes, 1);
   if (bytes.size() < 5) return reply;
-  const std::uint8_t type = at(bytes, 3);
-  switch (type) {
-    case 1:
-      reply.size = 4 + 4 + 2;
-      break;
-    case 3:
-      reply.size = 4 + 1 + std::size_t{at(bytes, 4)} + 2;
-      break;
-    case 4:
-      reply.size = 4 + 16 + 2;
-      break;
-    default:
-      reply.size = 4 + 4 + 2;
-      break;
-  }
+  reply.size = head_size(bytes).value_or(4 + 4 + 2);
   reply.complete = bytes.size() >= reply.size;
-  if (reply.complete) reply.bound = bound_address(bytes, type);
+  if (reply.complete) {
+    reply.bound = bound_address(bytes, at(bytes, 3));
+    reply.port = port_at(bytes, reply.size - 2);
+  }
   return reply;
+}
+
+std::string socks5_datagram(const IpAddress& address, std::uint16_t port, std::string_view payload) {
+  return std::string("\0\0\0", 3) + address_field(address, port) + std::string(payload);
+}
+
+std::string socks5_datagram(std::string_view host, std::uint16_t port, std::string_view payload) {
+  return std::string("\0\0\0", 3) + address_field(host, port) + std::string(payload);
+}
+
+std::optional<Socks5Datagram> parse_socks5_datagram(std::string_view bytes) {
+  if (bytes.size() < 5 || bytes[0] != 0 || bytes[1] != 0) return std::nullopt;
+  const std::optional<std::size_t> head = head_size(bytes);
+  if (!head || bytes.size() < *head) return std::nullopt;
+  return Socks5Datagram{at(bytes, 2), bound_address(bytes, at(bytes, 3)), port_at(bytes, *head - 2), bytes.substr(*head)};
 }
 
 std::string socks5_code_text(std::uint8_t code) {

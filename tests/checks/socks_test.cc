@@ -97,5 +97,51 @@ TEST(Socks, CodesHaveWords) {
   EXPECT_EQ(socks5_code_text(9), "code 9");
 }
 
+TEST(Socks, FiveAssociates) {
+  EXPECT_EQ(hex(socks5_associate(true)), "05 03 00 01 00 00 00 00 00 00");
+  EXPECT_EQ(hex(socks5_associate(false)), "05 03 00 04 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00");
+  const auto granted = parse_socks5_reply(bytes({5, 0, 0, 1, 203, 0, 113, 5, 0x9c, 0x40}));
+  ASSERT_TRUE(granted && granted->complete);
+  EXPECT_EQ(granted->bound, "203.0.113.5");
+  EXPECT_EQ(granted->port, 40000);
+  const auto named = parse_socks5_reply(bytes({5, 0, 0, 3, 3, 'a', '.', 'b', 0, 80}));
+  ASSERT_TRUE(named && named->complete);
+  EXPECT_EQ(named->port, 80);
+  const auto none = parse_socks5_reply(bytes({5, 0, 0, 0, 0, 0, 0, 0, 1, 2}));
+  ASSERT_TRUE(none && none->complete);
+  EXPECT_EQ(none->bound, "");
+  EXPECT_EQ(none->port, 258);
+}
+
+TEST(Socks, DatagramsOfFive) {
+  EXPECT_EQ(hex(socks5_datagram(kV4, 8025, "ab")), "00 00 00 01 c6 33 64 07 1f 59 61 62");
+  EXPECT_EQ(hex(socks5_datagram(kV6, 80, "a")), "00 00 00 04 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 07 00 50 61");
+  EXPECT_EQ(hex(socks5_datagram("a.b", 53, "")), "00 00 00 03 03 61 2e 62 00 35");
+  EXPECT_EQ(socks5_datagram(std::string(300, 'x'), 80, "ab").size(), 4U + 1 + 255 + 2 + 2);
+  struct Row {
+    std::string bytes, source, payload;
+    std::uint16_t port;
+    std::uint8_t fragment;
+  };
+  for (const Row& row :
+       {Row{socks5_datagram(kV4, 8025, "ab"), "198.51.100.7", "ab", 8025, 0},
+        Row{socks5_datagram(kV6, 80, ""), "2001:db8::7", "", 80, 0}, Row{socks5_datagram("a.b", 53, "x"), "a.b", "x", 53, 0},
+        Row{socks5_datagram("", 53, "x"), "", "x", 53, 0},
+        Row{bytes({0, 0, 0x81, 1, 1, 2, 3, 4, 0, 5, 'z'}), "1.2.3.4", "z", 5, 0x81}}) {
+    const auto datagram = parse_socks5_datagram(row.bytes);
+    ASSERT_TRUE(datagram) << hex(row.bytes);
+    EXPECT_EQ(datagram->source, row.source);
+    EXPECT_EQ(datagram->payload, row.payload);
+    EXPECT_EQ(datagram->port, row.port);
+    EXPECT_EQ(datagram->fragment, row.fragment);
+  }
+  for (const std::string& none :
+       {std::string(), bytes({0, 0, 0, 1}), bytes({0, 0, 0, 1, 1, 2, 3, 4, 0}), bytes({1, 0, 0, 1, 1, 2, 3, 4, 0, 5}),
+        bytes({0, 1, 0, 1, 1, 2, 3, 4, 0, 5}), bytes({0, 0, 0, 2, 1, 2, 3, 4, 0, 5}), bytes({0, 0, 0, 3, 9, 'a', 0, 5}),
+        bytes({0, 0, 0, 4, 1, 2, 3, 4, 0, 5})}) {
+    EXPECT_FALSE(parse_socks5_datagram(none)) << hex(none);
+  }
+}
+
 }  // namespace
 }  // namespace ajar
