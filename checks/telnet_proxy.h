@@ -1,0 +1,10 @@
+// See telnet_proxy.cc.
+#pragma once
+
+#include "checks/check.h"
+
+namespace ajar {
+
+Task<Finding> telnet_proxy(Network& network, Canary& canary, const Subject& subject);
+
+}  // namespace ajar
