@@ -19,6 +19,14 @@ void add(std::vector<ProxyDestination>& all, ProxyDestination one) {
   if (all.size() < kMaxDestinations && std::none_of(all.begin(), all.end(), same)) all.push_back(std::move(one));
 }
 
+void add_side(std::vector<ProxyDestination>& all, const Canary& canary, CanaryKind kind) {
+  const std::string host = canary.host();
+  for (const AddressPort& place : canary.advertised(kind)) {
+    add(all, literal(place, kind));
+    if (!host.empty()) add(all, {ProxyDestination::Form::name, kind, host, {}, place.port});
+  }
+}
+
 }  // namespace
 
 std::string ProxyDestination::name() const {
@@ -37,13 +45,13 @@ std::string ProxyDestination::host_field() const {
 
 std::vector<ProxyDestination> proxy_destinations(const Canary& canary) {
   std::vector<ProxyDestination> all;
-  const std::string host = canary.host();
-  for (const CanaryKind kind : {CanaryKind::tcp, CanaryKind::smtp}) {
-    for (const AddressPort& place : canary.advertised(kind)) {
-      add(all, literal(place, kind));
-      if (!host.empty()) add(all, {ProxyDestination::Form::name, kind, host, {}, place.port});
-    }
-  }
+  for (const CanaryKind kind : {CanaryKind::tcp, CanaryKind::smtp}) add_side(all, canary, kind);
+  return all;
+}
+
+std::vector<ProxyDestination> datagram_destinations(const Canary& canary) {
+  std::vector<ProxyDestination> all;
+  add_side(all, canary, CanaryKind::udp);
   return all;
 }
 

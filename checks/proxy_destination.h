@@ -27,6 +27,9 @@ struct ProxyDestination {
 inline constexpr std::size_t kMaxDestinations = 16;
 std::vector<ProxyDestination> proxy_destinations(const Canary& canary);
 
+// The same of the canary's UDP side alone.
+std::vector<ProxyDestination> datagram_destinations(const Canary& canary);
+
 // A name that nobody can reach (RFC 2606 2), with the port of `like`. `word` makes it unique.
 ProxyDestination impossible_destination(const ProxyDestination& like, const std::string& word);
 

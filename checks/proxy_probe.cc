@@ -11,7 +11,8 @@ namespace ajar {
 namespace {
 
 constexpr int kMaxTunnelLines = 20;
-constexpr std::size_t kMaxSeen = 5;  // sightings told, of those that differ
+constexpr std::size_t kMaxTrouble = 120;  // of the words of TLS
+constexpr std::size_t kMaxSeen = 5;       // sightings told, of those that differ
 
 std::string told(const Sighting& sighting) {
   std::string text = fmt::format("Our canary was reached from {}", sighting.exit.to_string());
@@ -110,8 +111,13 @@ bool ProxyProbe::said(const std::string& name) const {
 Task<std::unique_ptr<Link>> ProxyProbe::reach() { return network_.dial(subject_.address, subject_.port, subject_.tls); }
 
 Task<void> ProxyProbe::ask(ProxyAsk& ask) {
+  if (!ask.must_ask && !has_sense(ask)) co_return;
   if (given_up_on(ask)) {
     record_unasked(std::move(ask), *given_up_);
+    co_return;
+  }
+  if (turned_away_) {
+    record(std::move(ask), *turned_away_);
     co_return;
   }
   const bool loop = co_await would_loop(ask);
@@ -148,7 +154,7 @@ Task<void> ProxyProbe::attempt(const ProxyAsk& ask, ProxyAnswer& answer) {
     network_.transcript().note(ask.name);
     try {
       link = co_await reach();
-      if (link->unread()) {
+      if (!speaks_first() && link->unread()) {
         co_await hear_early(*link, answer);
       } else {
         co_await converse(*link, ask, answer);
@@ -156,8 +162,10 @@ Task<void> ProxyProbe::attempt(const ProxyAsk& ask, ProxyAnswer& answer) {
     } catch (const LinkError& error) {
       failure = error;
     }
-    const bool connected = link != nullptr;
-    const bool spoken_to = connected && link->spoken_to();
+    // A reset may come before we know that we are connected; a refused connection has another reason.
+    const bool reset = failure && failure->reason() == Reason::hung_up && subject_.tls == TlsMode::none;
+    const bool connected = link != nullptr || reset;
+    const bool spoken_to = link != nullptr && link->spoken_to();
     link.reset();
     heard_ = heard_ || spoken_to;
     any_byte = any_byte || spoken_to;
@@ -193,7 +201,7 @@ void ProxyProbe::broken_off(const LinkError& error, bool without_a_byte, ProxyAn
     case Reason::hung_up:
       if (!without_a_byte) {
         say(answer, Verdict::unclear, Reason::hung_up);
-      } else if (canary_.up(CanaryKind::tcp)) {
+      } else if (canary_.up(proves_by())) {
         say(answer, Verdict::closed, Reason::hung_up);
       } else {
         say(answer, Verdict::unclear, Reason::canary_unreachable);
@@ -201,6 +209,14 @@ void ProxyProbe::broken_off(const LinkError& error, bool without_a_byte, ProxyAn
       break;
     case Reason::nobody_listens:
       say(answer, Verdict::unclear, Reason::hung_up);  // it listened a moment ago
+      break;
+    case Reason::auth_required:  // a certificate of ours: nobody who has none is served
+      say(answer, Verdict::closed, Reason::auth_required);
+      answer.reply = escape(error.what(), kMaxTrouble);
+      break;
+    case Reason::tls_failed:
+      say(answer, Verdict::unclear, Reason::tls_failed);
+      answer.reply = escape(error.what(), kMaxTrouble);
       break;
     default:
       say(answer, Verdict::unclear, error.reason());
@@ -223,6 +239,7 @@ void ProxyProbe::record(ProxyAsk ask, ProxyAnswer answer) {
   if (answer.shaped) control_.result = Control::Result::succeeded;
   if (answer.verdict == Verdict::accepted) canary_.expect_late(ask.token, ask.name);
   if (!ask.token.empty()) count(ask, answer);
+  if (answer.before_asked) turned_away_ = answer;
   Asked asked;
   asked.variant = {ask.name, answer.verdict, answer.reason, answer.code, std::move(answer.reply)};
   asked.core = ask.core;
@@ -247,37 +264,59 @@ void ProxyProbe::not_spoken(const std::string& first, std::string_view sent, Pro
     network_.transcript().note("the peer closed the connection");
     throw LinkError(Reason::hung_up, "the peer closed the connection");
   }
+  if (!speaks_other(first, sent, answer)) {
+    throw LinkError(Reason::protocol_error, fmt::format("not {}, nor anything known: {}", protocol_, escape(first, 40)));
+  }
+}
+
+bool ProxyProbe::speaks_other(std::string_view first, std::string_view sent, ProxyAnswer& answer) const {
   answer.other_protocol = is_echo(first, sent) ? "echo" : std::string(recognise(first));
   // What listens behind TLS was not asked anything yet.
   if (answer.other_protocol == "TLS" && subject_.tls == TlsMode::none) {
     answer.other_protocol.clear();
     throw LinkError(Reason::tls_failed, "it speaks TLS, and is to be asked over TLS: see the target's ports");
   }
-  if (answer.other_protocol.empty()) {
-    throw LinkError(Reason::protocol_error, fmt::format("not {}, nor anything known: {}", protocol_, escape(first, 40)));
-  }
+  return !answer.other_protocol.empty();
 }
 
 // A tunnel
 
-Task<void> ProxyProbe::prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer, Grant grant) {
+void ProxyProbe::granted(const ProxyAsk& ask, ProxyAnswer& answer) {
   tunnels_ = true;
-  std::optional<Reason> trouble;
-  bool proven = false;
   say(answer, Verdict::accepted, canary_.up(ask.to.kind) ? Reason::no_proof : Reason::canary_unreachable);
+}
+
+// One that leads there and not back.
+Task<bool> ProxyProbe::proven_there(const ProxyAsk& ask) {
+  const std::optional<Sighting> seen = co_await canary_.sighting(ask.token, false);
+  co_return seen && seen->proof;
+}
+
+void ProxyProbe::observe(std::string observation) {
+  if (std::find(observations_.begin(), observations_.end(), observation) != observations_.end()) return;
+  observations_.push_back(std::move(observation));
+}
+
+Task<void> ProxyProbe::prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer, Grant grant) {
+  granted(ask, answer);
+  std::optional<Reason> trouble;
+  std::string words;
+  bool proven = false;
   try {
     proven = co_await ask_tunnel(link, ask, answer);
   } catch (const LinkError& error) {
     trouble = error.reason();
+    words = escape(error.what(), kMaxTrouble);
     answer.silent = trouble == Reason::timeout;
   }
   if (!proven) {
-    // One that leads there and not back.
-    const std::optional<Sighting> seen = co_await canary_.sighting(ask.token, false);
-    proven = seen && seen->proof;
+    proven = co_await proven_there(ask);
   }
   if (proven) {
     say(answer, Verdict::open, Reason::token_returned);
+  } else if (trouble == Reason::tls_failed) {
+    say(answer, Verdict::accepted, Reason::tls_failed);  // what would have come through is not known
+    answer.reply = words;
   } else if ((grant == Grant::content && trouble != Reason::timeout) ||
              (grant == Grant::closing && trouble == Reason::hung_up)) {
     say(answer, Verdict::closed, Reason::refused);  // a page of its own
@@ -334,6 +373,7 @@ Task<void> ProxyProbe::look_at_proofs() {
       proven_.push_back({said_[i], std::move(seen)});
     }
     if (proven_.empty()) co_return;
+    if (names_place_later()) break;
     if (round == 0) co_await ask_second_endpoint();
   }
   const Place place = co_await where_it_leads();
@@ -385,6 +425,7 @@ std::optional<bool> ProxyProbe::one_listener() const {
 // `proxy_pass http://$host:80` goes by the name and not by the port: one listener, and no fixed place. A site of ours behind a
 // reverse proxy is found by its name alone: another name is refused there, where the other fails to resolve it.)
 Task<ProxyProbe::Place> ProxyProbe::where_it_leads() {
+  if (names_place_later()) co_return Place::asked_for;
   const std::optional<bool> one = one_listener();
   if (one && !*one) co_return Place::asked_for;
   const bool by_name = std::all_of(proven_.begin(), proven_.end(),
@@ -426,6 +467,7 @@ void ProxyProbe::withdraw_proofs(Place place) {
 
 // A server that connects to a name that does not exist says yes to everything.
 Task<void> ProxyProbe::doubt_yes() {
+  if (names_place_later()) co_return;
   const auto said_so = [this](Verdict verdict) {
     return std::find_if(asked_.begin(), asked_.end(), [&](const Asked& a) { return a.variant.verdict == verdict; });
   };
@@ -475,10 +517,15 @@ void ProxyProbe::settle_doubts() {
   }
 }
 
+std::string ProxyProbe::no_address() const {
+  return fmt::format("There is no address of our canary that it could be asked for: see canary.advertise_{}.",
+                     to_string(proves_by()));
+}
+
 Finding ProxyProbe::nowhere_to_lead() const {
   Finding finding;
   finding.reason = Reason::canary_unreachable;
-  finding.because = "There is no address of our canary that it could be asked for: see canary.advertise_tcp.";
+  finding.because = no_address();
   return finding;
 }
 
@@ -501,8 +548,7 @@ Finding ProxyProbe::conclude() {
   Finding finding;
   finding.verdict = judgement.verdict;
   finding.reason = judgement.reason;
-  finding.because = no_place ? "There is no address of our canary that it could be asked for: see canary.advertise_tcp."
-                             : because(judgement, asked_, "It answers, and does not connect strangers");
+  finding.because = no_place ? no_address() : because(judgement, asked_, "It answers, and does not connect strangers");
   finding.observations = std::move(observations_);
   finding.exit_addresses = std::move(exits_);
   finding.whole = unasked_ == 0;

@@ -39,6 +39,7 @@ struct ProxyAnswer {
   std::string other_protocol;        // what it speaks instead; then nothing else counts
   bool shaped = false;               // an answer in the protocol that was asked for: the control
   bool silent = false;               // a yes, and then nothing
+  bool before_asked = false;         // said before anything was asked: it would say the same whatever is asked for
 };
 
 class ProxyProbe {
@@ -64,12 +65,25 @@ class ProxyProbe {
   virtual std::vector<ProxyAsk> plan() const = 0;
   // Asks on a fresh connection. LinkError where the peer broke off before the answer was whole.
   virtual Task<void> converse(Link& link, const ProxyAsk& ask, ProxyAnswer& answer) = 0;
+  // A fresh connection to the server. LinkError.
+  virtual Task<std::unique_ptr<Link>> reach();
+  // Whether the server may speak first in this protocol. Else what comes before the question is another one.
+  virtual bool speaks_first() const { return false; }
+  // Whether this variant has a sense, after what was heard; asked all the same where it must be.
+  virtual bool has_sense(const ProxyAsk&) const { return true; }
+  // Whether a place is named only after the grant, in what a proxy alone can read: then a grant says yes to no place, and a
+  // proof has no doubts.
+  virtual bool names_place_later() const { return false; }
+  // The side of our canary that proves.
+  virtual CanaryKind proves_by() const { return CanaryKind::tcp; }
   // The variant asked for a destination that nobody can reach; its token is minted by the caller.
   virtual ProxyAsk impossible(const ProxyAsk& like, const std::string& word) const;
 
   // For converse(): `first` is what came first. Sets other_protocol where it is recognised (or an echo of `sent`), else throws
   // LinkError protocol_error.
   void not_spoken(const std::string& first, std::string_view sent, ProxyAnswer& answer) const;
+  // The same of what is in the evidence already, and false where it is not recognised.
+  bool speaks_other(std::string_view first, std::string_view sent, ProxyAnswer& answer) const;
   // How the server granted a tunnel. A page of its own announces content, or that there is none; a tunnel does neither.
   enum class Grant { tunnel, closing, content };
   // What a proof that came is worth: the server is told where to connect to; it connects to one place, whatever it is told;
@@ -77,11 +91,16 @@ class ProxyProbe {
   enum class Place { asked_for, fixed, unknown };
   // The connection leads somewhere: asks what is there for the proof.
   Task<void> prove_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer, Grant grant);
+  // For checks with a tunnel of another kind: it was granted; whether our canary saw the proof that did not come back.
+  void granted(const ProxyAsk& ask, ProxyAnswer& answer);
+  Task<bool> proven_there(const ProxyAsk& ask);
+  void observe(std::string observation);  // once, however often it is said
   static void say(ProxyAnswer& answer, Verdict verdict, Reason reason) {
     answer.verdict = verdict;
     answer.reason = reason;
   }
   bool heard() const { return heard_; }  // the peer has said something in this probe
+  Network& network() const { return network_; }
   Canary& canary() const { return canary_; }
   const Subject& subject() const { return subject_; }
   std::string user_agent() const;
@@ -94,7 +113,6 @@ class ProxyProbe {
 
   std::vector<ProxyAsk> whole_plan() const;  // which variants must be asked is said in it
   std::vector<ProxyAsk> wanted() const;      // what this probe asks of it
-  Task<std::unique_ptr<Link>> reach();       // a fresh connection to the server
   Task<void> ask(ProxyAsk& ask);
   Task<void> attempt(const ProxyAsk& ask, ProxyAnswer& answer);
   bool goes_on_after(const LinkError& failure) const;
@@ -117,6 +135,7 @@ class ProxyProbe {
   void settle_doubts();
   Task<bool> ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& answer);
   bool said(const std::string& name) const;
+  std::string no_address() const;
   Finding nowhere_to_lead() const;
   Finding dismissed() const;
   Finding conclude();
@@ -129,7 +148,8 @@ class ProxyProbe {
   std::vector<ProxyAsk> said_;  // what asked_ is about, one by one
   std::vector<Proven> proven_;
   std::optional<Reason> given_up_;
-  std::string other_protocol_;  // the first answer was in this one
+  std::optional<ProxyAnswer> turned_away_;  // before anything was asked
+  std::string other_protocol_;              // the first answer was in this one
   std::vector<std::string> observations_;
   std::vector<std::string> exits_;
   Control control_;
