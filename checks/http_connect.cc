@@ -83,6 +83,7 @@ Task<void> HttpConnect::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& a
   if (!is_http) co_return;
   if (head.status / 100 != 2) {
     judge(head, answer);
+    co_await hear_whether_for_certificate(link, head, answer);
     co_return;
   }
   // RFC 9110 9.3.6: the grant of a tunnel has no content, and the connection stays.

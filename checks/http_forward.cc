@@ -199,6 +199,7 @@ Task<void> HttpForward::hear_content(Link& link, const ProxyAsk& ask, const Http
   std::string text, raw;  // the content; the bytes as they came, for where their framing is wrong
   std::size_t total = 0;
   std::optional<Reason> trouble;
+  const bool refused = link.certificate_wanted() && answer.verdict == Verdict::closed && head.status / 100 == 4;
   try {
     while ((!content.ended() || content.broken()) && total < kMaxContent) {
       const std::string bytes = co_await link.hear_some();
@@ -210,6 +211,7 @@ Task<void> HttpForward::hear_content(Link& link, const ProxyAsk& ask, const Http
         say(answer, Verdict::open, Reason::token_returned);
         co_return;
       }
+      if (refused && tells_of_certificate(text)) say(answer, Verdict::closed, Reason::auth_required);
       keep_end(text);
       keep_end(raw);
     }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "checks/wire/ascii.h"
 #include "checks/wire/greeting.h"
 
 namespace ajar {
@@ -9,8 +10,20 @@ namespace {
 
 constexpr int kMaxInterim = 4;
 constexpr std::string_view kName = "HTTP/";
+constexpr std::size_t kMaxPage = 8 * 1024;
 
 }  // namespace
+
+// The hello is that of the check, so TLS begins here and not in dial().
+Task<std::unique_ptr<Link>> HttpProbe::reach() {
+  std::unique_ptr<Link> link = co_await network().dial(subject().address, subject().port, TlsMode::none);
+  if (subject().tls == TlsMode::implicit) {
+    TlsHello hello;
+    hello.protocols = {"http/1.1"};
+    co_await link->start_tls(std::move(hello));
+  }
+  co_return link;
+}
 
 Task<bool> HttpProbe::hear_head(Link& link, const std::string& sent, HttpHead& head, ProxyAnswer& answer) {
   for (int interim = 0; interim < kMaxInterim; ++interim) {
@@ -64,6 +77,27 @@ void HttpProbe::judge(const HttpHead& head, ProxyAnswer& answer) {
     default:
       return say(answer, Verdict::closed, Reason::refused);
   }
+}
+
+bool HttpProbe::tells_of_certificate(std::string_view page) {
+  const std::string words = to_lower(page);
+  return words.find("required ssl certificate") != std::string::npos || words.find("client certificate") != std::string::npos;
+}
+
+Task<void> HttpProbe::hear_whether_for_certificate(Link& link, const HttpHead& head, ProxyAnswer& answer) {
+  if (!link.certificate_wanted() || answer.verdict != Verdict::closed || head.status / 100 != 4) co_return;
+  HttpContent content(head);
+  std::string page;
+  try {
+    while (!content.ended() && page.size() < kMaxPage && !tells_of_certificate(page)) {
+      const std::string bytes = co_await link.hear_some();
+      if (bytes.empty()) break;
+      content.take(bytes, page);
+    }
+  } catch (const LinkError&) {
+    // What came has to do.
+  }
+  if (tells_of_certificate(page)) say(answer, Verdict::closed, Reason::auth_required);
 }
 
 std::string HttpProbe::own_authority() const {

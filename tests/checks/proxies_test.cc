@@ -91,7 +91,9 @@ TEST(ProxyTranscripts, CoverVerdictsAndReasons) {
                                         "unclear/greylisted",
                                         "accepted/no_proof",
                                         "accepted/accepts_everything",
-                                        "accepted/canary_unreachable"};
+                                        "accepted/canary_unreachable",
+                                        "accepted/tls_failed",
+                                        "throws/auth_required"};
   const std::vector<std::string> covered = expectations_of("http_connect");
   EXPECT_EQ(std::set<std::string>(covered.begin(), covered.end()), wanted);
   for (const std::string check : kChecks) {
