@@ -165,6 +165,8 @@ bool read_answer(Reader& reader, const Record& record, DnsType type, Records& se
   held.ttl = record.ttl;
   if (type == DnsType::mx) {
     if (!reader.u16(held.exchanger.preference) || !reader.name(held.exchanger.host)) return false;
+  } else if (type == DnsType::ptr) {
+    if (!reader.name(held.text)) return false;
   } else if (type == DnsType::txt) {
     const std::string_view data = reader.bytes(record.length);
     if (data.size() != record.length || !read_text(data, held)) return false;
@@ -242,6 +244,10 @@ void keep(const Records& section, DnsType type, DnsRecords& records, bool& any) 
       } else {
         records.exchangers.push_back(held.exchanger);
       }
+    } else if (type == DnsType::ptr) {
+      const bool fits = is_dns_name(held.text) && records.names.size() < kMaxDnsRecords;
+      if (fits) records.names.push_back(held.text);
+      records.dropped = records.dropped || !fits;
     } else if (type == DnsType::txt) {
       if (held.cut || records.texts.size() >= kMaxDnsRecords) records.dropped = true;
       if (records.texts.size() < kMaxDnsRecords) records.texts.push_back(held.text);
@@ -271,6 +277,8 @@ std::string_view to_string(DnsType type) {
   switch (type) {
     case DnsType::a:
       return "A";
+    case DnsType::ptr:
+      return "PTR";
     case DnsType::mx:
       return "MX";
     case DnsType::txt:
@@ -331,7 +339,8 @@ std::optional<DnsRecords> parse_dns_answer(std::string_view message, std::string
     any = true;
   }
   keep(section, type, records, any);
-  const bool found = !records.addresses.empty() || !records.exchangers.empty() || !records.texts.empty() || records.null_mx;
+  const bool found = !records.addresses.empty() || !records.exchangers.empty() || !records.names.empty() ||
+                     !records.texts.empty() || records.null_mx;
   records.strange = !found && (section.strange || !section.held.empty() || section.aliases.size() > hops);
   if (section.soa && is_within(records.canonical, section.soa->zone)) records.negative_ttl = section.soa->ttl;
   return records;

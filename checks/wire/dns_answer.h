@@ -1,5 +1,5 @@
-// A DNS answer (RFC 1035 4.1) as a stub resolver reads it: the addresses, mail exchangers or texts that a name has, with the
-// chain of aliases to them followed, or that it has none and for how long that holds. Pure: bytes to values.
+// A DNS answer (RFC 1035 4.1) as a stub resolver reads it: the addresses, mail exchangers, host names or texts that a name has,
+// with the chain of aliases to them followed, or that it has none and for how long that holds. Pure: bytes to values.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,8 @@
 
 namespace ajar {
 
-enum class DnsType : std::uint16_t { a = 1, mx = 15, txt = 16, aaaa = 28 };  // RFC 1035 3.2.2, RFC 3596 2.1
-std::string_view to_string(DnsType type);                                    // "A", "MX", "TXT", "AAAA"
+enum class DnsType : std::uint16_t { a = 1, ptr = 12, mx = 15, txt = 16, aaaa = 28 };  // RFC 1035 3.2.2, RFC 3596 2.1
+std::string_view to_string(DnsType type);                                              // "A", "PTR", "MX", "TXT", "AAAA"
 
 // RFC 1035 4.1.1, RFC 6891 6.1.3: those that are told apart.
 inline constexpr unsigned kDnsNoError = 0, kDnsServerFailure = 2, kDnsNoSuchName = 3, kDnsRefused = 5;
@@ -29,6 +29,7 @@ struct MailExchanger {
 struct DnsRecords {
   std::vector<IpAddress> addresses;       // A or AAAA, as asked, in the server's order, each once
   std::vector<MailExchanger> exchangers;  // MX, by preference, then name
+  std::vector<std::string> names;         // PTR, in the server's order; as MailExchanger::host
   std::vector<std::string> texts;         // TXT: the strings of each record as one, the server's bytes, at most kMaxDnsText
   bool null_mx = false;                   // RFC 7505: the domain says that it takes no mail at all
   std::string canonical;                  // the end of the alias chain: the name itself when there is none
@@ -41,7 +42,7 @@ struct DnsRecords {
   std::optional<std::uint32_t> negative_ttl;
 };
 
-inline constexpr std::size_t kMaxDnsRecords = 64;  // addresses, exchangers or texts of one answer that are kept
+inline constexpr std::size_t kMaxDnsRecords = 64;  // addresses, exchangers, names or texts of one answer that are kept
 inline constexpr std::size_t kMaxDnsText = 1024;   // bytes of one text that are kept
 inline constexpr std::size_t kMaxDnsAliases = 16;  // aliases followed in one answer
 

@@ -28,7 +28,7 @@ std::string message(unsigned type, unsigned answers, const std::string& records)
 }
 const std::string kOwner = u16(0xC00C);  // a pointer to the question's name
 
-constexpr unsigned kA = 1, kCname = 5, kSoa = 6, kMx = 15, kTxt = 16, kAaaa = 28, kOpt = 41;
+constexpr unsigned kA = 1, kCname = 5, kSoa = 6, kPtr = 12, kMx = 15, kTxt = 16, kAaaa = 28, kOpt = 41;
 const std::string kAddress("\xCB\0\x71\x05", 4);  // 203.0.113.5
 
 TEST(DnsAnswer, ReadsAddressesBehindPointersAndAnyCase) {
@@ -72,6 +72,21 @@ TEST(DnsAnswer, MxSortedNullAndNonsense) {
   EXPECT_THAT(odd->exchangers, IsEmpty());
   EXPECT_TRUE(odd->dropped);
   EXPECT_FALSE(odd->null_mx);
+}
+
+TEST(DnsAnswer, NamesOfAnAddress) {
+  const auto ptr = [](const std::string& host) { return record(kOwner, kPtr, 60, name(host)); };
+  const std::string all = ptr("Probe.example.net") + ptr("two words.example") + ptr("") + ptr("b.example");
+  const auto read = parse_dns_answer(message(kPtr, 4, all), "example.org", DnsType::ptr);
+  ASSERT_TRUE(read);
+  EXPECT_THAT(read->names, ElementsAre("probe.example.net", "b.example"));
+  EXPECT_TRUE(read->dropped);
+  EXPECT_EQ(read->ttl, 60U);
+  EXPECT_FALSE(parse_dns_answer(message(kPtr, 1,
+                                        record(kOwner, kPtr, 60,
+                                               "\x05"
+                                               "ab")),
+                                "example.org", DnsType::ptr));
 }
 
 TEST(DnsAnswer, DotsInsideALabelAreNotSeparators) {
