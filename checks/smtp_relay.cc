@@ -36,11 +36,11 @@
 #include "checks/fold.h"
 #include "checks/network.h"
 #include "checks/smtp_control.h"
+#include "checks/smtp_delivery.h"
 #include "checks/smtp_matrix.h"
 #include "checks/smtp_message.h"
 #include "checks/smtp_verdict.h"
 #include "checks/smtp_visit.h"
-#include "checks/wire/greeting.h"
 
 namespace ajar {
 namespace {
@@ -76,7 +76,6 @@ class RelayProbe {
   void record(const SmtpAsk& ask, SmtpResult result);
   void record_unasked(const SmtpAsk& ask, Reason reason);
   void begin_control();
-  Finding dismissed(SmtpVisit::Dismissal& dismissal);
   Finding conclude();
 
   Canary& canary_;
@@ -97,7 +96,7 @@ class RelayProbe {
 Task<Finding> RelayProbe::run(Network& network, Canary& canary, const Subject& subject) {
   RelayProbe probe(network, canary, subject);
   const std::unique_ptr<SmtpVisit::Dismissal> dismissal = co_await probe.visit_.meet();
-  if (dismissal) co_return probe.dismissed(*dismissal);
+  if (dismissal) co_return probe.visit_.dismissed(*dismissal);
   probe.sender_token_ = canary.mint("sender");
   for (const Part& part : kParts) {
     while (SmtpAsk* const one = probe.next_of(part)) {
@@ -111,17 +110,6 @@ Task<Finding> RelayProbe::run(Network& network, Canary& canary, const Subject& s
   co_await probe.doubt_yeses();
   co_await probe.visit_.session().quit();
   co_return probe.conclude();
-}
-
-Finding RelayProbe::dismissed(SmtpVisit::Dismissal& dismissal) {
-  Finding finding;
-  finding.verdict = dismissal.verdict;
-  finding.reason = dismissal.reason;
-  finding.because = std::move(dismissal.because);
-  finding.tls = visit_.tls();
-  // Turned away by an SMTP server, or by one of another protocol: 220 and the like are also what FTP and NNTP begin with.
-  finding.spoken = dismissal.reason == Reason::other_protocol ? recognise(visit_.session().last().text()) : "SMTP";
-  return finding;
 }
 
 void RelayProbe::begin_control() {
@@ -199,48 +187,15 @@ Task<void> RelayProbe::transaction(SmtpAsk& ask, SmtpResult& result) {
 // RFC 5321 4.1.1.4. A yes becomes a message to ourselves, where the canary can see it arrive.
 Task<void> RelayProbe::send_message(const SmtpAsk& ask, SmtpResult& result) {
   Variant& variant = result.asked.variant;
-  switch (canary_.ask_to_send(ask.token, ask.name, ask.message_class())) {
-    case Permit::granted:
-      variant.reason = Reason::token_pending;
-      break;
-    case Permit::pending:
-      variant.reason = Reason::token_pending;
-      co_return;
-    case Permit::canary_down:
-      variant.reason = Reason::canary_unreachable;
-      co_return;
-    case Permit::recently_sent:
-      recently_sent_ = true;
-      [[fallthrough]];
-    case Permit::no_mail_domain:
-      variant.reason = Reason::no_proof;
-      co_return;
-  }
-  bool said = false;
-  std::exception_ptr failure;
-  SmtpReply reply;
-  try {
-    reply = co_await visit_.command("DATA");
-    if (reply.code == 354) {
-      co_await visit_.session().say_message(relay_test_message(message(ask)));
-      said = true;
-      reply = co_await visit_.session().hear_reply();
-    } else if (reply.kind() < 4) {
-      throw LinkError(Reason::protocol_error, "not an answer to DATA");
-    }
-  } catch (const LinkError&) {
-    failure = std::current_exception();
-  }
-  if (failure && said) {  // it may have been taken: the canary will see
-    visit_.session().drop();
-    co_return;
-  }
-  const bool taken = !failure && said && reply.kind() == 2;
-  if (!taken) canary_.not_sent(ask.token);
-  if (failure) std::rethrow_exception(failure);
-  visit_.left_open(!taken);  // RFC 5321 4.1.1.4: the buffers are cleared
-  judge(result, reply, SmtpStage::data);
-  if (taken) variant.reason = Reason::token_pending;
+  const Permit permit = canary_.ask_to_send(ask.token, ask.name, ask.message_class());
+  variant.reason = reason_of(permit);
+  recently_sent_ = recently_sent_ || permit == Permit::recently_sent;
+  if (permit != Permit::granted) co_return;
+  std::string text = relay_test_message(message(ask));
+  const SmtpDelivery delivery = co_await deliver(visit_, canary_, ask.token, std::move(text));
+  if (delivery.lost) co_return;
+  judge(result, delivery.reply, SmtpStage::data);
+  if (delivery.taken) variant.reason = Reason::token_pending;
 }
 
 RelayTest RelayProbe::message(const SmtpAsk& ask) const {
@@ -280,51 +235,13 @@ std::string RelayProbe::rcpt_line(const SmtpAsk& ask) const {
 // What a reply makes of a variant.
 void RelayProbe::judge(SmtpResult& result, const SmtpReply& reply, SmtpStage stage) const {
   const bool external = is_external(*result.ask);
-  Variant& variant = result.asked.variant;
-  variant.code = reply.code;
-  variant.reply = escape(reply.text(), 240);
-  result.closing = reply.code == 421;
   SmtpAnswer answer = visit_.read(reply, stage);
   // A sender that is not ours may be refused for SPF, with our address or HELO in the text: the server doing its job.
   const bool about_us = answer == SmtpAnswer::names_us || answer == SmtpAnswer::blocked;
   if (about_us && !external && stage != SmtpStage::data && reply.kind() == 5 && speaks_of_spf(reply))
     answer = SmtpAnswer::refused;
-  const auto set = [&](Verdict verdict, Reason reason) {
-    variant.verdict = verdict;
-    variant.reason = reason;
-  };
-  switch (answer) {
-    case SmtpAnswer::yes:
-      set(Verdict::accepted, Reason::no_proof);
-      result.local_yes = result.ask->recipient->place != kOutside;
-      break;
-    case SmtpAnswer::refused:
-      // A refusal of our own sender says nothing about relaying, also where it is said at RCPT.
-      set(external && (stage == SmtpStage::mail || refuses_sender(reply)) ? Verdict::unclear : Verdict::closed,
-          Reason::refused);
-      break;
-    case SmtpAnswer::put_off:
-      set(Verdict::unclear, Reason::greylisted);
-      break;
-    case SmtpAnswer::wants_auth:
-      set(Verdict::closed, Reason::auth_required);
-      break;
-    case SmtpAnswer::wants_tls:
-      set(Verdict::unclear, Reason::tls_failed);
-      result.wants_tls = true;
-      break;
-    case SmtpAnswer::bad_sequence:
-      set(Verdict::unclear, Reason::protocol_error);
-      break;
-    case SmtpAnswer::names_us:
-      result.names_us = reply.kind() == 5;
-      [[fallthrough]];
-    case SmtpAnswer::blocked:
-      set(Verdict::unclear, Reason::source_blocked);
-      break;
-  }
-  if (stage == SmtpStage::mail && answer == SmtpAnswer::yes) set(Verdict::unclear, Reason::protocol_error);  // 3yz
-  if (reply.kind() == 3) set(Verdict::unclear, Reason::protocol_error);
+  take_answer(result, reply, answer, stage, external);
+  if (answer == SmtpAnswer::yes) result.local_yes = result.ask->recipient->place != kOutside;
 }
 
 void RelayProbe::record(const SmtpAsk& ask, SmtpResult result) {
@@ -348,7 +265,8 @@ void RelayProbe::record_unasked(const SmtpAsk& ask, Reason reason) {
     return;
   }
   SmtpResult result;
-  result.asked.variant.verdict = Verdict::unclear;
+  // TLS that wants a certificate of ours is a refusal of all who have none.
+  result.asked.variant.verdict = reason == Reason::auth_required ? Verdict::closed : Verdict::unclear;
   result.asked.variant.reason = reason;
   record(ask, std::move(result));
 }
@@ -418,6 +336,7 @@ Finding RelayProbe::conclude() {
   std::vector<SmtpAsk> plan;  // names what said yes before; lives as long as the results are looked at
   if (!subject_.must_ask.empty()) plan = plan_smtp_relay(subject_);
   settle_starttls(results_, plan, visit_.starttls_offered());
+  if (visit_.session().certificate_wanted()) settle_certificate(results_);
   settle_submission(results_, subject_.port, visit_.auth_offered(), control_->all_refused());
   settle_forged(results_);
   std::vector<Asked> asked;

@@ -74,9 +74,13 @@ Task<SmtpReply> SmtpSession::command(std::string&& line) {
 }
 
 Task<void> SmtpSession::say_message(std::string message) {
-  if (link_->unread()) throw LinkError(Reason::protocol_error, "bytes before the message they would answer");
   std::string bytes = stuffed(message);
   std::string shown = "(the message) .";
+  co_await say_bytes(std::move(bytes), std::move(shown));
+}
+
+Task<void> SmtpSession::say_bytes(std::string bytes, std::string shown) {
+  if (link_->unread()) throw LinkError(Reason::protocol_error, "bytes before what they would answer");
   co_await link_->say_bytes(std::move(bytes), std::move(shown));
 }
 
@@ -153,20 +157,23 @@ Task<SmtpSession::Upgrade> SmtpSession::start_tls() {
     co_await quit();
     co_return Upgrade::refused;
   }
-  bool shaken = false;
+  bool shaken = false, welcome = false;
   try {
     co_await link_->start_tls();
+    after_starttls_ = true;
+    // RFC 3207 4.2: forget what was said before, and introduce ourselves again. TLS 1.3 refuses who has no certificate here.
+    welcome = co_await hello();
     shaken = true;
   } catch (const LinkError& error) {
-    if (error.reason() != Reason::tls_failed && error.reason() != Reason::hung_up) throw;
+    certificate_wanted_ = certificate_wanted_ || error.reason() == Reason::auth_required;
+    const bool unshaken = !after_starttls_ && (error.reason() == Reason::tls_failed || error.reason() == Reason::hung_up);
+    if (!unshaken && error.reason() != Reason::auth_required) throw;
   }
   if (!shaken) {
+    after_starttls_ = false;
     drop();
     co_return Upgrade::refused;
   }
-  after_starttls_ = true;
-  // RFC 3207 4.2: forget what was said before, and introduce ourselves again.
-  const bool welcome = co_await hello();
   if (!welcome) throw LinkError(Reason::hung_up, "EHLO refused after STARTTLS");
   co_return Upgrade::done;
 }

@@ -42,6 +42,9 @@ class SmtpSession {
   Task<SmtpReply> command(std::string&& line);
   // After a 354: the message, with CRLF line ends, and its end. Once this returns the message may be delivered. LinkError.
   Task<void> say_message(std::string message);
+  // Sends bytes as they are; `shown` is what the transcript has of them. Bytes that came before are a protocol_error.
+  // LinkError.
+  Task<void> say_bytes(std::string bytes, std::string shown);
   // The reply to what was said last. LinkError.
   Task<SmtpReply> hear_reply();
   // RSET; a server that does not grant it gets a new connection: this one is quit. Never throws.
@@ -56,6 +59,8 @@ class SmtpSession {
   bool worn_out() const { return refusals_ >= kMaxRefusals || odd_ >= kMaxOddSyntax; }
   bool greeted() const { return greeted_; }              // a greeting was heard, now or earlier
   bool said_anything() const { return said_anything_; }  // a line was heard, now or earlier
+  // TLS was refused for want of a certificate of ours, now or earlier.
+  bool certificate_wanted() const { return certificate_wanted_; }
   int connections() const { return connections_; }
   const std::string& server_name() const { return server_name_; }  // in its greeting; see spoken_name()
   const SmtpReply& last() const { return last_; }
@@ -75,6 +80,7 @@ class SmtpSession {
   bool greeted_ = false;
   bool said_anything_ = false;
   bool after_starttls_ = false;
+  bool certificate_wanted_ = false;
   std::string server_name_;
   SmtpReply last_;
   SmtpOffers offers_;

@@ -4,6 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "checks/network.h"
+
 namespace ajar {
 namespace {
 
@@ -34,6 +36,47 @@ std::optional<int> one_core_code(const std::vector<SmtpResult>& results) {
 
 bool is_external(const SmtpAsk& ask) { return ask.sender == &kSenders[0]; }
 
+void take_answer(SmtpResult& result, const SmtpReply& reply, SmtpAnswer answer, SmtpStage stage, bool ours) {
+  Variant& variant = result.asked.variant;
+  variant.code = reply.code;
+  variant.reply = escape(reply.text(), 240);
+  result.closing = reply.code == 421;
+  const auto set = [&](Verdict verdict, Reason reason) {
+    variant.verdict = verdict;
+    variant.reason = reason;
+  };
+  switch (answer) {
+    case SmtpAnswer::yes:
+      set(Verdict::accepted, Reason::no_proof);
+      break;
+    case SmtpAnswer::refused:
+      // A refusal of our own sender says nothing about relaying, also where it is said at RCPT.
+      set(ours && (stage == SmtpStage::mail || refuses_sender(reply)) ? Verdict::unclear : Verdict::closed, Reason::refused);
+      break;
+    case SmtpAnswer::put_off:
+      set(Verdict::unclear, Reason::greylisted);
+      break;
+    case SmtpAnswer::wants_auth:
+      set(Verdict::closed, Reason::auth_required);
+      break;
+    case SmtpAnswer::wants_tls:
+      set(Verdict::unclear, Reason::tls_failed);
+      result.wants_tls = true;
+      break;
+    case SmtpAnswer::bad_sequence:
+      set(Verdict::unclear, Reason::protocol_error);
+      break;
+    case SmtpAnswer::names_us:
+      result.names_us = reply.kind() == 5;
+      [[fallthrough]];
+    case SmtpAnswer::blocked:
+      set(Verdict::unclear, Reason::source_blocked);
+      break;
+  }
+  if (stage == SmtpStage::mail && answer == SmtpAnswer::yes) set(Verdict::unclear, Reason::protocol_error);  // 3yz
+  if (reply.kind() == 3) set(Verdict::unclear, Reason::protocol_error);
+}
+
 void settle_starttls(std::vector<SmtpResult>& results, const std::vector<SmtpAsk>& asks, bool starttls_offered) {
   const auto find = [&](const std::string& name) {
     return std::find_if(results.begin(), results.end(), [&](const SmtpResult& r) { return r.asked.variant.name == name; });
@@ -51,6 +94,14 @@ void settle_starttls(std::vector<SmtpResult>& results, const std::vector<SmtpAsk
     result.asked.variant.name.clear();
   }
   std::erase_if(results, [](const SmtpResult& r) { return r.asked.variant.name.empty(); });
+}
+
+void settle_certificate(std::vector<SmtpResult>& results) {
+  for (SmtpResult& result : results) {
+    if (result.asked.variant.verdict != Verdict::unclear || result.asked.variant.reason != Reason::tls_failed) continue;
+    result.asked.variant.verdict = Verdict::closed;
+    result.asked.variant.reason = Reason::auth_required;
+  }
 }
 
 void settle_forged(std::vector<SmtpResult>& results) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "checks/fold.h"
+#include "checks/smtp_answer.h"
 #include "checks/smtp_matrix.h"
 
 namespace ajar {
@@ -21,9 +22,15 @@ struct SmtpResult {
 
 bool is_external(const SmtpAsk& ask);  // the sender is our own
 
+// What a reply means for the variant that it answered. `ours`: the sender is our own; a refusal of that says nothing.
+void take_answer(SmtpResult& result, const SmtpReply& reply, SmtpAnswer answer, SmtpStage stage, bool ours);
+
 // A variant that wanted STARTTLS was asked again behind it: there the answer stands. Where STARTTLS is no longer offered, a way
 // that said yes behind it is judged by what it says in clear text; where it is and fails, that way was not asked.
 void settle_starttls(std::vector<SmtpResult>& results, const std::vector<SmtpAsk>& asks, bool starttls_offered);
+
+// What is behind STARTTLS is for those alone who have a certificate.
+void settle_certificate(std::vector<SmtpResult>& results);
 
 // "198.51.100.7 may not send for example.org" is said to whoever forges a sender. It refuses us only when our own sender hears
 // of our address as well; else it is a refusal.

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "checks/wire/greeting.h"
+
 namespace ajar {
 namespace {
 
@@ -11,6 +13,13 @@ constexpr int kMaxDead = 3;  // it does not want to talk
 
 std::unique_ptr<SmtpVisit::Dismissal> dismissal(Verdict verdict, Reason reason, std::string because) {
   return std::make_unique<SmtpVisit::Dismissal>(SmtpVisit::Dismissal{verdict, reason, std::move(because)});
+}
+
+// Of a greeting that is none of SMTP: 220 and the like are also what FTP and NNTP begin with.
+std::string_view spoken_instead(const std::string& greeting) {
+  const std::string_view protocol = recognise(greeting);
+  if (protocol != "SMTP") return protocol;
+  return greeting.starts_with("220") ? "FTP" : "NNTP";
 }
 
 }  // namespace
@@ -41,6 +50,9 @@ Task<std::unique_ptr<SmtpVisit::Dismissal>> SmtpVisit::meet() {
       const Reason reason = failure->reason();
       if (attempt == 1 && reason == Reason::hung_up) continue;  // once is chance
       if (attempt == 1 && !session_.said_anything()) throw LinkError(*failure);
+      if (reason == Reason::auth_required) {
+        co_return dismissal(Verdict::closed, Reason::auth_required, std::string(failure->what()) + ".");
+      }
       const bool tells = session_.said_anything() && reason != Reason::nobody_listens;
       co_return dismissal(Verdict::unclear, tells ? reason : Reason::hung_up, std::string(failure->what()) + ".");
     }
@@ -67,6 +79,17 @@ std::unique_ptr<SmtpVisit::Dismissal> SmtpVisit::turned_away() const {
   if (blocks_us(reply, SmtpStage::hello)) reason = Reason::source_blocked;
   return dismissal(Verdict::unclear, reason,
                    fmt::format("It turned us away before any mail: {} {}.", reply.code, escape(reply.text(), 120)));
+}
+
+Finding SmtpVisit::dismissed(const Dismissal& dismissal) const {
+  Finding finding;
+  finding.verdict = dismissal.verdict;
+  finding.reason = dismissal.reason;
+  finding.because = dismissal.because;
+  finding.tls = tls_;
+  // Turned away by an SMTP server, or by one of another protocol.
+  finding.spoken = dismissal.reason == Reason::other_protocol ? spoken_instead(session_.last().text()) : "SMTP";
+  return finding;
 }
 
 // The local domain, and the names that replies may echo.
@@ -105,7 +128,10 @@ void SmtpVisit::observe() {
 
 std::vector<std::string> SmtpVisit::observations() const {
   std::vector<std::string> facts = observations_;
-  if (starttls_failed()) facts.emplace_back("STARTTLS offered, but TLS could not be had");
+  if (starttls_failed()) {
+    facts.emplace_back(session_.certificate_wanted() ? "STARTTLS offered to those alone who have a certificate"
+                                                     : "STARTTLS offered, but TLS could not be had");
+  }
   return facts;
 }
 

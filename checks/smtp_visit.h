@@ -29,6 +29,9 @@ class SmtpVisit {
   // The first connection (RFC 5321 3.1, 4.1.1.1). Null when mail may be spoken of. LinkError when nothing was learnt.
   Task<std::unique_ptr<Dismissal>> meet();
 
+  // What it makes of the check.
+  Finding dismissed(const Dismissal& dismissal) const;
+
   // A connection on which a transaction may begin, in clear text or after STARTTLS; the transaction before is reset. False:
   // STARTTLS is not to be had. LinkError.
   Task<bool> prepare(bool tls);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "checks/wire/ascii.h"
+#include "checks/wire/http2.h"
 
 namespace ajar {
 namespace {
@@ -55,6 +56,7 @@ std::string_view recognise(std::string_view bytes) {
       (bytes[3] == ' ' || bytes[3] == '-' || bytes[3] == '\r' || bytes[3] == '\n')) {
     return "SMTP";
   }
+  if (begins_http2(bytes)) return "HTTP/2";
   if (bytes.size() >= 5 && at(bytes, 3) == 0 && at(bytes, 2) == 0 && at(bytes, 4) == 10) return "MySQL";
   return {};
 }

@@ -50,6 +50,17 @@ std::string keyword_of(std::string_view line) {
   return keyword;
 }
 
+// "AUTH PLAIN LOGIN", "AUTH=LOGIN" (RFC 4954 4): the words after the first.
+void take_mechanisms(std::string_view line, SmtpOffers& offers) {
+  offers.auth = true;
+  for (std::size_t at = line.find_first_of(" \t="); at != std::string_view::npos; at = line.find_first_of(" \t=")) {
+    line.remove_prefix(at + 1);
+    const std::string mechanism = keyword_of(line);
+    offers.plain = offers.plain || mechanism == "PLAIN";
+    offers.login = offers.login || mechanism == "LOGIN";
+  }
+}
+
 }  // namespace
 
 std::optional<EnhancedCode> parse_enhanced_code(std::string_view text) {
@@ -96,7 +107,7 @@ SmtpCapabilities parse_ehlo(const SmtpReply& reply) {
     if (keyword == "STARTTLS") offers.starttls = true;
     if (keyword == "SMTPUTF8") offers.smtputf8 = true;
     if (keyword == "DSN") offers.dsn = true;
-    if (keyword == "AUTH") offers.auth = true;
+    if (keyword == "AUTH") take_mechanisms(reply.lines[i], offers);
     if (keyword == "XCLIENT") offers.xclient = true;
     if (keyword == "XFORWARD") offers.xforward = true;
   }

@@ -56,6 +56,8 @@ struct SmtpOffers {
   bool smtputf8 = false;  // RFC 6531
   bool dsn = false;       // RFC 3461
   bool auth = false;      // RFC 4954, and the older "AUTH=LOGIN"
+  bool plain = false;     // … by PLAIN (RFC 4616)
+  bool login = false;     // … by LOGIN (draft-murchison-sasl-login)
   bool xclient = false;   // Postfix XCLIENT_README
   bool xforward = false;  // Postfix XFORWARD_README
 };
