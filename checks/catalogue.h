@@ -1,10 +1,11 @@
 // The table of checks: adding one is a line here and a file beside it.
 #pragma once
 
-#include <chrono>
+#include <optional>
 #include <span>
 #include <string_view>
 
+#include "checks/canary.h"
 #include "checks/check.h"
 
 namespace ajar {
@@ -19,11 +20,13 @@ struct Port {
 struct CheckInfo {
   std::string_view name;      // "smtp_relay": label, configuration, JSON
   std::string_view question;  // "Would it carry a stranger's mail?"
-  std::string_view protocol;  // what a server must speak to be asked it: "SMTP", "HTTP", "SOCKS4", "SOCKS5"
+  std::string_view protocol;  // what a server must speak to be asked it: "SMTP", "HTTP", "SOCKS4", "SOCKS5", …
   std::span<const Port> default_ports;
   unsigned silences = 1;  // how many waits for a first answer it costs where the port says nothing
   bool on_by_default = true;
   CheckFunction function = nullptr;
+  // The side of our canary that it proves by; nullopt: none, the answer itself is the proof.
+  std::optional<CanaryKind> canary = CanaryKind::tcp;
 };
 
 std::span<const CheckInfo> catalogue();

@@ -98,8 +98,16 @@ void read_canary(Section& section, const WebConfig& web, CanaryConfig& canary) {
   section.list("advertise_udp", canary.advertise_udp, read_advertised);
   section.list("advertise_tls", canary.advertise_tls, read_advertised);
   section.list("advertise_smtp", canary.advertise_smtp, read_advertised);
+  section.text("reserved_ports", canary.reserved_ports, read_port_range);
   section.text("host", canary.host, read_optional_host);
   section.text("mail_domain", canary.mail_domain, read_optional_host);
+  section.text("resolver_name", canary.resolver_name, read_optional_host);
+  section.list("resolver_answers", canary.resolver_answers, read_target_address);
+  if (canary.resolver_name.empty() != canary.resolver_answers.empty()) {
+    const std::string_view key = canary.resolver_name.empty() ? "resolver_answers" : "resolver_name";
+    section.wrong(section.place(key), key,
+                  "is one half: write resolver_name = \"www.example.net\" and resolver_answers = [\"198.51.100.7\"] together");
+  }
   section.text("secret_file", canary.secret_file, read_path);
   const bool remote_right = section.text("remote", canary.remote, read_remote) || !section.has("remote");
   section.duration("delivery_timeout", canary.delivery_timeout, seconds(1), hours(24 * 7));

@@ -2,6 +2,7 @@
 #include "config/config.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -10,7 +11,11 @@ namespace ajar {
 
 Duration Config::interval(const TargetConfig& target, const std::string& check) const {
   const auto own = target.intervals.find(check);
-  return own != target.intervals.end() ? own->second : agent.interval;
+  if (own != target.intervals.end()) return own->second;
+  // Such a check sends a message or a login: once a day is enough.
+  const CheckInfo* const info = find_check(check);
+  const bool opt_in = info != nullptr && !info->on_by_default;
+  return opt_in ? std::max<Duration>(agent.interval, std::chrono::hours(24)) : agent.interval;
 }
 
 std::vector<Port> Config::ports(const TargetConfig& target, const std::string& check) const {

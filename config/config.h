@@ -57,11 +57,22 @@ struct MetricsConfig {
   friend bool operator==(const MetricsConfig&, const MetricsConfig&) = default;
 };
 
+// From one port to another, both among them.
+struct PortRange {
+  std::uint16_t first = 0, last = 0;  // 0: none
+  bool empty() const { return first == 0; }
+  friend bool operator==(const PortRange&, const PortRange&) = default;
+};
+
 struct CanaryConfig {
   std::vector<AddressPort> listen_tcp, listen_udp, listen_tls, listen_smtp;
   std::vector<AddressPort> advertise_tcp, advertise_udp, advertise_tls, advertise_smtp;
+  PortRange reserved_ports{50000, 50015};  // lent to one question each, and open only meanwhile
   std::string host;
   std::string mail_domain;
+  // What resolvers are asked for where `host` is empty, and the addresses that it has.
+  std::string resolver_name;
+  std::vector<IpAddress> resolver_answers;
   std::string secret_file = "canary.secret";  // path, relative to the configuration file's folder
   std::string remote;
   Duration delivery_timeout = std::chrono::minutes(15);

@@ -20,13 +20,9 @@ using own_toml::text;
 
 constexpr std::string_view kGeneric = "generic";
 
-// Doors that no check of ours asks about: how to close them is there for who finds one.
-constexpr std::array<std::string_view, 3> kNotAsked = {"turn_relay", "open_resolver", "ftp_bounce"};
-
 std::string known_check(const toml::node& node, const std::string* name) {
   if (name == nullptr) bug(node, "a check is a text");
-  const bool not_asked = std::find(kNotAsked.begin(), kNotAsked.end(), *name) != kNotAsked.end();
-  if (find_check(*name) == nullptr && !not_asked) bug(node, fmt::format("unknown check {}", *name));
+  if (find_check(*name) == nullptr) bug(node, fmt::format("unknown check {}", *name));
   return *name;
 }
 

@@ -197,6 +197,24 @@ std::string read_remote(std::string_view text) {
   throw Wrong("is not a URL: write the address of the other canary, like \"https://canary.example.net:8443\"");
 }
 
+PortRange read_port_range(std::string_view text) {
+  constexpr std::uint16_t kLeast = 1024;  // servers send no data to a port of the system (RFC 2577 3)
+  constexpr int kMost = 1000;
+  if (text.empty()) return {};
+  const std::size_t hyphen = text.find('-');
+  const auto first = parse_port(text.substr(0, hyphen));
+  const auto last = hyphen == std::string_view::npos ? first : parse_port(text.substr(hyphen + 1));
+  const bool plain = text.find('/') == std::string_view::npos;
+  if (!first || !last || !plain || first->number > last->number) {
+    throw Wrong("is not a range of ports: write \"50000-50015\"");
+  }
+  if (first->number < kLeast) throw Wrong("has ports below 1024, to which servers send nothing: write \"50000-50015\"");
+  if (last->number - first->number >= kMost) {
+    throw Wrong(fmt::format("has more than {} ports: write \"{}-{}\"", kMost, first->number, first->number + 15));
+  }
+  return {first->number, last->number};
+}
+
 std::string read_listen(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   const std::string_view host = text.substr(0, colon);

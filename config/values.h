@@ -41,6 +41,7 @@ IpAddress read_target_address(std::string_view text);
 IpAddress read_source_address(std::string_view text);
 AddressPort read_listener(std::string_view text);    // an address and a port, 0.0.0.0 and [::] allowed
 AddressPort read_advertised(std::string_view text);  // an address that somebody can connect to, and a port
+PortRange read_port_range(std::string_view text);    // "50000-50015", none below 1024; empty: none
 AddressPort read_resolver(std::string_view text);    // an address, and a port other than 53 behind it
 std::string read_zone(std::string_view text);        // the name of a DNSBL, in small letters
 Cidr read_network(std::string_view text);

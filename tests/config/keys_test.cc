@@ -130,6 +130,9 @@ advertise_tcp = ["198.51.100.7:8025", "[2001:db8::7]:8025"]
 advertise_udp = ["198.51.100.7:8026"]
 advertise_tls = ["198.51.100.7:443"]
 advertise_smtp = ["198.51.100.7:25"]
+reserved_ports = "40000-40009"
+resolver_name = "resolver.example.net"
+resolver_answers = ["198.51.100.9", "2001:db8::9"]
 host = "canary.example.net"
 mail_domain = "mail.canary.example.net."
 secret_file = "s/canary.secret"
@@ -147,6 +150,9 @@ message_interval = "25h"
   EXPECT_THAT(canary.advertise_udp, ElementsAre(at("198.51.100.7:8026")));
   EXPECT_THAT(canary.advertise_tls, ElementsAre(at("198.51.100.7:443")));
   EXPECT_THAT(canary.advertise_smtp, ElementsAre(at("198.51.100.7:25")));
+  EXPECT_EQ(canary.reserved_ports, (PortRange{40000, 40009}));
+  EXPECT_EQ(canary.resolver_name, "resolver.example.net");
+  EXPECT_THAT(canary.resolver_answers, ElementsAre(*IpAddress::parse("198.51.100.9"), *IpAddress::parse("2001:db8::9")));
   EXPECT_EQ(canary.host, "canary.example.net");
   EXPECT_EQ(canary.mail_domain, "mail.canary.example.net");  // without the final dot
   EXPECT_EQ(canary.secret_file, "s/canary.secret");
@@ -154,6 +160,16 @@ message_interval = "25h"
   EXPECT_EQ(canary.delivery_timeout, minutes(16));
   EXPECT_EQ(canary.token_retention, hours(24 * 6));
   EXPECT_EQ(canary.message_interval, hours(25));
+}
+
+TEST(Keys, ReservedPorts) {
+  const auto ports = [](const std::string& text) {
+    return parse(kScope + "[canary]\nreserved_ports = \"" + text + "\"\n").canary.reserved_ports;
+  };
+  EXPECT_EQ(parse(kScope).canary.reserved_ports, (PortRange{50000, 50015}));
+  EXPECT_EQ(ports("1024-2023"), (PortRange{1024, 2023}));
+  EXPECT_EQ(ports("65535"), (PortRange{65535, 65535}));
+  EXPECT_TRUE(ports("").empty());
 }
 
 TEST(Keys, RemoteCanaryOnLoopbackMayBePlain) {
