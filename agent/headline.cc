@@ -54,6 +54,12 @@ Headline answer(const FirstLook& look) {
             fmt::format("{}, and of {} some say too little: {}.", nothing, count(look.results, "result", "results"), what),
             {}};
   }
+  if (look.blind) {
+    return {Exposed::cannot_tell,
+            "Cannot tell",
+            nothing + ", but the agent does not see what a stranger sees: a \"closed\" may come from its own network.",
+            {}};
+  }
   const std::string tested = look.results == 1
                                  ? "The one result was tested within its last two intervals"
                                  : fmt::format("All {} results were tested within their last two intervals", look.results);

@@ -18,6 +18,7 @@ struct FirstLook {
   std::size_t unclear = 0;             // judged unclear
   std::size_t unreachable = 0;         // judged unreachable, filtered ports left out
   bool paused = false, ready = true;
+  bool blind = false;  // what stands between us and others may answer in their stead (agent/vantage.h)
 };
 
 enum class Exposed { proven, accepted, cannot_tell, not_tested, fine };

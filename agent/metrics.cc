@@ -73,6 +73,10 @@ constexpr Family kExposureDuration{"ajar_exposure_duration_seconds", kHistogram,
 constexpr Family kExemption{"ajar_exemption_expiry_timestamp_seconds", kGauge, "When an exemption ends."};
 constexpr Family kCanaryUp{"ajar_canary_up", kGauge,
                            "Whether the canary's latest self-test through its advertised addresses succeeded."};
+constexpr Family kVantageUp{"ajar_vantage_up", kGauge,
+                            "Whether the place that the agent asks from sees what a stranger sees, as far as it is measured."};
+constexpr Family kCertificate{"ajar_tls_certificate_expiry_timestamp_seconds", kGauge,
+                              "When the certificate of the agent's own web server ends; absent without TLS."};
 constexpr Family kArrivals{"ajar_canary_arrivals_total", kCounter, "What arrived at the canary."};
 constexpr Family kReloadOk{"ajar_config_last_reload_successful", kGauge,
                            "Whether the last reload of the configuration succeeded."};
@@ -319,6 +323,11 @@ void write_exemptions(Exposition& out, const Config& config) {
   write_series(out, kExemption, series);
 }
 
+void write_vantage(Exposition& out, const VantageStates& states) {
+  begin(out, kVantageUp);
+  for (const auto& [kind, state] : states) out.sample(Exposition::labels({{"kind", to_string(kind)}}), state.up ? 1 : 0);
+}
+
 bool shows_targets_only(const Config& config, std::size_t results) {
   if (config.metrics.detail == "auto") return results > Metrics::kDetailLimit;
   return config.metrics.detail == "targets";
@@ -356,6 +365,10 @@ struct Metrics::State {
     duration(check);
     exemplars[check].resize(kDurationBounds.size() + 1);
   }
+  std::optional<Time> certificate_until() const {
+    const std::lock_guard lock(mutex);
+    return certificate_expiry;
+  }
   void changed() { version.fetch_add(1, std::memory_order_relaxed); }
 
   WallClock now;
@@ -378,6 +391,8 @@ struct Metrics::State {
   std::set<std::string> known_checks;
   std::map<std::string, std::vector<std::optional<Exemplar>>> exemplars;  // by check: one for each bucket
   std::map<CanaryKind, bool> canary;
+  VantageStates vantage;
+  std::optional<Time> certificate_expiry;
   std::map<std::string, std::size_t> expected;
 
   // One collected family in the order of its labels.
@@ -479,6 +494,22 @@ void Metrics::canary_up(CanaryKind kind, bool up) {
   state_->changed();
 }
 
+void Metrics::vantage(VantageStates states) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->vantage = std::move(states);
+  }
+  state_->changed();
+}
+
+void Metrics::certificate_expiry(std::optional<Time> expiry) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (std::exchange(state_->certificate_expiry, expiry) == expiry) return;
+  }
+  state_->changed();
+}
+
 void Metrics::reload(bool ok) {
   state_->reload_ok.Set(ok ? 1 : 0);
   if (ok) state_->reload_time.Set(to_seconds(state_->now()));
@@ -488,6 +519,11 @@ void Metrics::reload(bool ok) {
 std::map<CanaryKind, bool> Metrics::canary() const {
   const std::lock_guard lock(state_->mutex);
   return state_->canary;
+}
+
+VantageStates Metrics::vantage() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->vantage;
 }
 
 std::map<std::string, std::size_t> Metrics::expected_results() const {
@@ -520,8 +556,11 @@ void Metrics::write(Exposition& out, const Scene& scene) const {
   write_exemptions(out, scene.config);
   own(kCanaryUp);
   own(kArrivals);
+  write_vantage(out, vantage());
   write_zones(out, scene.zones != nullptr ? *scene.zones : ZonesView());
   write_suspicions(out, scene.ledger);
+  begin(out, kCertificate);
+  if (const std::optional<Time> expiry = state_->certificate_until()) out.sample({}, to_seconds(*expiry));
   own(kReloadOk);
   own(kReloadTime);
   single(out, kPaused, scene.ledger.paused() ? 1 : 0);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -17,6 +18,7 @@
 #include "agent/exposition.h"
 #include "agent/ledger.h"
 #include "agent/target_view.h"
+#include "agent/vantage.h"
 
 namespace ajar {
 
@@ -44,10 +46,14 @@ class Metrics {
   void endpoints(std::size_t count, std::map<std::string, std::size_t> results_by_check);
   void arrival(CanaryKind kind, ArrivalResult result);  // what is none of the contract's four results is not counted
   void canary_up(CanaryKind kind, bool up);             // the latest self-test
-  void reload(bool ok);                                 // a reload was tried
+  void vantage(VantageStates states);                   // what is known of it now
+  // When our own web certificate ends; nullopt: there is none.
+  void certificate_expiry(std::optional<Time> expiry);
+  void reload(bool ok);  // a reload was tried
 
   // -- what is known, for pages --
   std::map<CanaryKind, bool> canary() const;  // kinds whose self-test has run
+  VantageStates vantage() const;
   std::map<std::string, std::size_t> expected_results() const;
   std::size_t probes_in_flight() const;
   std::uint64_t version() const;  // rises with every call of "what happened"

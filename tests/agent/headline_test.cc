@@ -24,6 +24,16 @@ TEST(Headline, FineOnlyWhenAllWasTestedLatelyAndIsClosed) {
   EXPECT_THAT(said.notes, IsEmpty());
 }
 
+TEST(Headline, NothingIsFineWhereAnotherMayAnswer) {
+  FirstLook look = all_closed();
+  look.blind = true;
+  const Headline said = headline(look);
+  EXPECT_EQ(said.answer, Exposed::cannot_tell);
+  EXPECT_THAT(said.sentence, HasSubstr("does not see what a stranger sees"));
+  look.open = 1;
+  EXPECT_EQ(headline(look).answer, Exposed::proven);
+}
+
 TEST(Headline, AProofComesBeforeAll) {
   FirstLook look = all_closed();
   look.open = 2;

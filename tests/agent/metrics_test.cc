@@ -61,6 +61,30 @@ TEST(Metrics, Golden) {
   EXPECT_EQ(text, golden) << "AJAR_UPDATE_GOLDEN=1 writes " << file << " anew: look at the difference before committing it";
 }
 
+TEST(Metrics, TheVantageAsFarAsItIsMeasured) {
+  MadeUpAgent agent;
+  EXPECT_THAT(page(agent), HasSubstr("# TYPE ajar_vantage_up gauge\n"));
+  EXPECT_THAT(series(page(agent), "ajar_vantage_up"), testing::IsEmpty());
+  agent.metrics.vantage({{VantageKind::egress_25, {false, "x"}}, {VantageKind::rdns, {true, "y"}}});
+  EXPECT_THAT(series(page(agent), "ajar_vantage_up"),
+              ElementsAre("ajar_vantage_up{kind=\"egress_25\"} 0", "ajar_vantage_up{kind=\"rdns\"} 1"));
+  agent.metrics.vantage({{VantageKind::egress_25, {true, "x"}}});  // nobody can say any more
+  EXPECT_THAT(series(page(agent), "ajar_vantage_up"), ElementsAre("ajar_vantage_up{kind=\"egress_25\"} 1"));
+}
+
+TEST(Metrics, TheEndOfOurCertificate) {
+  MadeUpAgent agent;
+  const char* const name = "ajar_tls_certificate_expiry_timestamp_seconds";
+  EXPECT_THAT(page(agent), HasSubstr(std::string("# TYPE ") + name + " gauge\n"));
+  EXPECT_THAT(series(page(agent), name), testing::IsEmpty());
+  const std::uint64_t before = agent.metrics.version();
+  agent.metrics.certificate_expiry(Time(1767322965s));
+  EXPECT_GT(agent.metrics.version(), before);
+  EXPECT_THAT(series(page(agent), name), ElementsAre(std::string(name) + " 1767322965"));
+  agent.metrics.certificate_expiry(std::nullopt);
+  EXPECT_THAT(series(page(agent), name), testing::IsEmpty());
+}
+
 // A broken database has a state and counts, and says nothing of anybody.
 TEST(Metrics, ListingsOfHealthyDatabasesAlone) {
   MadeUpAgent agent;

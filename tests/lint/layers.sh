@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # layers.sh [ROOT]: fails on an upward include. checks <- config <- agent; tests see all. checks/ uses the standard library, fmt and
-# the address conversions of <arpa/inet.h>; checks/wire/ is pure: the standard library, fmt and itself, no coroutine, no seam.
+# the address conversions of <arpa/inet.h>; checks/wire/ is pure: the standard library, fmt and itself, no coroutine, no seam. The
+# frames of HTTP/2 are those of nghttp2, which knows no socket.
 set -euo pipefail
 cd "${1:-$(dirname "$0")/../..}"
 
@@ -36,8 +37,8 @@ check_room() {
   done < <(includes "$room" "$@")
 }
 
-check_room checks 'checks/.*' 'fmt/[a-z]+\.h|arpa/inet\.h'
-check_room checks/wire 'checks/wire/.*|checks/ip_address\.h' 'fmt/[a-z]+\.h|arpa/inet\.h'
+check_room checks 'checks/.*' 'fmt/[a-z]+\.h|arpa/inet\.h|nghttp2/nghttp2\.h'
+check_room checks/wire 'checks/wire/.*|checks/ip_address\.h' 'fmt/[a-z]+\.h|arpa/inet\.h|nghttp2/nghttp2\.h'
 check_room config '(checks|config)/.*' 'fmt/[a-z]+\.h|toml\+\+/toml\.h|kainjow/mustache\.hpp|yaml-cpp/[a-z]+\.h|arpa/inet\.h|unistd\.h|sys/stat\.h'
 check_room agent '(checks|config|agent)/.*' '.*'
 exit $failures
