@@ -33,6 +33,7 @@ constexpr milliseconds kFlush{100};          // a change is committed, and seen 
 constexpr milliseconds kIdle{500};
 constexpr seconds kStatusInterval{2};  // the line that the service manager shows
 constexpr seconds kCanaryPatience{15};
+constexpr seconds kVantagePatience{30};    // since the start
 constexpr milliseconds kRemoteLag{8'000};  // of the arrivals of a canary elsewhere: two polls and a slow answer
 
 SchedulerLimits limits_of(const AgentConfig& agent) {
@@ -51,7 +52,9 @@ std::optional<std::string> needs_restart(const Config& before, const Config& aft
                               a.listen_smtp != b.listen_smtp},
       {"canary.advertise_*", a.advertise_tcp != b.advertise_tcp || a.advertise_udp != b.advertise_udp ||
                                  a.advertise_tls != b.advertise_tls || a.advertise_smtp != b.advertise_smtp},
+      {"canary.reserved_ports", a.reserved_ports != b.reserved_ports},
       {"canary.host", a.host != b.host},
+      {"canary.resolver_*", a.resolver_name != b.resolver_name || a.resolver_answers != b.resolver_answers},
       {"canary.mail_domain", a.mail_domain != b.mail_domain},
       {"canary.secret_file", a.secret_file != b.secret_file},
       {"canary.remote", a.remote != b.remote},
@@ -89,8 +92,15 @@ Agent::Agent(std::shared_ptr<const Config> config)
       targets_(resolver_, wall_now, target_events()),
       zones_(loop_),
       sightings_(loop_, config_->canary.remote.empty() ? milliseconds(0) : kRemoteLag),
+      public_dns_(loop_, without_hosts()),
+      vantage_(loop_, keys_, tls_, public_dns_, config_->canary.remote.empty() ? milliseconds(0) : kRemoteLag,
+               [this] {
+                 metrics_.vantage(vantage_.now().states);
+                 targets_changed_ = true;  // the databases are asked about our addresses too
+               }),
       world_{loop_,          gate_,     tls_,       keys_,    nullptr,
-             message_book(), answered_, sightings_, wall_now, [this](int change) { metrics_.in_flight(change); }},
+             message_book(), answered_, sightings_, wall_now, [this](int change) { metrics_.in_flight(change); },
+             &vantage_.now()},
       published_config_(config_) {
   for (const ConfigError& warning : config_->warnings) spdlog::warn("{}", warning.to_string());
   for (const std::string& note : ledger_.notes()) spdlog::warn("{}", note);
@@ -125,7 +135,7 @@ void Agent::start_canary() {
     options.arrived = [this](const Arrival& arrival) { arrived(arrival); };
     options.self_test_interval = std::min<milliseconds>(config_->agent.interval, minutes(1));
     server_ = std::make_unique<CanaryServer>(loop_, keys_, std::move(options));
-    canary_api_ = std::make_unique<CanaryApi>(keys_, *server_, server_->arrivals());
+    canary_api_ = std::make_unique<CanaryApi>(keys_, *server_, server_->arrivals(), wall_now, lender_of(loop_, *server_));
     world_.canary = server_.get();
     return;
   }
@@ -148,7 +158,10 @@ void Agent::warn_of_no_proof() const {
   const std::vector<CanaryKind> kinds = served_kinds(config_->canary);
   if (std::find(kinds.begin(), kinds.end(), CanaryKind::tcp) != kinds.end()) return;
   for (const TargetConfig& target : config_->targets) {
-    const auto asks = [](const std::string& check) { return !check.starts_with("smtp"); };
+    const auto asks = [](const std::string& name) {
+      const CheckInfo* const check = find_check(name);
+      return check == nullptr || check->canary != CanaryKind::smtp;
+    };
     if (std::none_of(target.checks.begin(), target.checks.end(), asks)) continue;
     spdlog::warn(
         "canary.listen_tcp is empty, and target {} is asked for open proxies: nothing can be proven; "
@@ -227,6 +240,7 @@ void Agent::housekeeping() {
     ledger_changed_ = true;
     next_expiry_ = loop_.now() + seconds(1);
     watch_canary();
+    watch_vantage();
   }
   if (ledger_changed_) ledger_.flush();
   ledger_changed_ = ledger_.failing();
@@ -264,7 +278,7 @@ void Agent::publish_targets() {
     return true;
   });
   metrics_.endpoints(places.size(), std::move(by_check));
-  zones_.apply(config_->dnsbl, views);
+  zones_.apply(config_->dnsbl, views, vantage_.subjects(config_->dnsbl.lookup_private));
   auto published = std::make_shared<const TargetViews>(std::move(views));
   const std::lock_guard lock(published_mutex_);
   published_targets_ = std::move(published);
@@ -291,6 +305,7 @@ void Agent::publish_zones() {
     }
     ledger_changed_ = true;
   }
+  vantage_.take(own_listings(zones_.book(), config_->dnsbl, vantage_.addresses()));
   auto view = std::make_shared<const ZonesView>(zones_.view());
   const Steady::time_point made = Steady::now();
   next_zones_ = std::max(next_zones_, made + 20 * (made - begun));
@@ -328,8 +343,31 @@ bool Agent::canary_is_known() {
   return canary_known_;
 }
 
+// Once the canary had its time to say where it is.
+void Agent::watch_vantage() {
+  if (checking_vantage_ || loop_.now() < next_vantage_ || !canary_is_known()) return;
+  start(check_vantage());
+}
+
+Task<void> Agent::check_vantage() {
+  checking_vantage_ = true;
+  VantageRound round = vantage_round(*config_, *world_.canary);
+  targets_.each([&](const Planned& plan) {
+    const auto alike = [&](const IpAddress& one) { return one.is_v4() == plan.key.address.is_v4(); };
+    if (std::none_of(round.towards.begin(), round.towards.end(), alike)) round.towards.push_back(plan.key.address);
+    return round.towards.size() < 2;
+  });
+  co_await vantage_.measure(std::move(round));
+  checking_vantage_ = false;
+  next_vantage_ = loop_.now() + vantage_interval(config_->agent);
+  pump();
+}
+
+// What is probed before could not be doubted rightly.
+bool Agent::vantage_is_known() const { return vantage_.measured() || loop_.now() >= begin_ + kVantagePatience; }
+
 void Agent::pump() {
-  if (pumping_ || !canary_is_known()) return;  // a probe that ends at once comes back here
+  if (pumping_ || !canary_is_known() || !vantage_is_known()) return;  // a probe that ends at once comes back here
   pumping_ = true;
   while (!ledger_.paused() && !loop_.shutting_down()) {
     const std::optional<Visit> visit = scheduler_.next(wall_now());
@@ -409,6 +447,7 @@ void Agent::finish(const ResultKey& key, Wanted wanted) {
 }
 
 void Agent::arrived(const Arrival& arrival) {
+  if (vantage_.note(arrival)) return;
   const bool awaited = sightings_.note(arrival);
   auto [result, change] = ledger_.apply(arrival);
   ledger_changed_ = true;
@@ -485,6 +524,7 @@ std::optional<std::string> Agent::take_over_configuration() {
   scheduler_.set_limits(limits_of(config_->agent));
   ledger_.set_options(ledger_options(*config_));
   targets_.apply(*config_);
+  next_vantage_ = loop_.now();
   publish_targets();
   spdlog::info("the configuration was taken over: {} targets", config_->targets.size());
   pump();
@@ -571,7 +611,7 @@ WebState Agent::web_state() {
 ApiReply Agent::internal_api(const ApiRequest& request) {
   if (request.method == "GET" && request.path == "/api/v1/results") return doubts(request);
   if (request.method == "GET" && request.path.starts_with("/notices/")) return answer_notice(request, keys_, web_state());
-  if (request.method == "GET") {
+  if (request.method == "GET" || request.path == kApiReserve || request.path == kApiRelease) {
     const ApiAnswer answer = canary_api_->answer(request.method, request.target, request.auth, request.body);
     return {answer.status, answer.body, "application/json", answer.auth};
   }

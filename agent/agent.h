@@ -23,6 +23,7 @@
 #include "agent/service_manager.h"
 #include "agent/target_view.h"
 #include "agent/targets.h"
+#include "agent/vantage_check.h"
 #include "agent/web.h"
 #include "agent/zones.h"
 #include "config/config.h"
@@ -62,6 +63,9 @@ class Agent {
   void tell_service_manager();
   void watch_canary();
   bool canary_is_known();
+  void watch_vantage();
+  Task<void> check_vantage();
+  bool vantage_is_known() const;
   std::optional<ProbePlan> plan_for(const ResultKey& key) const;
   struct Wanted {
     bool confirm = false, retry = false;
@@ -109,14 +113,17 @@ class Agent {
   Targets targets_;
   Zones zones_;
   Sightings sightings_;
+  Resolver public_dns_;  // without hosts(5): names as others see them
+  VantageCheck vantage_;
   ProbeWorld world_;
   bool pumping_ = false;
   bool targets_changed_ = true;
   bool ledger_changed_ = false;
   bool was_failing_ = false;
   bool canary_known_ = false;
+  bool checking_vantage_ = false;
   Steady::time_point begin_ = Steady::now();
-  Steady::time_point next_publish_{}, next_expiry_{}, next_status_{}, next_zones_{};
+  Steady::time_point next_publish_{}, next_expiry_{}, next_status_{}, next_zones_{}, next_vantage_{};
   std::uint64_t zones_version_ = 0;
   std::map<std::string, Time> asked_;  // POST /probe, by target: limits its rate
 

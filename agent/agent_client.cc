@@ -182,6 +182,17 @@ std::vector<AddressPort> AgentClient::advertised(CanaryKind kind) const {
   return found == state_->advertised.end() ? std::vector<AddressPort>{} : found->second;
 }
 
+Task<std::optional<AddressPort>> AgentClient::reserve(std::string token, bool v4) const {
+  const std::string path = fmt::format("{}?token={}&v4={}", kApiReserve, token, v4 ? 1 : 0);
+  const auto json = nlohmann::json::parse(state_->ask("POST", path, "").value_or("{}"), nullptr, false);
+  if (!json.is_object() || !json.contains("address") || !json["address"].is_string()) co_return std::nullopt;
+  co_return AddressPort::parse(json["address"].get<std::string>());
+}
+
+void AgentClient::release(const std::string& token) const {
+  state_->ask("POST", fmt::format("{}?token={}", kApiRelease, token), "");
+}
+
 const std::string& AgentClient::address() const { return state_->address; }
 const std::string& AgentClient::trouble() const { return state_->trouble; }
 

@@ -1,6 +1,8 @@
 #include "agent/canary_api.h"
 
 #include <charconv>
+#include <future>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -26,15 +28,14 @@ std::optional<std::int64_t> number(std::string_view text) {
   return value;
 }
 
-// The value of `name` in a query of plain numbers.
-std::optional<std::int64_t> parameter(std::string_view query, std::string_view name) {
+// The value of `name` in a query of plain words; empty: it is not there.
+std::string_view parameter(std::string_view query, std::string_view name) {
   while (!query.empty()) {
     const std::string_view pair = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(query.size(), pair.size() + 1));
-    if (pair.size() > name.size() && pair.starts_with(name) && pair[name.size()] == '=')
-      return number(pair.substr(name.size() + 1));
+    if (pair.size() > name.size() && pair.starts_with(name) && pair[name.size()] == '=') return pair.substr(name.size() + 1);
   }
-  return std::nullopt;
+  return {};
 }
 
 nlohmann::ordered_json arrivals_json(const ArrivalLog& log, std::int64_t since) {
@@ -87,6 +88,43 @@ std::string authorise_answer(const CanaryKeys& keys, const std::string& request_
       hmac_sha256(keys.api_key(), "answer\n" + request_header + "\n" + std::to_string(status) + "\n" + to_hex(sha256(body))));
 }
 
+ApiAnswer CanaryApi::get(const std::string& path, std::string_view query) const {
+  if (path == "/api/v1/canary") return {200, status_json(status_).dump(-1, ' ', true), ""};
+  if (path != "/api/v1/arrivals") return refuse(404, "no such resource");
+  const std::optional<std::int64_t> since = number(parameter(query, "since"));
+  if (!since) return refuse(400, "since=ID is missing");
+  return {200, arrivals_json(arrivals_, *since).dump(-1, ' ', true), ""};
+}
+
+ApiAnswer CanaryApi::lend(const std::string& path, std::string_view query) const {
+  const std::string token(parameter(query, "token"));
+  if (keys_.check(token, now_()) != TokenState::valid) return refuse(400, "token=TOKEN is missing or none of ours");
+  if (path == kApiRelease) {
+    if (lender_.release) lender_.release(token);
+    return {200, "{}", ""};
+  }
+  std::optional<AddressPort> place;
+  if (lender_.reserve) place = lender_.reserve(token, parameter(query, "v4") == "1");
+  nlohmann::ordered_json json = {{"address", nullptr}};
+  if (place) json["address"] = place->to_string();
+  return {200, json.dump(), ""};
+}
+
+// What was asked on a loop that has stopped is never answered: hence the bound.
+PortLender lender_of(Loop& loop, CanaryServer& canary) {
+  constexpr std::chrono::seconds kPatience{2};
+  PortLender lender;
+  lender.reserve = [&loop, &canary, kPatience](const std::string& token, bool v4) -> std::optional<AddressPort> {
+    const auto promise = std::make_shared<std::promise<std::optional<AddressPort>>>();
+    std::future<std::optional<AddressPort>> future = promise->get_future();
+    loop.post([&canary, promise, token, v4] { promise->set_value(canary.try_reserve(token, v4)); });
+    if (future.wait_for(kPatience) != std::future_status::ready) return std::nullopt;
+    return future.get();
+  };
+  lender.release = [&loop, &canary](const std::string& token) { loop.post([&canary, token] { canary.release(token); }); };
+  return lender;
+}
+
 ApiAnswer CanaryApi::answer(const std::string& method, const std::string& path_query, const std::string& auth,
                             const std::string& body) const {
   if (!authorised(keys_, method, path_query, auth, body, now_())) {
@@ -96,16 +134,10 @@ ApiAnswer CanaryApi::answer(const std::string& method, const std::string& path_q
   const std::string path = path_query.substr(0, mark);
   const std::string_view query = mark == std::string::npos ? std::string_view() : std::string_view(path_query).substr(mark + 1);
   ApiAnswer answer;
-  if (method != "GET") {
-    answer = refuse(405, "only GET");
-  } else if (path == "/api/v1/arrivals") {
-    const std::optional<std::int64_t> since = parameter(query, "since");
-    answer =
-        since ? ApiAnswer{200, arrivals_json(arrivals_, *since).dump(-1, ' ', true), ""} : refuse(400, "since=ID is missing");
-  } else if (path == "/api/v1/canary") {
-    answer.body = status_json(status_).dump(-1, ' ', true);
+  if (path == kApiReserve || path == kApiRelease) {
+    answer = method == "POST" ? lend(path, query) : refuse(405, "only POST");
   } else {
-    answer = refuse(404, "no such resource");
+    answer = method == "GET" ? get(path, query) : refuse(405, "only GET");
   }
   answer.auth = authorise_answer(keys_, auth, answer.status, answer.body);
   return answer;

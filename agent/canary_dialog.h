@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,7 +31,9 @@ struct CanarySession {
   WallClock now = wall_now;
   AddressPort peer;
   AddressPort listener;
-  bool starttls = false;                 // whether link.start_tls() will work
+  bool starttls = false;  // whether link.start_tls() will work
+  // Set where the conversation is inside TLS: the name of the client's hello, which may be empty.
+  std::optional<std::string> server_name;
   std::function<void(Arrival)> arrived;  // id and time are the receiver's to set
 };
 

@@ -76,6 +76,12 @@ void take_header(Request& request, const std::string& line, Facts& facts) {
   }
 }
 
+// Inside TLS the name of the hello says where the client wanted to go: "5vq….canary.example.net" (RFC 6066 3).
+bool names_token(std::string_view name, const std::string& token, const CanarySession& session) {
+  if (session.identity.host.empty()) return false;
+  return same_domain(name, token + "." + session.identity.host);
+}
+
 class TcpSink {
  public:
   TcpSink(Link& link, const CanarySession& session)
@@ -114,7 +120,7 @@ class TcpSink {
 
 void TcpSink::arrive(const std::string& token, bool proof, std::string_view note) {
   Arrival arrival;
-  arrival.kind = CanaryKind::tcp;
+  arrival.kind = session_.server_name ? CanaryKind::tls : CanaryKind::tcp;
   arrival.token = token;
   arrival.proof = proof;
   arrival.peer = session_.peer;
@@ -141,6 +147,10 @@ std::string TcpSink::raw(const std::string& line) {
     const std::string token(trim(std::string_view(line).substr(kWord.size())));
     switch (session_.keys.check(token, now_)) {
       case TokenState::valid:
+        if (session_.server_name && !names_token(*session_.server_name, token, session_)) {
+          arrive(token, false, "the name in the TLS hello is not ours");
+          return about();
+        }
         arrive(token, true, "");
         return "PROOF " + session_.keys.proof(token) + "\r\n";
       case TokenState::expired:
@@ -167,7 +177,8 @@ TcpSink::Answer TcpSink::judge(const Request& request) {
   if (std::find(std::begin(kMethods), std::end(kMethods), request.method) == std::end(kMethods)) {
     return {"405 Method Not Allowed", "This machine is no proxy.\n"};
   }
-  const bool own = request.authority && own_authority(*request.authority, session_);
+  const bool own = request.authority && own_authority(*request.authority, session_) &&
+                   (!session_.server_name || session_.server_name->empty() || own_authority(*session_.server_name, session_));
   const std::string token = request.path.starts_with('/') ? token_of(request) : std::string();
   const TokenState state = token.empty() ? TokenState::bad : session_.keys.check(token, now_);
   if (state == TokenState::expired) {
@@ -297,6 +308,8 @@ Task<void> TcpSink::http(Request request) {
 }
 
 Task<void> TcpSink::converse() {
+  if (session_.server_name)
+    facts_.add("the TLS hello names ", session_.server_name->empty() ? "nobody" : *session_.server_name);
   LineReader::Line line;
   for (int empty = 0; empty < 4; ++empty) {
     const bool more = co_await next_line(line);
@@ -350,6 +363,27 @@ bool own_authority(std::string_view authority, const CanarySession& session) {
   std::string name = to_lower(host);
   if (name.ends_with('.')) name.pop_back();
   return name.ends_with("." + to_lower(session.identity.host));
+}
+
+std::string answer_datagram(std::string_view bytes, const CanarySession& session) {
+  constexpr std::string_view kWord = "TOKEN ";
+  const Time now = session.now();
+  const std::string token = bytes.starts_with(kWord) ? leading_token(bytes.substr(kWord.size())) : std::string();
+  const TokenState state = token.empty() ? TokenState::bad : session.keys.check(token, now);
+  if (state == TokenState::bad) return {};
+  Facts facts(session.keys, now);
+  facts.add("", bytes.substr(0, 64));
+  Arrival arrival;
+  arrival.kind = CanaryKind::udp;
+  arrival.token = token;
+  arrival.proof = state == TokenState::valid;
+  arrival.peer = session.peer;
+  arrival.listener = session.listener;
+  arrival.facts = facts.lines();
+  if (!arrival.proof) arrival.facts.emplace_back("the token has expired");
+  const bool proven = arrival.proof;
+  session.arrived(std::move(arrival));
+  return proven ? ("PROOF " + session.keys.proof(token)).substr(0, bytes.size()) : std::string();
 }
 
 Task<void> serve_tcp(Link& link, const CanarySession& session) {

@@ -8,6 +8,8 @@
 //   C: Host: 198.51.100.7:8025
 //   S: HTTP/1.1 200 OK … PROOF 9f2c…
 //
+// Inside TLS the proof of a token is given only where the client's hello named it: 5vq….canary.example.net (RFC 6066 3).
+//
 // A proof is given only to a valid token, and in HTTP only when the authority that the request shows is the canary's own: a
 // server that happens to have the canary as its fixed origin is not a proxy for strangers. It answers; it never connects
 // anywhere.
@@ -20,6 +22,10 @@ namespace ajar {
 inline constexpr std::size_t kHttpMaxHead = 16 * 1024;  // bytes, first line included; then 431
 inline constexpr std::size_t kHttpMaxBody = 64 * 1024;  // bytes; then 413
 inline constexpr std::size_t kHttpBodySearched = 4096;  // of the body: where token= is looked for
+
+// What is answered to a datagram, "TOKEN 5vq…" with or without a line end: "PROOF 9f2c…" in no more bytes than were asked with,
+// so that nobody is flooded through us; empty: nothing, as to anything else.
+std::string answer_datagram(std::string_view bytes, const CanarySession& session);
 
 // Runs one conversation to its end. Throws nothing.
 Task<void> serve_tcp(Link& link, const CanarySession& session);

@@ -63,6 +63,7 @@ class ApiServers {
     server->Get("/-/healthy",
                 [](const httplib::Request&, httplib::Response& response) { response.set_content("ok\n", "text/plain"); });
     server->Get("/api/v1/.*", handler);
+    server->Post("/api/v1/.*", handler);
     // Without SO_REUSEPORT, httplib's default: a port that is taken must be noticed.
     server->set_socket_options([](socket_t socket) {
       const int on = 1;
@@ -92,7 +93,7 @@ void serve(const Config& config) {
   options.contact = config.agent.contact;
   options.arrivals_file = secret + ".arrivals";
   CanaryServer canary(loop, keys, options);
-  const CanaryApi api(keys, canary, canary.arrivals());
+  const CanaryApi api(keys, canary, canary.arrivals(), wall_now, lender_of(loop, canary));
   const ApiServers servers(config.web.listen, api);
   if (!config.web.config_file.empty())
     spdlog::warn("web.config_file is not used by `ajar canary`: the canary secret guards its API");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -25,6 +26,13 @@ class RemoteError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// A request to lend a port, or to take one back. Under the state's mutex once it is queued.
+struct PortRequest {
+  std::string path_query;
+  bool done = false;
+  std::optional<AddressPort> place;
+};
+
 }  // namespace
 
 struct RemoteCanary::State {
@@ -42,23 +50,35 @@ struct RemoteCanary::State {
   std::map<CanaryKind, std::vector<AddressPort>> advertised;
   Steady::time_point last_answer = Steady::now();
   std::string trouble;
+  std::deque<std::shared_ptr<PortRequest>> requests;
 
-  nlohmann::json get(httplib::Client& client, const std::string& path_query) const;
+  nlohmann::json ask(httplib::Client& client, const std::string& method, const std::string& path_query) const;
+  nlohmann::json get(httplib::Client& client, const std::string& path_query) const { return ask(client, "GET", path_query); }
+  void prepare(httplib::Client& client) const;
+  std::shared_ptr<PortRequest> request(std::string path_query);
+  bool taken(const PortRequest& request) const;
+  void serve_requests();
+  void serve(PortRequest& request);
   void take_status(const nlohmann::json& json);
   bool take_arrivals(const std::shared_ptr<State>& self, const nlohmann::json& json, std::int64_t& cursor);
   void poll(const std::shared_ptr<State>& self);
   void run(const std::shared_ptr<State>& self);
 };
 
-nlohmann::json RemoteCanary::State::get(httplib::Client& client, const std::string& path_query) const {
-  const std::string auth = authorise(keys, "GET", path_query, "", options.now());
+nlohmann::json RemoteCanary::State::ask(httplib::Client& client, const std::string& method,
+                                        const std::string& path_query) const {
+  const std::string auth = authorise(keys, method, path_query, "", options.now());
   std::string body;
-  const auto result =
-      client.Get(path_query, httplib::Headers{{kApiAuthHeader, auth}}, [&body](const char* data, std::size_t length) {
-        if (body.size() + length > kMaxAnswer) return false;
-        body.append(data, length);
-        return true;
-      });
+  httplib::Request request;
+  request.method = method;
+  request.path = path_query;
+  request.headers = {{kApiAuthHeader, auth}};
+  request.content_receiver = [&body](const char* data, std::size_t length, std::uint64_t, std::uint64_t) {
+    if (body.size() + length > kMaxAnswer) return false;
+    body.append(data, length);
+    return true;
+  };
+  const auto result = client.send(request);
   if (!result) throw RemoteError("no answer: " + httplib::to_string(result.error()));
   if (result->status == 401) throw RemoteError("it refuses us: the canary secret or the clock differs between the two hosts");
   if (result->status != 200) throw RemoteError(fmt::format("it answers {}: is an ajar canary there?", result->status));
@@ -108,13 +128,64 @@ bool RemoteCanary::State::take_arrivals(const std::shared_ptr<State>& self, cons
   return more;
 }
 
+void RemoteCanary::State::prepare(httplib::Client& client) const {
+  if (!client.is_valid()) throw RemoteError("not a URL that can be asked: write https://HOST:PORT");
+  client.set_connection_timeout(2);
+  client.set_read_timeout(2);
+  client.set_write_timeout(2);
+}
+
+std::shared_ptr<PortRequest> RemoteCanary::State::request(std::string path_query) {
+  constexpr std::size_t kMost = 1000;  // while the remote does not answer
+  auto request = std::make_shared<PortRequest>();
+  request->path_query = std::move(path_query);
+  const std::lock_guard lock(mutex);
+  if (stopping || requests.size() >= kMost) {
+    request->done = true;
+  } else {
+    requests.push_back(request);
+    wake.notify_all();
+  }
+  return request;
+}
+
+bool RemoteCanary::State::taken(const PortRequest& request) const {
+  const std::lock_guard lock(mutex);
+  return request.done;
+}
+
+void RemoteCanary::State::serve_requests() {
+  for (;;) {
+    std::shared_ptr<PortRequest> next;
+    {
+      const std::lock_guard lock(mutex);
+      if (stopping || requests.empty()) return;
+      next = requests.front();
+      requests.pop_front();
+    }
+    serve(*next);
+  }
+}
+
+void RemoteCanary::State::serve(PortRequest& request) {
+  std::optional<AddressPort> place;
+  try {
+    httplib::Client client(options.url);
+    prepare(client);
+    const nlohmann::json json = ask(client, "POST", request.path_query);
+    if (json.contains("address") && json["address"].is_string()) place = AddressPort::parse(json["address"].get<std::string>());
+  } catch (const std::exception& error) {
+    spdlog::warn("canary.remote {}: no port for a question: {}", options.url, escape(error.what()));
+  }
+  const std::lock_guard lock(mutex);
+  request.place = place;
+  request.done = true;
+}
+
 void RemoteCanary::State::poll(const std::shared_ptr<State>& self) {
   try {
     httplib::Client client(options.url);
-    if (!client.is_valid()) throw RemoteError("not a URL that can be asked: write https://HOST:PORT");
-    client.set_connection_timeout(2);
-    client.set_read_timeout(2);
-    client.set_write_timeout(2);
+    prepare(client);
     take_status(get(client, "/api/v1/canary"));
     bool more = true;
     for (int pages = 0; more && pages < 100; ++pages) {
@@ -132,8 +203,15 @@ void RemoteCanary::State::poll(const std::shared_ptr<State>& self) {
 void RemoteCanary::State::run(const std::shared_ptr<State>& self) {
   for (;;) {
     poll(self);
-    std::unique_lock lock(mutex);
-    if (wake.wait_for(lock, options.poll_interval, [this] { return stopping; })) break;
+    const auto next = Steady::now() + options.poll_interval;
+    while (Steady::now() < next) {
+      serve_requests();
+      std::unique_lock lock(mutex);
+      wake.wait_until(lock, next, [this] { return stopping || !requests.empty(); });
+      if (stopping) break;
+    }
+    const std::lock_guard lock(mutex);
+    if (stopping) break;
   }
   const std::lock_guard lock(mutex);
   finished = true;
@@ -153,6 +231,33 @@ RemoteCanary::~RemoteCanary() {
   state_->wake.notify_all();
   state_->wake.wait_for(lock, std::chrono::seconds(3), [this] { return state_->finished; });
 }
+
+namespace {
+
+// Asks again while all are lent, as long as CanaryServer::reserve() would wait.
+Task<std::optional<AddressPort>> borrow(std::shared_ptr<RemoteCanary::State> state, Loop& loop, std::string path_query) {
+  constexpr std::chrono::milliseconds kPatience{10'000}, kLook{20}, kAgain{500};
+  const auto until = loop.now() + kPatience;
+  while (loop.now() < until) {
+    const std::shared_ptr<PortRequest> request = state->request(path_query);
+    while (!state->taken(*request)) {
+      const bool go_on = co_await loop.sleep_for(kLook);
+      if (!go_on) co_return std::nullopt;
+    }
+    if (request->place) co_return request->place;
+    const bool go_on = co_await loop.sleep_for(kAgain);
+    if (!go_on) break;
+  }
+  co_return std::nullopt;
+}
+
+}  // namespace
+
+Task<std::optional<AddressPort>> RemoteCanary::reserve(std::string token, bool v4) const {
+  return borrow(state_, state_->loop, fmt::format("{}?token={}&v4={}", kApiReserve, token, v4 ? 1 : 0));
+}
+
+void RemoteCanary::release(const std::string& token) const { state_->request(fmt::format("{}?token={}", kApiRelease, token)); }
 
 CanaryHealth RemoteCanary::health(CanaryKind kind) const {
   const std::lock_guard lock(state_->mutex);

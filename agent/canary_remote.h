@@ -24,7 +24,8 @@ struct RemoteCanaryOptions {
   std::function<void(const std::vector<Arrival>& arrivals, std::int64_t cursor)> arrived;
 };
 
-// health() and advertised() may be called from any thread. The loop must outlive it; after its end nothing is posted any more.
+// health() and advertised() may be called from any thread, the others from the loop's; its thread asks for them. The loop must
+// outlive it; after its end nothing is posted any more.
 class RemoteCanary : public CanaryStatus {
  public:
   RemoteCanary(Loop& loop, CanaryKeys keys, RemoteCanaryOptions options);
@@ -35,9 +36,12 @@ class RemoteCanary : public CanaryStatus {
 
   CanaryHealth health(CanaryKind kind) const override;
   std::vector<AddressPort> advertised(CanaryKind kind) const override;
+  Task<std::optional<AddressPort>> reserve(std::string token, bool v4) const override;
+  void release(const std::string& token) const override;
+
+  struct State;  // shared with the thread
 
  private:
-  struct State;  // shared with the thread
   std::shared_ptr<State> state_;
 };
 

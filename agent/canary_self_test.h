@@ -5,6 +5,8 @@
 #include <chrono>
 #include <string>
 
+#include <openssl/ssl.h>
+
 #include "agent/canary_keys.h"
 #include "agent/loop.h"
 #include "checks/canary.h"
@@ -18,10 +20,13 @@ struct SelfTest {
   std::string mail_domain;
   std::string token;  // a valid one, which the server knows and does not report
   std::chrono::milliseconds timeout{};
+  std::string host;        // canary.host: whose names the TLS side proves
+  SSL_CTX* tls = nullptr;  // of a client
 };
 
-// TOKEN must give its PROOF (tcp); EHLO, MAIL, RCPT of the token must be accepted, then RSET and QUIT, never DATA (smtp).
-// Returns what went wrong, empty when all is well. Throws nothing. `test` is kept alive by the caller.
+// TOKEN must give its PROOF (tcp, udp, and tls for a hello that names TOKEN.host); EHLO, MAIL, RCPT of the token must be
+// accepted, then RSET and QUIT, never DATA (smtp). Returns what went wrong, empty when all is well. Throws nothing. `test` is
+// kept alive by the caller.
 Task<std::string> self_test(const SelfTest& test, CanaryKind kind, AddressPort address);
 
 }  // namespace ajar

@@ -1,5 +1,6 @@
 #include "agent/canary_server.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -17,13 +18,12 @@
 #include "agent/canary_http.h"
 #include "agent/canary_self_test.h"
 #include "agent/canary_smtp.h"
+#include "agent/lent_ports.h"
 #include "agent/live_network.h"
 #include "agent/self_signed.h"
 
 namespace ajar {
 namespace {
-
-constexpr CanaryKind kServed[] = {CanaryKind::tcp, CanaryKind::smtp};
 
 const std::vector<AddressPort>& wanted(const CanaryConfig& config, CanaryKind kind) {
   switch (kind) {
@@ -51,6 +51,10 @@ const std::vector<AddressPort>& advertised_in(const CanaryConfig& config, Canary
       break;
   }
   return config.advertise_smtp;
+}
+
+bool shared_with_tcp(const CanaryConfig& config, const AddressPort& place) {
+  return std::find(config.listen_tcp.begin(), config.listen_tcp.end(), place) != config.listen_tcp.end();
 }
 
 std::string remedy(int error, const AddressPort& address) {
@@ -86,7 +90,7 @@ AddressPort local_address(int fd) {
 
 }  // namespace
 
-struct CanaryServer::State {
+struct CanaryServer::State : std::enable_shared_from_this<CanaryServer::State> {
   State(Loop& on, CanaryKeys with, CanaryServerOptions how)
       : loop(on),
         keys(with),
@@ -97,7 +101,9 @@ struct CanaryServer::State {
                  canary_mail_domain(options.config, options.agent_name),
                  {}},
         tls(self_signed_context(identity.mail_domain)),
-        log(options.arrivals_file, options.now, options.config.token_retention) {}
+        log(options.arrivals_file, options.now, options.config.token_retention),
+        lent(loop, options.config.reserved_ports, options.lent,
+             [this](int fd, const AddressPort& peer, const std::string& token) { lent_to(token, fd, peer); }) {}
 
   Loop& loop;
   const CanaryKeys keys;
@@ -105,18 +111,31 @@ struct CanaryServer::State {
   CanaryIdentity identity;
   const std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> tls;
   ArrivalLog log;
+  const ProbeTls client_tls;  // of the self-test
   std::map<CanaryKind, std::vector<std::unique_ptr<Listener>>> listeners;
+  std::vector<std::unique_ptr<DatagramListener>> datagrams;
   std::map<CanaryKind, std::vector<AddressPort>> places;  // advertised; fixed after the start
   std::map<IpAddress, unsigned> peers;                    // connections of each
   unsigned connections = 0;
+  LentPorts lent;
   std::set<std::string> own_tokens;  // of the self-test under way
   bool stopped = false;
   mutable std::mutex mutex;
   std::map<CanaryKind, CanaryHealth> health;  // under mutex
 
   void listen(const std::shared_ptr<State>& self);
+  void listen_on(const std::shared_ptr<State>& self, CanaryKind kind, const AddressPort& address);
   void advertise();
+  std::vector<AddressPort> bound(CanaryKind kind) const;
+  std::string datagram(std::string_view bytes, const AddressPort& peer, const AddressPort& local);
+  // A port of listen_tcp that listen_tls has too: the first byte tells.
+  bool tls_too(const AddressPort& listener) const;
   void accept(std::shared_ptr<State> self, CanaryKind kind, int fd, AddressPort peer);
+  // The place of a list in that family; nullptr: none.
+  static const AddressPort* of_family(const std::vector<AddressPort>& all, bool v4);
+  bool lends(bool v4) const;
+  std::optional<AddressPort> lend(const std::string& token, bool v4);
+  void lent_to(const std::string& token, int fd, const AddressPort& peer);
   void arrived(Arrival arrival);
   void measured(CanaryKind kind, std::string trouble);
 };
@@ -127,21 +146,78 @@ using State = CanaryServer::State;
 
 // One conversation, from accept to close.
 Task<void> converse(std::shared_ptr<State> state, CanaryKind kind, int fd, AddressPort peer) {
-  CanarySession session{state->identity,          state->keys, state->options.now, peer, local_address(fd),
-                        kind == CanaryKind::smtp, {}};
+  CanarySession session{state->identity, state->keys, state->options.now, peer, local_address(fd), kind == CanaryKind::smtp,
+                        std::nullopt,    {}};
   session.arrived = [state](Arrival arrival) { state->arrived(std::move(arrival)); };
   try {
     Transcript transcript;
     const auto until = state->loop.now() + state->options.conversation_timeout;
     LiveLink link(state->loop, fd, LiveLink::Side::server, state->tls.get(), transcript, state->options.idle_timeout, until);
+    bool tls = kind == CanaryKind::tls;
+    if (kind == CanaryKind::tcp && state->tls_too(session.listener)) tls = co_await link.begins_with_tls();
+    if (tls) {
+      co_await link.start_tls();
+      session.server_name = link.client_hello_name();
+    }
     if (kind == CanaryKind::smtp) {
       co_await serve_smtp(link, session);
     } else {
       co_await serve_tcp(link, session);
     }
+  } catch (const LinkError&) {
+    // No handshake, or nothing at all.
   } catch (const std::system_error& error) {
     spdlog::warn("canary: no conversation with {}: {}", peer.to_string(), error.what());
   }
+}
+
+// At a port that was lent: whoever connects there was asked to, and this is the proof. It is answered nothing; its first words,
+// as far as they come at once, are kept.
+Task<void> hear_out(std::shared_ptr<State> state, std::string token, int fd, AddressPort peer) {
+  constexpr std::chrono::milliseconds kFirstWords{500}, kPatience{5000};
+  constexpr std::size_t kMost = 64 * 1024;
+  Arrival arrival;
+  arrival.kind = CanaryKind::tcp;
+  arrival.token = std::move(token);
+  arrival.proof = true;
+  arrival.peer = peer;
+  arrival.listener = local_address(fd);
+  Facts facts(state->keys, state->options.now());
+  facts.add("connected to a port that was open for this question alone", "");
+  try {
+    Transcript transcript;
+    const auto until = state->loop.now() + kPatience;
+    LiveLink link(state->loop, fd, LiveLink::Side::server, nullptr, transcript, kFirstWords, until);
+    std::string words;
+    try {
+      words = co_await link.hear_some();
+    } catch (const LinkError&) {
+      // It waits for ours, or is gone.
+    }
+    const std::string first = words.substr(0, words.find_first_of("\r\n"));
+    if (!first.empty()) facts.add("it said: ", first);
+    arrival.facts = facts.lines();
+    state->arrived(std::move(arrival));
+    for (std::size_t heard = words.size(); !words.empty() && heard < kMost; heard += words.size()) {
+      words = co_await link.hear_some();
+    }
+  } catch (const LinkError&) {
+    // It ended.
+  } catch (const std::system_error& error) {
+    spdlog::warn("canary: no conversation with {}: {}", peer.to_string(), error.what());
+  }
+}
+
+Task<std::optional<AddressPort>> wait_for_port(std::shared_ptr<State> state, std::string token, bool v4) {
+  constexpr std::chrono::milliseconds kPatience{10'000}, kAgain{50};
+  const auto until = state->loop.now() + kPatience;
+  while (!state->stopped && state->lends(v4)) {
+    std::optional<AddressPort> place = state->lend(token, v4);
+    if (place || state->loop.now() >= until) co_return place;
+    const bool go_on = co_await state->loop.sleep_for(kAgain);
+    if (!go_on) break;
+  }
+  co_return std::nullopt;
 }
 
 Task<void> test_kind(std::shared_ptr<State> state, CanaryKind kind) {
@@ -150,7 +226,9 @@ Task<void> test_kind(std::shared_ptr<State> state, CanaryKind kind) {
                       state->options.agent_name.empty() ? state->identity.mail_domain : state->options.agent_name,
                       state->identity.mail_domain,
                       state->keys.mint(state->options.now(), std::chrono::minutes(10)),
-                      state->options.self_test_timeout};
+                      state->options.self_test_timeout,
+                      state->identity.host,
+                      state->client_tls.context()};
   state->own_tokens.insert(test.token);
   const std::vector<AddressPort> places = state->places.at(kind);
   std::string trouble;
@@ -168,10 +246,11 @@ Task<void> test_kind(std::shared_ptr<State> state, CanaryKind kind) {
 
 Task<void> test_for_ever(std::shared_ptr<State> state) {
   while (!state->stopped) {
-    for (const CanaryKind kind : kServed) {
+    for (const CanaryKind kind : kCanaryKinds) {
       if (wanted(state->options.config, kind).empty()) continue;
       co_await test_kind(state, kind);
     }
+    state->lent.close_old();
     const bool go_on = co_await state->loop.sleep_for(state->options.self_test_interval);
     if (!go_on) co_return;
   }
@@ -180,18 +259,11 @@ Task<void> test_for_ever(std::shared_ptr<State> state) {
 }  // namespace
 
 void CanaryServer::State::listen(const std::shared_ptr<State>& self) {
-  for (const CanaryKind kind : kServed) {
+  for (const CanaryKind kind : kCanaryKinds) {
     for (const AddressPort& address : wanted(options.config, kind)) {
+      if (kind == CanaryKind::tls && shared_with_tcp(options.config, address)) continue;
       try {
-        const std::weak_ptr<State> weak = self;
-        listeners[kind].push_back(std::make_unique<Listener>(loop, address, [weak, kind](int fd, AddressPort peer) {
-          const auto state = weak.lock();
-          if (state) {
-            state->accept(state, kind, fd, peer);
-          } else {
-            ::close(fd);
-          }
-        }));
+        listen_on(self, kind, address);
       } catch (const std::system_error& error) {
         const int code = error.code().value();
         throw CanaryError(fmt::format("canary.listen_{} {}: cannot listen: {}; {}", to_string(kind), address.to_string(),
@@ -199,20 +271,64 @@ void CanaryServer::State::listen(const std::shared_ptr<State>& self) {
       }
     }
   }
-  for (const CanaryKind kind : {CanaryKind::udp, CanaryKind::tls}) {
-    if (!wanted(options.config, kind).empty()) {
-      spdlog::warn("canary.listen_{} is configured, but this version has no {} listener: nothing listens there",
-                   to_string(kind), to_string(kind));
+}
+
+void CanaryServer::State::listen_on(const std::shared_ptr<State>& self, CanaryKind kind, const AddressPort& address) {
+  const std::weak_ptr<State> weak = self;
+  if (kind == CanaryKind::udp) {
+    datagrams.push_back(std::make_unique<DatagramListener>(
+        loop, address, [weak](std::string_view bytes, const AddressPort& peer, const AddressPort& local) {
+          const auto state = weak.lock();
+          return state ? state->datagram(bytes, peer, local) : std::string();
+        }));
+    return;
+  }
+  listeners[kind].push_back(std::make_unique<Listener>(loop, address, [weak, kind](int fd, AddressPort peer) {
+    const auto state = weak.lock();
+    if (state) {
+      state->accept(state, kind, fd, peer);
+    } else {
+      ::close(fd);
+    }
+  }));
+}
+
+std::string CanaryServer::State::datagram(std::string_view bytes, const AddressPort& peer, const AddressPort& local) {
+  CanarySession session{identity, keys, options.now, peer, local, false, std::nullopt, {}};
+  session.arrived = [this](Arrival arrival) { arrived(std::move(arrival)); };
+  return answer_datagram(bytes, session);
+}
+
+bool CanaryServer::State::tls_too(const AddressPort& listener) const {
+  const auto& all = options.config.listen_tls;
+  return std::any_of(all.begin(), all.end(), [&](const AddressPort& place) {
+    return place.port == listener.port && (place.address.is_unspecified() || place.address == listener.address);
+  });
+}
+
+// Where it listens, with the ports that the kernel chose for port 0.
+std::vector<AddressPort> CanaryServer::State::bound(CanaryKind kind) const {
+  std::vector<AddressPort> all;
+  if (kind == CanaryKind::udp) {
+    for (const auto& listener : datagrams) all.push_back(listener->address());
+  }
+  if (kind == CanaryKind::tls) {
+    for (const AddressPort& place : options.config.listen_tls) {
+      if (shared_with_tcp(options.config, place)) all.push_back(place);
     }
   }
+  const auto found = listeners.find(kind);
+  if (found == listeners.end()) return all;
+  for (const auto& listener : found->second) all.push_back(listener->address());
+  return all;
 }
 
 void CanaryServer::State::advertise() {
-  for (const CanaryKind kind : kServed) {
+  for (const CanaryKind kind : kCanaryKinds) {
     places[kind] = advertised_in(options.config, kind);
     if (!places[kind].empty()) continue;
-    for (const auto& listener : listeners[kind]) {
-      if (!listener->address().address.is_unspecified()) places[kind].push_back(listener->address());
+    for (const AddressPort& place : bound(kind)) {
+      if (!place.address.is_unspecified()) places[kind].push_back(place);
     }
   }
   identity.authorities = places[CanaryKind::tcp];
@@ -234,6 +350,33 @@ void CanaryServer::State::accept(std::shared_ptr<State> self, CanaryKind kind, i
     const auto count = self->peers.find(peer.address);
     if (--count->second == 0) self->peers.erase(count);
   });
+}
+
+const AddressPort* CanaryServer::State::of_family(const std::vector<AddressPort>& all, bool v4) {
+  const auto found = std::find_if(all.begin(), all.end(), [&](const AddressPort& one) { return one.address.is_v4() == v4; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+bool CanaryServer::State::lends(bool v4) const {
+  return !options.config.reserved_ports.empty() && of_family(options.config.listen_tcp, v4) != nullptr &&
+         of_family(places.at(CanaryKind::tcp), v4) != nullptr;
+}
+
+std::optional<AddressPort> CanaryServer::State::lend(const std::string& token, bool v4) {
+  if (stopped || !lends(v4) || keys.check(token, options.now()) != TokenState::valid) return std::nullopt;
+  const std::optional<std::uint16_t> port = lent.lend(token, of_family(options.config.listen_tcp, v4)->address);
+  if (!port) return std::nullopt;
+  return AddressPort{of_family(places.at(CanaryKind::tcp), v4)->address, *port};
+}
+
+void CanaryServer::State::lent_to(const std::string& token, int fd, const AddressPort& peer) {
+  if (connections >= options.connections) {
+    ::close(fd);
+    return;
+  }
+  const std::shared_ptr<State> self = shared_from_this();
+  ++connections;
+  ajar::start(hear_out(self, token, fd, peer), [self] { --self->connections; });
 }
 
 void CanaryServer::State::arrived(Arrival arrival) {
@@ -266,6 +409,8 @@ CanaryServer::CanaryServer(Loop& loop, CanaryKeys keys, CanaryServerOptions opti
 CanaryServer::~CanaryServer() {
   state_->stopped = true;
   state_->listeners.clear();
+  state_->datagrams.clear();
+  state_->lent.close_all();
 }
 
 CanaryHealth CanaryServer::health(CanaryKind kind) const {
@@ -279,17 +424,25 @@ std::vector<AddressPort> CanaryServer::advertised(CanaryKind kind) const {
   return found == state_->places.end() ? std::vector<AddressPort>{} : found->second;
 }
 
-const ArrivalLog& CanaryServer::arrivals() const { return state_->log; }
-
-std::vector<AddressPort> CanaryServer::listening(CanaryKind kind) const {
-  std::vector<AddressPort> all;
-  const auto found = state_->listeners.find(kind);
-  if (found == state_->listeners.end()) return all;
-  for (const auto& listener : found->second) all.push_back(listener->address());
-  return all;
+Task<std::optional<AddressPort>> CanaryServer::reserve(std::string token, bool v4) const {
+  return wait_for_port(state_, std::move(token), v4);
 }
 
+std::optional<AddressPort> CanaryServer::try_reserve(const std::string& token, bool v4) const {
+  return state_->lend(token, v4);
+}
+
+void CanaryServer::release(const std::string& token) const { state_->lent.release(token); }
+
+const ArrivalLog& CanaryServer::arrivals() const { return state_->log; }
+
+std::vector<AddressPort> CanaryServer::listening(CanaryKind kind) const { return state_->bound(kind); }
+
 unsigned CanaryServer::connections() const { return state_->connections; }
+
+Task<std::optional<AddressPort>> CanaryStatus::reserve(std::string, bool) const { co_return std::nullopt; }
+
+void CanaryStatus::release(const std::string&) const {}
 
 std::string canary_mail_domain(const CanaryConfig& config, const std::string& agent_name) {
   if (!config.mail_domain.empty()) return to_lower(config.mail_domain);

@@ -34,6 +34,7 @@ struct CanaryServerOptions {
   std::chrono::milliseconds conversation_timeout = std::chrono::minutes(5);
   unsigned connections = 500;         // at once; more are closed at once (SMTP: 421)
   unsigned connections_of_peer = 20;  // at once from one address
+  std::chrono::milliseconds lent = CanaryStatus::kLent;
 };
 
 // Lives on the loop thread; health(), advertised() and arrivals() may be used from any. Destroying it stops listening;
@@ -48,6 +49,10 @@ class CanaryServer : public CanaryStatus {
 
   CanaryHealth health(CanaryKind kind) const override;
   std::vector<AddressPort> advertised(CanaryKind kind) const override;
+  Task<std::optional<AddressPort>> reserve(std::string token, bool v4) const override;
+  void release(const std::string& token) const override;
+  // reserve() without waiting.
+  std::optional<AddressPort> try_reserve(const std::string& token, bool v4) const;
   const ArrivalLog& arrivals() const;
   // Where it listens, with the ports that the kernel chose for port 0.
   std::vector<AddressPort> listening(CanaryKind kind) const;

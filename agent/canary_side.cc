@@ -7,6 +7,8 @@
 namespace ajar {
 namespace {
 
+constexpr std::size_t kUnfolded = 2;  // the conversation that they prove stands below them
+
 std::string_view what_came(const Arrival& arrival) {
   if (arrival.message) return "a message";
   switch (arrival.kind) {
@@ -35,8 +37,9 @@ std::string side(const std::vector<Arrival>& arrivals, bool bounded) {
   if (arrivals.empty()) return "";
   std::string out = "<h3>What our canary saw</h3>";
   if (bounded) out += "<p class=dim>The first arrival and the latest ones.</p>";
-  for (const Arrival& arrival : arrivals) out += one(arrival);
-  return out;
+  std::string more;
+  for (std::size_t i = 0; i < arrivals.size(); ++i) (i < kUnfolded ? out : more) += one(arrivals[i]);
+  return more.empty() ? out : out + folded(fmt::format("{} more", arrivals.size() - kUnfolded), more);
 }
 
 }  // namespace

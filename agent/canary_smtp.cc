@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -13,9 +14,15 @@ constexpr std::size_t kMaxCommandLine = 2048;  // RFC 5321 4.5.3.1.4 asks for 51
 constexpr std::size_t kMaxHeaderLine = 998;
 constexpr std::size_t kMaxHttpLines = 40;
 
+enum class Address : std::uint8_t {
+  recipient,      // TOKEN: what arrives was carried
+  probe_sender,   // probe-TOKEN: who writes to it answers a sender, which proves nothing
+  bounce_sender,  // bounce-TOKEN: a bounce to it proves that the server bounces
+};
+
 struct Recipient {
   std::string token;  // empty: postmaster or abuse
-  bool probe_sender = false;
+  Address address = Address::recipient;
 };
 
 std::string_view trim(std::string_view text) {
@@ -80,6 +87,7 @@ class SmtpSink {
 
   void reset();
   void arrive(const std::string& token, bool proof, std::string_view note, bool message = false);
+  void arrive_whole(const Recipient& to);
 
   Link& link_;
   const CanarySession& session_;
@@ -141,6 +149,20 @@ void SmtpSink::arrive(const std::string& token, bool proof, std::string_view not
   session_.arrived(std::move(arrival));
 }
 
+// A whole message. A bounce has the null sender (RFC 5321 4.5.5): nobody else can have meant to write to such an address.
+void SmtpSink::arrive_whole(const Recipient& to) {
+  const MailPath sender = parse_mail_path(*sender_);
+  const bool bounce = sender.local.empty() && sender.domain.empty();
+  switch (to.address) {
+    case Address::recipient:
+      return arrive(to.token, true, "message", true);
+    case Address::probe_sender:
+      return arrive(to.token, false, "message to our probe sender", true);
+    case Address::bounce_sender:
+      return arrive(to.token, bounce, bounce ? "bounce" : "message to our bounce address that is no bounce", true);
+  }
+}
+
 SmtpSink::Next SmtpSink::greet(const std::string& argument, bool extended) {
   const std::string name(trim(argument));
   if (name.empty()) return bad("501 5.5.4 say your name");
@@ -177,9 +199,15 @@ std::optional<Recipient> SmtpSink::recipient(const MailPath& path) {
   const std::string local = to_lower(path.local);
   if ((own && (local == "postmaster" || local == "abuse")) || (path.domain.empty() && local == "postmaster"))
     return Recipient{};
-  constexpr std::string_view kProbe = "probe-";
-  const bool probe = local.starts_with(kProbe);
-  const std::string_view rest = std::string_view(local).substr(probe ? kProbe.size() : 0);
+  std::string_view rest = local;
+  Address address = Address::recipient;
+  for (const auto& [prefix, sender] :
+       {std::pair("probe-", Address::probe_sender), std::pair("bounce-", Address::bounce_sender)}) {
+    if (!local.starts_with(prefix)) continue;
+    rest.remove_prefix(std::string_view(prefix).size());
+    address = sender;
+    break;
+  }
   const std::string token = leading_token(rest);
   if (token.empty()) return std::nullopt;
   const TokenState state = session_.keys.check(token, now_);
@@ -188,13 +216,13 @@ std::optional<Recipient> SmtpSink::recipient(const MailPath& path) {
     arrive(token, false, "recipient in a domain that is not ours");
     return std::nullopt;
   }
-  const bool exact = rest.size() == token.size() || (!probe && rest[token.size()] == '+');
+  const bool exact = rest.size() == token.size() || (address == Address::recipient && rest[token.size()] == '+');
   if (!exact) return std::nullopt;
   if (state == TokenState::expired) {
     arrive(token, false, "the token has expired");
     return std::nullopt;
   }
-  return Recipient{token, probe};
+  return Recipient{token, address};
 }
 
 SmtpSink::Next SmtpSink::rcpt(const std::string& argument) {
@@ -310,7 +338,7 @@ Task<void> SmtpSink::receive_message() {
   const bool large = size > kSmtpMaxMessage;
   for (const Recipient& to : recipients_) {
     if (to.token.empty()) continue;
-    arrive(to.token, !to.probe_sender, to.probe_sender ? "message to our probe sender" : "message", true);
+    arrive_whole(to);
   }
   recipients_.clear();
   reset();

@@ -6,13 +6,14 @@
 //   C: MAIL FROM:<probe-TOKEN@canary.example.net>
 //   S: 250 2.1.0 Ok
 //   C: RCPT TO:<TOKEN@canary.example.net>
-//   S: 250 2.1.5 Ok                        only a valid token of ours, our probe senders, postmaster and abuse; else 550 5.7.1
+//   S: 250 2.1.5 Ok                        only a valid token of ours, our senders, postmaster and abuse; else 550 5.7.1
 //   C: DATA … .
 //   S: 250 2.0.0 Seen                      an arrival for each token; the message itself is dropped
 //
 // It takes mail for its own domain only, keeps none, and opens no connection: it never relays, bounces or fetches. A message
-// that was announced by a recipient check (RCPT without DATA), a bounce (to a probe sender) and an expired token are arrivals
-// without proof.
+// that was announced by a recipient check (RCPT without DATA), whatever comes to a probe sender, and an expired token are
+// arrivals without proof. bounce-TOKEN@ is the sender that the check `backscatter` shows: a message with the null sender to it
+// is the bounce that proves; one from anybody else is not.
 #pragma once
 
 #include "agent/canary_dialog.h"

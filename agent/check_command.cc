@@ -23,6 +23,7 @@
 #include "agent/runner.h"
 #include "agent/scheduler.h"
 #include "agent/targets.h"
+#include "agent/vantage_check.h"
 #include "agent/zones.h"
 #include "config/config.h"
 
@@ -153,6 +154,8 @@ class Check {
         targets_(resolver_, wall_now, events()),
         zones_(loop_),
         sightings_(loop_, milliseconds(0)),
+        public_dns_(loop_, without_hosts()),
+        vantage_(loop_, keys_, tls_, public_dns_, milliseconds(0)),
         world_{loop_, gate_, tls_, keys_, nullptr, book(), answered_, sightings_, wall_now} {}
 
   // Results, sorted. UsageError, CanaryError.
@@ -229,9 +232,11 @@ class Check {
       co_await resolve();
       open_canary();
       co_await first_self_test();
+      co_await check_vantage();
       co_await probe_all();
       co_await wait_for_mail();
       co_await wait_for_databases();
+      vantage_.take(own_listings(zones_.book(), config_->dnsbl, vantage_.addresses()));
       keep_listings();
       if (agent_) hand_over();
       if (ledger_) ledger_->flush();
@@ -265,12 +270,11 @@ class Check {
       if (!go_on) break;
     }
     planned_ = scheduler_.size();  // what was planned and given up again, for a target that owns it rather, is not asked
-    std::vector<TargetView> views;
     for (const TargetStatus& status : targets_.status()) {
       const TargetConfig* const target = config_->find_target(status.name);
-      if (target != nullptr) views.push_back({*target, status.addresses, status.note});
+      if (target != nullptr) views_.push_back({*target, status.addresses, status.note});
     }
-    zones_.apply(config_->dnsbl, views);
+    zones_.apply(config_->dnsbl, views_);
     for (const TargetStatus& status : targets_.status()) {
       const TargetConfig* const target = config_->find_target(status.name);
       if (target != nullptr && target->checks.empty() && !status.addresses.empty()) continue;  // only databases are asked
@@ -295,6 +299,7 @@ class Check {
         if (ledger_) ledger_->set_cursor(url, cursor);
       };
       remote_ = std::make_unique<RemoteCanary>(loop_, keys_, std::move(options));
+      vantage_.set_patience(kLateArrivals);
       world_.canary = remote_.get();
       sightings_.set_patience(kLateArrivals);
       return;
@@ -325,7 +330,8 @@ class Check {
   bool asks(bool mail) const {
     bool found = false;
     targets_.each([&](const Planned& plan) {
-      found = found || plan.key.check.starts_with("smtp") == mail;
+      const CheckInfo* const check = find_check(plan.key.check);
+      found = found || (check != nullptr && (check->canary == CanaryKind::smtp) == mail);
       return !found;
     });
     return found;
@@ -335,6 +341,17 @@ class Check {
   Task<void> first_self_test() {
     if (!config_->canary.mail_domain.empty() && asks(true)) co_await wait_for_canary(CanaryKind::smtp);
     if (asks(false)) co_await wait_for_canary(CanaryKind::tcp);
+  }
+
+  // What is wrong is said in the log. Where the agent's canary is used, the agent watches the way to it.
+  Task<void> check_vantage() {
+    if ((!server_ && !remote_) || (!asks(true) && !asks(false))) co_return;
+    VantageRound round = vantage_round(*config_, *world_.canary);
+    co_await vantage_.measure(std::move(round));
+    world_.vantage = &vantage_.now();
+    const bool databases =
+        std::any_of(config_->targets.begin(), config_->targets.end(), [](const TargetConfig& target) { return target.dnsbl; });
+    if (databases) zones_.apply(config_->dnsbl, views_, vantage_.subjects(config_->dnsbl.lookup_private));
   }
 
   Task<void> wait_for_canary(CanaryKind kind) {
@@ -413,6 +430,7 @@ class Check {
   }
 
   void arrived(const Arrival& arrival) {
+    if (vantage_.note(arrival)) return;
     sightings_.note(arrival);
     if (ledger_) ledger_->apply(arrival);
     if (!arrival.proof) return;
@@ -500,12 +518,15 @@ class Check {
   Targets targets_;
   Zones zones_;
   Sightings sightings_;
+  Resolver public_dns_;  // without hosts(5): names as others see them
+  VantageCheck vantage_;
   ProbeWorld world_;
   std::unique_ptr<CanaryServer> server_;  // one of the three: ours, that of canary.remote, or the agent's
   std::unique_ptr<RemoteCanary> remote_;
   std::unique_ptr<Ledger> ledger_;  // one of the two where there is a configuration: ours, or the agent's
   std::unique_ptr<AgentClient> agent_;
   Steady::time_point next_hearing_{};
+  std::vector<TargetView> views_;
   std::size_t planned_ = 0, done_ = 0, ended_ = 0;
   std::vector<Record> records_;
   std::map<std::string, Sent> sent_;  // by token

@@ -96,8 +96,12 @@ void put_canary(Writer& out, const CanaryConfig& canary) {
   out.put("advertise_udp", addresses(canary.advertise_udp));
   out.put("advertise_tls", addresses(canary.advertise_tls));
   out.put("advertise_smtp", addresses(canary.advertise_smtp));
+  const PortRange& ports = canary.reserved_ports;
+  out.put("reserved_ports", quote(ports.empty() ? "" : fmt::format("{}-{}", ports.first, ports.last)));
   out.put("host", quote(canary.host));
   out.put("mail_domain", quote(canary.mail_domain));
+  out.put("resolver_name", quote(canary.resolver_name));
+  out.put("resolver_answers", array(canary.resolver_answers, [](const IpAddress& a) { return a.to_string(); }));
   out.put("secret_file", "\"<secret>\"");
   out.put("remote", quote(without_password(canary.remote)));
   out.put("delivery_timeout", duration(canary.delivery_timeout));

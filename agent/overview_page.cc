@@ -91,11 +91,31 @@ std::string canary_text(const Frame& frame, bool configured) {
   return out + "</dl>";
 }
 
-std::string vantage_text(const AgentConfig& agent) {
+std::string_view words(VantageKind kind) {
+  switch (kind) {
+    case VantageKind::egress_25:
+      return "Mail gets out";
+    case VantageKind::egress_tcp:
+      return "Connections get out";
+    case VantageKind::transparent_proxy_absent:
+      return "No proxy between";
+    case VantageKind::source_unlisted:
+      return "Our address is not listed";
+    case VantageKind::rdns:
+      break;
+  }
+  return "Our address has its name";
+}
+
+std::string vantage_text(const AgentConfig& agent, const VantageStates& states) {
   std::vector<std::string> addresses;
   for (const IpAddress& address : agent.source_addresses) addresses.push_back(html(address.to_string()));
   std::string out = "<dl>" + fact("Name", html(agent.vantage)) + fact("Says EHLO", html(agent.name));
   out += fact("Asks from", addresses.empty() ? "<span class=dim>what the route gives</span>" : join(addresses, ", "));
+  for (const auto& [kind, state] : states) {
+    out += fact(words(kind), badge(state.up ? Verdict::closed : Verdict::open, state.up ? "yes" : "no") +
+                                 fmt::format(" <span class=dim>{}</span>", html(state.because)));
+  }
   return out + "</dl>";
 }
 
@@ -135,7 +155,7 @@ std::string overview_page(const Frame& frame, const Overview& overview) {
   const Headline said = headline(overview.look);
   std::string body = state_text(said) + open_text(overview, frame.now);
   body += "<div class=cards>" + card("Canary", canary_text(frame, overview.canary_configured)) +
-          card("Vantage", vantage_text(overview.agent)) + card("Schedule", schedule_text(frame, overview)) +
+          card("Vantage", vantage_text(overview.agent, frame.vantage)) + card("Schedule", schedule_text(frame, overview)) +
           card("Public databases", databases_text(overview)) + "</div>";
   body += "<section aria-labelledby=known><h2 id=known>What is known</h2>";
   body += overview.counts.empty() ? "<p class=dim>No check is configured.</p>" : counts_table(overview);

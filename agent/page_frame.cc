@@ -32,6 +32,8 @@ std::string banner(std::string_view bold, std::string_view text) {
   return fmt::format("<div class=banner>{}<p><b>{}</b> {}</p></div>", icon("accepted"), html(bold), html(text));
 }
 
+bool blinds(VantageKind kind) { return kind != VantageKind::source_unlisted && kind != VantageKind::rdns; }
+
 std::string banners(const Frame& frame) {
   std::string out;
   if (frame.paused) out += banner("Paused.", "No probe is started, and what is shown grows old. POST /-/resume goes on.");
@@ -44,6 +46,11 @@ std::string banners(const Frame& frame) {
     if (up) continue;
     out += banner(fmt::format("The {} canary does not answer its self-test:", to_string(kind)),
                   "a yes cannot be proven until it does.");
+  }
+  for (const auto& [kind, state] : frame.vantage) {
+    if (state.up) continue;
+    out += banner(blinds(kind) ? "We do not see what a stranger sees:" : "Servers may turn us away for our address:",
+                  state.because);
   }
   for (const std::string& note : frame.notes) out += banner("At start:", note);
   if (!out.empty()) out = "<section aria-label=Trouble>" + out + "</section>";
@@ -85,6 +92,10 @@ std::string column_head(const Column& column) {
 }
 
 }  // namespace
+
+bool is_blind(const VantageStates& vantage) {
+  return std::any_of(vantage.begin(), vantage.end(), [](const auto& entry) { return blinds(entry.first) && !entry.second.up; });
+}
 
 std::string page(const Frame& frame, std::string_view title, std::string_view markup) {
   return fmt::format(

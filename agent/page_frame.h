@@ -12,6 +12,7 @@
 
 #include "agent/html.h"
 #include "agent/record.h"
+#include "agent/vantage.h"
 
 namespace ajar {
 
@@ -23,6 +24,7 @@ struct Frame {
   std::string failure;                // the state cannot be written: why
   std::vector<std::string> notes;     // of the ledger's opening
   std::map<CanaryKind, bool> canary;  // self-tests that have run
+  VantageStates vantage;              // what is measured of it
   std::string section;                // the entry of the navigation that this page belongs to: "/targets"
   std::string form_token;             // what a form must send back, so that no other site can make one
   // A test was asked for and is not done: the page loads itself again until it is.
@@ -31,6 +33,9 @@ struct Frame {
 
 inline constexpr Verdict kWorstFirst[] = {Verdict::open, Verdict::accepted, Verdict::unclear, Verdict::unreachable,
                                           Verdict::closed};
+
+// Whether results may be the word of another than the server: no egress, or a proxy in our way.
+bool is_blind(const VantageStates& vantage);
 
 std::string page(const Frame& frame, std::string_view title, std::string_view markup);
 

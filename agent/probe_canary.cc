@@ -1,7 +1,11 @@
 #include "agent/probe_canary.h"
 
+#include <algorithm>
+
 #include "agent/canary_dialog.h"
 #include "agent/kept_arrivals.h"
+#include "checks/network.h"
+#include "checks/wire/ascii.h"
 
 namespace ajar {
 
@@ -39,6 +43,7 @@ std::vector<Arrival> ProbeCanary::arrivals() const {
 }
 
 ProbeCanary::~ProbeCanary() {
+  if (!reserved_for_.empty()) status_.release(reserved_for_);
   for (const std::string& token : tokens_) sightings_.forget(token);
 }
 
@@ -61,6 +66,36 @@ std::string ProbeCanary::mint(const std::string&) {
   return token;
 }
 
+Task<std::optional<AddressPort>> ProbeCanary::reserve(const std::string& token, bool v4) {
+  if (!reserved_for_.empty()) status_.release(reserved_for_);
+  reserved_for_ = token;
+  std::string copy = token;
+  std::optional<AddressPort> place = co_await status_.reserve(std::move(copy), v4);
+  co_return place;
+}
+
+// A connection to a port of ours is another one than that of the answer which speaks of it: ours may come to our ears later.
+Task<std::optional<Sighting>> ProbeCanary::sighting(const std::string& token, bool wait) {
+  constexpr std::chrono::milliseconds kLater{1500};
+  return sightings_.find(token, wait, token == reserved_for_ ? kLater : std::chrono::milliseconds(0));
+}
+
+std::optional<KnownName> ProbeCanary::known_name(const std::string& token) const {
+  if (config_.host.empty()) {
+    if (config_.resolver_name.empty()) return std::nullopt;
+    return KnownName{to_lower(config_.resolver_name), config_.resolver_answers};
+  }
+  KnownName known{token + "." + to_lower(config_.host), {}};
+  for (const CanaryKind kind : kCanaryKinds) {
+    for (const AddressPort& place : advertised(kind)) {
+      const bool there = std::find(known.addresses.begin(), known.addresses.end(), place.address) != known.addresses.end();
+      if (!there) known.addresses.push_back(place.address);
+    }
+  }
+  if (known.addresses.empty()) return std::nullopt;
+  return known;
+}
+
 void ProbeCanary::expect_late(const std::string& token, const std::string& variant) {
   book_.remember(message(token, variant, variant));
 }
@@ -80,8 +115,13 @@ std::string ProbeCanary::redact(const std::string& line) const {
   if (shown.starts_with("S: ") && (shown.find("PROOF ") != std::string::npos || shown.find(" proof ") != std::string::npos)) {
     for (const std::string& token : tokens_) replace(shown, keys_.proof(token), "<proof>");
   }
-  // A token that a server wrote together with other letters is no word of its own.
-  for (const std::string& token : tokens_) shown = without_token(shown, token);
+  for (const std::string& token : tokens_) {
+    // A token that a server wrote together with other letters is no word of its own.
+    shown = without_token(shown, token);
+    // Where bytes are shown as such (datagrams).
+    replace(shown, hex(token), "<token>");
+    replace(shown, hex(keys_.proof(token)), "<proof>");
+  }
   return shown;
 }
 

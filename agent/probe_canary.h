@@ -36,7 +36,10 @@ class ProbeCanary : public Canary {
   bool up(CanaryKind kind) const override { return status_.health(kind).up; }
   std::string mint(const std::string& variant) override;
   bool proves(const std::string& token, std::string_view bytes) const override;
-  Task<std::optional<Sighting>> sighting(const std::string& token, bool wait) override { return sightings_.find(token, wait); }
+  Task<std::optional<Sighting>> sighting(const std::string& token, bool wait) override;
+  // One at a time: the port of an earlier token is given back, so that others may have it.
+  Task<std::optional<AddressPort>> reserve(const std::string& token, bool v4) override;
+  std::optional<KnownName> known_name(const std::string& token) const override;
   void expect_late(const std::string& token, const std::string& variant) override;
   Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) override;
 
@@ -62,6 +65,7 @@ class ProbeCanary : public Canary {
   const std::string probe_id_;
   const WallClock now_;
   std::vector<std::string> tokens_;
+  std::string reserved_for_;  // a token; empty: none
 };
 
 }  // namespace ajar

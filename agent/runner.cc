@@ -94,6 +94,9 @@ Finding finding_of(const LinkError& error, bool has_spoken, bool answered_on_ano
       finding.verdict = Verdict::closed;
       finding.because = "nobody listens: the connection was refused";
       break;
+    case Reason::auth_required:
+      finding.verdict = Verdict::closed;  // it wants a certificate before it takes a question
+      break;
     case Reason::timeout:
     case Reason::no_route:
       finding.verdict = has_spoken ? Verdict::unclear : Verdict::unreachable;
@@ -120,25 +123,33 @@ std::string shortened(std::string text) {
 void PortTalk::note(const CheckInfo& check, const Finding& finding, bool doubted) {
   if (finding.spoken.empty()) return;
   const bool conclusive = finding.verdict >= Verdict::accepted || (finding.verdict == Verdict::closed && !doubted);
-  heard_.push_back({finding.spoken, conclusive});
+  heard_.push_back({finding.spoken, conclusive, finding.tls == TlsMode::implicit});
   if (finding.verdict == Verdict::unclear && is_broken(finding.reason))
     return;  // of the greeting perhaps no more than its first bytes
   // These speak when they are spoken to; the others of whom we know greet first, whoever comes.
-  constexpr std::string_view kPatient[] = {"HTTP", "SOCKS4", "SOCKS5", "TLS", "echo"};
+  constexpr std::string_view kPatient[] = {"HTTP", "HTTP/2", "SOCKS4", "SOCKS5", "STUN", "DNS", "TLS", "echo"};
   const bool greets = std::find(std::begin(kPatient), std::end(kPatient), finding.spoken) == std::end(kPatient);
-  if (greets && (finding.reason == Reason::other_protocol || finding.spoken == check.protocol)) greeting_ = finding.spoken;
+  if (!greets || (finding.reason != Reason::other_protocol && finding.spoken != check.protocol)) return;
+  greeting_ = finding.spoken;
+  // Three digits are what both begin with: a mail server is one that was heard to take mail commands.
+  mail_or_ftp_ =
+      finding.spoken == "SMTP" && check.protocol != "FTP" && (check.protocol != "SMTP" || finding.verdict == Verdict::unclear);
 }
 
 std::string PortTalk::greeted_instead(const CheckInfo& check) const {
-  return greeting_ == check.protocol ? std::string() : greeting_;
+  if (greeting_ == check.protocol || (mail_or_ftp_ && check.protocol == "FTP")) return {};
+  return greeting_;
 }
 
 void PortTalk::settle(const CheckInfo& check, Finding& silence, const std::string& doubt) const {
   const std::string own(check.protocol);
   const auto socks = [](const std::string& name) { return name.starts_with("SOCKS"); };
+  const auto three_digits = [](const std::string& name) { return name == "SMTP" || name == "FTP"; };
   for (const Heard& heard : heard_) {
-    // Where the same protocol is spoken, or its sister that could not connect either, the silence may be a slow connect.
-    const bool alike = heard.spoken == own || (socks(heard.spoken) && socks(own) && !heard.conclusive);
+    // Where the same protocol is spoken, or its sister that could not connect either, the silence may be a slow connect; or a
+    // greeting that did not come this time.
+    const bool alike = heard.spoken == own || (socks(heard.spoken) && socks(own) && !heard.conclusive) ||
+                       (own == "TLS" && heard.inside_tls) || (three_digits(heard.spoken) && three_digits(own));
     if (alike) {
       silence.verdict = Verdict::unclear;
       silence.reason = Reason::timeout;
@@ -264,15 +275,17 @@ Finding spoken_instead(const CheckInfo& check, const std::string& spoken) {
 
 // Whether the canary that this check needs for its proof cannot be reached.
 bool canary_is_down(const ProbeWorld& world, const ProbePlan& plan) {
-  if (plan.check->protocol != "SMTP") return !world.canary->health(CanaryKind::tcp).up;
+  if (!plan.check->canary) return false;
+  if (plan.check->canary != CanaryKind::smtp) return !world.canary->health(*plan.check->canary).up;
   return !plan.config->canary.mail_domain.empty() && !world.canary->health(CanaryKind::smtp).up;
 }
 
 // Why the silence of a check may be something else than the silence of another protocol; empty: it is not.
 std::string doubt_of(const CheckInfo& check, bool said_yes, bool deaf) {
   if (said_yes) return "it said yes to this before";
-  // What waits for a canary that cannot be reached is silent in its own protocol too. A mail server greets whoever comes.
-  if (check.protocol != "SMTP" && deaf) return "our canary is down";
+  // What waits for a canary that cannot be reached is silent in its own protocol too. Servers of mail and files greet whoever
+  // comes.
+  if (check.protocol != "SMTP" && check.protocol != "FTP" && deaf) return "our canary is down";
   return {};
 }
 
@@ -303,6 +316,11 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
     std::string doubt;
   };
   std::vector<Silent> silent;
+  // The one place that every record passes.
+  const auto hand_over = [&](const CheckInfo& check, Record& record) {
+    if (world.vantage != nullptr) doubt(*world.vantage, check.protocol, record);
+    done(record);
+  };
   for (ProbePlan& plan : plans) {
     const CheckInfo& check = *plan.check;
     const bool doubted = !plan.must_ask.empty();
@@ -310,11 +328,12 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
     if (absent) {
       Record record = settled(world, plan, absent->finding, fmt::format("{} met the same in this visit", absent->key.check));
       if (doubted && deaf) doubt_refusal(record.finding);
-      done(record);
+      hand_over(check, record);
       continue;
     }
     if (const std::string instead = talk.greeted_instead(check); !instead.empty()) {
-      done(settled(world, plan, spoken_instead(check, instead), "it greeted in " + instead));
+      Record record = settled(world, plan, spoken_instead(check, instead), "it greeted in " + instead);
+      hand_over(check, record);
       continue;
     }
     std::optional<Outcome> outcome = co_await run_probe(world, std::move(plan), silences);
@@ -329,12 +348,12 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
       silent.push_back({&check, std::move(outcome->record), doubt_of(check, doubted, deaf)});
       continue;
     }
-    talk.note(check, outcome->record.finding, doubted);
-    done(outcome->record);
+    hand_over(check, outcome->record);
+    talk.note(check, outcome->record.finding, doubted);  // what the vantage makes doubtful settles nothing else
   }
-  for (auto& [check, record, doubt] : silent) {
-    talk.settle(*check, record.finding, doubt);
-    done(record);
+  for (auto& [check, record, why] : silent) {
+    talk.settle(*check, record.finding, why);
+    hand_over(*check, record);
   }
   co_return true;
 }

@@ -18,6 +18,7 @@
 #include "agent/record.h"
 #include "agent/scope.h"
 #include "agent/sightings.h"
+#include "agent/vantage.h"
 #include "checks/catalogue.h"
 #include "config/config.h"
 
@@ -58,6 +59,7 @@ struct ProbeWorld {
   Sightings& sightings;
   WallClock now = wall_now;
   std::function<void(int)> under_way = [](int) {};  // +1 when a probe begins, -1 when it ends
+  const Vantage* vantage = nullptr;                 // what is known of it when a probe ends; nullptr: nothing
 };
 
 // What to ask, and of whom. Holds the configuration that it began under.
@@ -94,9 +96,11 @@ class PortTalk {
   struct Heard {
     std::string spoken;
     bool conclusive = false;  // closed, accepted or open came of it: only that settles the silence of others
+    bool inside_tls = false;
   };
   std::vector<Heard> heard_;
   std::string greeting_;
+  bool mail_or_ftp_ = false;  // the greeting begins with 220 and nobody knows whose it is
 };
 
 // `text`, ended with "…" after kMaxSentence bytes.

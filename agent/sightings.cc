@@ -39,8 +39,8 @@ const Arrival* Sightings::arrival(const std::string& token) const {
   return found == watched_.end() ? nullptr : found->second.get();
 }
 
-Task<std::optional<Sighting>> Sightings::find(const std::string& token, bool wait) {
-  const auto until = loop_.now() + (wait ? patience_ : std::chrono::milliseconds(0));
+Task<std::optional<Sighting>> Sightings::find(const std::string& token, bool wait, std::chrono::milliseconds at_least) {
+  const auto until = loop_.now() + (wait ? std::max(patience_, at_least) : std::chrono::milliseconds(0));
   for (;;) {
     const auto found = watched_.find(token);
     if (found == watched_.end()) co_return std::nullopt;

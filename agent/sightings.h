@@ -28,8 +28,9 @@ class Sightings {
   bool note(const Arrival& arrival);
   // What came of a watched token; null: nothing. Until it is forgotten.
   const Arrival* arrival(const std::string& token) const;
-  // nullopt: nothing was seen, or the token is not watched. With `wait` it is waited for, as long as our patience lasts.
-  Task<std::optional<Sighting>> find(const std::string& token, bool wait);
+  // nullopt: nothing was seen, or the token is not watched. With `wait` it is waited for, as long as our patience lasts, and
+  // for `at_least` so long.
+  Task<std::optional<Sighting>> find(const std::string& token, bool wait, std::chrono::milliseconds at_least = {});
 
  private:
   Loop& loop_;

@@ -27,7 +27,8 @@ const std::set<std::string, std::less<>> kGetOnly = {
     "/",       "/targets",   "/exposures", "/exposures.csv",    "/zones",         "/api/v1/listings", "/runbooks", "/metrics",
     "/config", "/-/healthy", "/-/ready",   "/api/v1/exposures", "/api/v1/targets"};
 const std::set<std::string, std::less<>> kPostOnly = {"/-/reload", "/-/pause", "/-/resume"};
-const std::set<std::string, std::less<>> kInternal = {"/api/v1/arrivals", "/api/v1/canary", "/api/v1/messages"};
+const std::set<std::string, std::less<>> kInternal = {"/api/v1/arrivals", "/api/v1/canary", "/api/v1/messages",
+                                                      "/api/v1/reserve", "/api/v1/release"};
 constexpr std::string_view kResultsPath = "/api/v1/results";
 constexpr std::string_view kSuspicionsPath = "/api/v1/suspicions";
 constexpr std::string_view kProbePath = "/probe";

@@ -66,6 +66,7 @@ Frame Site::frame(std::string section) const {
           .failure = state_.ledger.failing() ? state_.ledger.failure() : "",
           .notes = state_.ledger.notes(),
           .canary = state_.metrics.canary(),
+          .vantage = state_.metrics.vantage(),
           .section = std::move(section),
           .form_token = form_token_.at(now),
           .running = std::nullopt};
@@ -135,6 +136,7 @@ SiteReply Site::overview(const SiteRequest& request) const {
   add_results(shown, *config, *targets);
   shown.look.paused = state_.ledger.paused();
   shown.look.ready = state_.ready();
+  shown.look.blind = is_blind(state_.metrics.vantage());
   shown.targets = targets->size();
   shown.agent = config->agent;
   const std::shared_ptr<const ZonesView> known = zones();

@@ -319,6 +319,7 @@ SiteRequest Web::Impl::asked_of(const httplib::Request& request) {
 
 std::optional<SiteReply> Web::Impl::deny(const httplib::Request& request, const SiteRequest& asked) {
   const std::shared_ptr<const WebSettings> now = settings.current();
+  state.metrics.certificate_expiry(now->expiry);
   if (now->tls && request.ssl == nullptr) {  // a connection from before TLS was asked for
     SiteReply reply;
     reply.status = 400;

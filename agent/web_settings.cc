@@ -280,6 +280,13 @@ void use_client_ca(SSL_CTX* context, const std::string& text) {
   ERR_clear_error();
 }
 
+// RFC 5280 4.1.2.5. nullopt where the certificate has none that can be read.
+std::optional<Time> expiry_of(const X509* certificate) {
+  tm parts{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &parts) != 1) return std::nullopt;
+  return Time(std::chrono::seconds(timegm(&parts)));
+}
+
 void load_tls(WebSettings& settings, std::vector<ConfigError>& errors) {
   if (!settings.file.tls) return;
   const WebTls& tls = *settings.file.tls;
@@ -299,6 +306,7 @@ void load_tls(WebSettings& settings, std::vector<ConfigError>& errors) {
   if (!tls.key.file.empty() && stat(key_path.c_str(), &status) == 0 && (status.st_mode & S_IROTH) != 0) {
     loader.warn("key", tls.key, fmt::format("can be read by every user of this machine: chmod o-r {}", key_path));
   }
+  settings.expiry = expiry_of(SSL_CTX_get0_certificate(context.get()));
   settings.tls = std::move(context);
 }
 

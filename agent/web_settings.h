@@ -5,11 +5,13 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <openssl/ssl.h>
 
+#include "agent/time.h"
 #include "config/web_file.h"
 
 namespace ajar {
@@ -18,6 +20,7 @@ namespace ajar {
 struct WebSettings {
   WebFile file;
   std::shared_ptr<SSL_CTX> tls;  // nullptr: plain HTTP
+  std::optional<Time> expiry;    // of the certificate; nullopt: without TLS
 };
 
 struct LoadedWebSettings {

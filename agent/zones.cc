@@ -18,6 +18,7 @@ struct Zones::State {
   std::shared_ptr<DnsblDns> dns;
   DnsblConfig config;
   DnsblSubjects subjects;
+  std::set<DnsblSubject> own;
   bool applied = false, pumping = false, paused = false;
   std::string resolvers;
   ZoneBook book;
@@ -83,16 +84,15 @@ DnsblSubjects dnsbl_subjects(const std::vector<TargetView>& targets, bool lookup
 }
 
 Zones::Zones(Loop& loop, WallClock clock, std::shared_ptr<DnsblDns> dns)
-    : state_(
-          std::make_shared<State>(State{loop, std::move(clock), std::move(dns), {}, {}, {}, false, false, false, {}, {}, {}})) {
-}
+    : state_(std::make_shared<State>(
+          State{loop, std::move(clock), std::move(dns), {}, {}, {}, {}, false, false, false, {}, {}, {}})) {}
 
 Zones::~Zones() { state_->dns.reset(); }
 
-void Zones::apply(const DnsblConfig& config, const std::vector<TargetView>& targets) {
+void Zones::apply(const DnsblConfig& config, const std::vector<TargetView>& targets, const std::set<DnsblSubject>& own) {
   State& state = *state_;
   DnsblSubjects subjects = dnsbl_subjects(targets, config.lookup_private);
-  if (state.applied && state.config == config && state.subjects.owners == subjects.owners) return;
+  if (state.applied && state.config == config && state.subjects.owners == subjects.owners && state.own == own) return;
   if (subjects.left_out > 0 && state.subjects.left_out != subjects.left_out) {
     spdlog::warn("databases are asked about the first {} addresses of a network; {} are left out", kMaxDnsblNetwork,
                  subjects.left_out);
@@ -110,7 +110,8 @@ void Zones::apply(const DnsblConfig& config, const std::vector<TargetView>& targ
   state.applied = true;
   state.config = config;
   state.subjects = std::move(subjects);
-  std::set<DnsblSubject> asked;
+  state.own = own;
+  std::set<DnsblSubject> asked = own;
   for (const auto& [subject, target] : state.subjects.owners) asked.insert(subject);
   state.book.apply(config, asked, state.clock());
 }

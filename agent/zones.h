@@ -49,8 +49,9 @@ class Zones {
   Zones(const Zones&) = delete;
   Zones& operator=(const Zones&) = delete;
 
-  // What is in force from now on: what stays keeps what is known. Cheap when nothing has changed.
-  void apply(const DnsblConfig& config, const std::vector<TargetView>& targets);
+  // What is in force from now on: what stays keeps what is known. Cheap when nothing has changed. `own`: addresses of ours that
+  // are asked about besides; they are in book() and not in view().
+  void apply(const DnsblConfig& config, const std::vector<TargetView>& targets, const std::set<DnsblSubject>& own = {});
   void seed(std::vector<Listing> listings);  // of before a restart
   std::set<ListingKey> take_changes();       // since the last call: to be kept, or forgotten where the book has none
   // Asks what is due. To be called every while. `paused`: asks nothing until it is called without.

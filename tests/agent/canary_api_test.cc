@@ -38,14 +38,28 @@ class CanaryApiTest : public ::testing::Test {
     arrival.proof = true;
     log_.add(arrival);
   }
-  ApiAnswer get(const std::string& path) { return api_.answer("GET", path, authorise(keys_, "GET", path, "", now_), ""); }
+  ApiAnswer get(const std::string& path) { return ask("GET", path); }
+  ApiAnswer ask(const std::string& method, const std::string& path) {
+    return api_.answer(method, path, authorise(keys_, method, path, "", now_), "");
+  }
 
   Time now_{1'800'000'000s};
   WallClock clock_ = [this] { return now_; };
   CanaryKeys keys_{std::string(32, 'k')};
   FixedStatus status_;
   ArrivalLog log_{"", clock_, 120h};
-  CanaryApi api_{keys_, status_, log_, clock_};
+  std::atomic<int> free_ = 1;  // ports to lend
+  std::atomic<int> released_ = 0;
+  PortLender lender_{[this](const std::string&, bool v4) -> std::optional<AddressPort> {
+                       if (free_ == 0) return std::nullopt;
+                       --free_;
+                       return *AddressPort::parse(v4 ? "198.51.100.7:50000" : "[2001:db8::7]:50000");
+                     },
+                     [this](const std::string&) {
+                       ++released_;
+                       ++free_;
+                     }};
+  CanaryApi api_{keys_, status_, log_, clock_, lender_};
 };
 
 TEST_F(CanaryApiTest, AuthorisesForAMinute) {
@@ -97,18 +111,37 @@ TEST_F(CanaryApiTest, RefusesTheRest) {
   EXPECT_EQ(api_.answer("POST", "/api/v1/canary", authorise(keys_, "POST", "/api/v1/canary", "", now_), "").status, 405);
 }
 
+TEST_F(CanaryApiTest, LendsPorts) {
+  const std::string token = keys_.mint(now_, 1h), query = "?token=" + token;
+  EXPECT_EQ(ask("POST", kApiReserve + query + "&v4=0").body, R"({"address":"[2001:db8::7]:50000"})");
+  EXPECT_EQ(ask("POST", kApiReserve + query + "&v4=1").body, R"({"address":null})");
+  EXPECT_EQ(ask("POST", kApiRelease + query).body, "{}");
+  EXPECT_EQ(ask("POST", kApiReserve + query + "&v4=1").body, R"({"address":"198.51.100.7:50000"})");
+  EXPECT_EQ(ask("GET", kApiReserve + query).status, 405);
+  for (const std::string& bad : std::vector<std::string>{"", "?token=", "?token=abc", "?token=" + std::string(32, 'a')}) {
+    EXPECT_EQ(ask("POST", kApiReserve + bad).status, 400) << bad;
+  }
+  EXPECT_EQ(ask("POST", kApiReserve + ("?token=" + keys_.mint(now_ - 2h, 1h))).status, 400);
+  const CanaryApi none(keys_, status_, log_, clock_);
+  const std::string path = kApiReserve + query;
+  EXPECT_EQ(none.answer("POST", path, authorise(keys_, "POST", path, "", now_), "").body, R"({"address":null})");
+  EXPECT_EQ(none.answer("POST", path, "", "").status, 401);
+}
+
 // An `ajar canary` on loopback, as its agent sees it.
 class RemoteCanaryTest : public CanaryApiTest {
  protected:
   RemoteCanaryTest() {
-    server_.Get("/api/v1/.*", [this](const httplib::Request& request, httplib::Response& response) {
+    const auto handler = [this](const httplib::Request& request, httplib::Response& response) {
       const std::string auth = request.get_header_value(kApiAuthHeader);
       ApiAnswer answer = api_.answer(request.method, request.target, auth, request.body);
       if (forging_) answer.body.insert(answer.body.size() - 1, " ");
       response.status = answer.status;
       response.set_header(kApiAuthHeader, answer.auth);
       response.set_content(answer.body, "application/json");
-    });
+    };
+    server_.Get("/api/v1/.*", handler);
+    server_.Post("/api/v1/.*", handler);
     port_ = server_.bind_to_any_port("127.0.0.1");
     thread_ = std::thread([this] { server_.listen_after_bind(); });
   }
@@ -166,6 +199,31 @@ TEST_F(RemoteCanaryTest, BringsStateAndArrivals) {
   arrive("after");
   EXPECT_TRUE(run_until([&] { return arrived_.size() == 2; }));
   EXPECT_EQ(arrived_[1].token, "after");
+}
+
+TEST_F(RemoteCanaryTest, BorrowsPorts) {
+  RemoteCanaryOptions mine = options();
+  mine.poll_interval = 60s;  // the thread is woken for it
+  RemoteCanary remote(loop_, keys_, mine);
+  const std::string token = keys_.mint(now_, 1h);
+  std::vector<std::optional<AddressPort>> borrowed;
+  const auto borrow = [&](bool v4) {
+    struct Borrow {
+      static Task<void> run(RemoteCanary& canary, std::string token, bool v4, std::vector<std::optional<AddressPort>>& into) {
+        const std::optional<AddressPort> place = co_await canary.reserve(std::move(token), v4);
+        into.push_back(place);
+      }
+    };
+    start(Borrow::run(remote, token, v4, borrowed));
+  };
+  borrow(true);
+  EXPECT_TRUE(run_until([&] { return borrowed.size() == 1; }));
+  EXPECT_EQ(borrowed[0], AddressPort::parse("198.51.100.7:50000"));
+  borrow(false);  // all are lent: it waits for one
+  remote.release(token);
+  EXPECT_TRUE(run_until([&] { return borrowed.size() == 2; }));
+  EXPECT_EQ(borrowed[1], AddressPort::parse("[2001:db8::7]:50000"));
+  EXPECT_EQ(released_, 1);
 }
 
 TEST_F(RemoteCanaryTest, FetchesPageAfterPage) {

@@ -23,6 +23,7 @@ class CanaryTcp : public ::testing::Test {
             .peer = {*IpAddress::parse("203.0.113.9"), 40000},
             .listener = {*IpAddress::parse("10.0.0.7"), 18025},
             .starttls = false,
+            .server_name = {},
             .arrived = [this](Arrival arrival) { arrivals_.push_back(std::move(arrival)); }};
   }
   std::string talk(std::deque<std::string> pieces, MemoryLink::End end = MemoryLink::End::hangs_up) {

@@ -50,10 +50,17 @@ class CanaryServerTest : public ::testing::Test {
   }
   // Says `said` to the canary and waits for its end: all that it answered.
   std::string talk(CanaryKind kind, std::string said, bool tls = false) {
+    return talk_to(server_->listening(kind).front(), std::move(said), tls);
+  }
+  std::string talk_to(const AddressPort& to, std::string said, bool tls = false) {
     std::string heard;
-    start(client(server_->listening(kind).front(), std::move(said), tls, heard), [this] { loop_.stop(); });
+    start(client(to, std::move(said), tls, heard), [this] { loop_.stop(); });
     loop_.run();
     return heard;
+  }
+  Task<void> reserve_into(std::string token, std::optional<AddressPort>& into) {
+    std::optional<AddressPort> place = co_await server_->reserve(std::move(token), true);
+    into = place;
   }
   Task<void> client(AddressPort to, std::string said, bool tls, std::string& heard) {
     LiveNetwork network(loop_, scope_, gate_, tls_, network_options_);
@@ -174,6 +181,85 @@ TEST_F(CanaryServerTest, SelfTestFailsWhereNobodyListensOrNothingIsAdvertised) {
   EXPECT_THAT(server_->health(CanaryKind::smtp).trouble, HasSubstr("127.66.0.9:1: "));
   EXPECT_THAT(server_->health(CanaryKind::tcp).trouble, HasSubstr("canary.advertise_tcp is empty"));
   EXPECT_FALSE(server_->health(CanaryKind::smtp).up || server_->health(CanaryKind::tcp).up);
+}
+
+TEST_F(CanaryServerTest, LendsAPortToOneQuestion) {
+  server_ = std::make_unique<CanaryServer>(loop_, keys_, options_);
+  const std::string token = keys_.mint(wall_now(), 1h);
+  const std::optional<AddressPort> place = server_->try_reserve(token, true);
+  ASSERT_TRUE(place);
+  EXPECT_EQ(place->address, server_->listening(CanaryKind::tcp).front().address);
+  EXPECT_GE(place->port, options_.config.reserved_ports.first);
+  EXPECT_LE(place->port, options_.config.reserved_ports.last);
+  EXPECT_EQ(server_->try_reserve(token, true), place);
+  EXPECT_EQ(talk_to(*place, "drwxr-xr-x pub " + token + "\r\nmore"), "");
+  ASSERT_EQ(arrived_.size(), 1U);
+  EXPECT_EQ(arrived_[0].token, token);
+  EXPECT_TRUE(arrived_[0].proof);
+  EXPECT_EQ(arrived_[0].kind, CanaryKind::tcp);
+  EXPECT_EQ(arrived_[0].peer.address.to_string(), "127.66.0.2");
+  EXPECT_EQ(arrived_[0].listener, *place);
+  EXPECT_THAT(arrived_[0].facts, ::testing::ElementsAre("connected to a port that was open for this question alone",
+                                                        "it said: drwxr-xr-x pub <token>"));
+  server_->release(token);
+  EXPECT_THAT(talk_to(*place, ""), HasSubstr("refused"));
+  EXPECT_EQ(arrived_.size(), 1U);
+}
+
+// A proxy waits for our greeting, which never comes.
+TEST_F(CanaryServerTest, SaysNothingAtALentPort) {
+  server_ = std::make_unique<CanaryServer>(loop_, keys_, options_);
+  const std::string token = keys_.mint(wall_now(), 1h);
+  EXPECT_EQ(talk_to(*server_->try_reserve(token, true), ""), "");
+  ASSERT_EQ(arrived_.size(), 1U);
+  EXPECT_THAT(arrived_[0].facts, ::testing::SizeIs(1));
+}
+
+TEST_F(CanaryServerTest, LendsNoMorePortsThanItHas) {
+  // A port that is free, and no other.
+  const std::uint16_t port = Listener(loop_, place("127.66.0.1:0"), [](int fd, AddressPort) { close(fd); }).address().port;
+  options_.config.reserved_ports = {port, port};
+  server_ = std::make_unique<CanaryServer>(loop_, keys_, options_);
+  const std::string one = keys_.mint(wall_now(), 1h), other = keys_.mint(wall_now(), 1h);
+  EXPECT_TRUE(server_->try_reserve(one, true));
+  EXPECT_FALSE(server_->try_reserve(other, true));
+  // It waits until one is given back.
+  std::optional<AddressPort> got;
+  start(reserve_into(other, got), [this] { loop_.stop(); });
+  EXPECT_FALSE(got);
+  server_->release(one);
+  loop_.run();
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->port, port);
+}
+
+TEST_F(CanaryServerTest, LendsNothingWithoutARangeAnAddressOrAToken) {
+  server_ = std::make_unique<CanaryServer>(loop_, keys_, options_);
+  EXPECT_FALSE(server_->try_reserve(keys_.mint(wall_now(), 1h), false));  // no IPv6
+  EXPECT_FALSE(server_->try_reserve("abc", true));
+  EXPECT_FALSE(server_->try_reserve(keys_.mint(wall_now() - 2h, 1h), true));
+  end();
+  options_.config.reserved_ports = {};
+  Loop other;
+  const CanaryServer none(other, keys_, options_);
+  EXPECT_FALSE(none.try_reserve(keys_.mint(wall_now(), 1h), true));
+  other.shut_down();
+}
+
+TEST_F(CanaryServerTest, TakesALentPortBackInTime) {
+  options_.lent = 0ms;
+  options_.self_test_interval = 10ms;
+  server_ = std::make_unique<CanaryServer>(loop_, keys_, options_);
+  const std::optional<AddressPort> lent = server_->try_reserve(keys_.mint(wall_now(), 1h), true);
+  run_until_measured({CanaryKind::tcp, CanaryKind::smtp});
+  EXPECT_THAT(talk_to(*lent, ""), HasSubstr("refused"));
+}
+
+TEST_F(CanaryServerTest, ConnectionsToALentPortAreBounded) {
+  server_ = std::make_unique<CanaryServer>(loop_, keys_, options_);
+  const std::optional<AddressPort> lent = server_->try_reserve(keys_.mint(wall_now(), 1h), true);
+  for (int i = 0; i < 8; ++i) talk_to(*lent, "x\r\n");
+  EXPECT_EQ(arrived_.size(), 5U);
 }
 
 TEST_F(CanaryServerTest, ConnectionsOfAPeerAreBounded) {

@@ -28,6 +28,7 @@ class CanarySmtp : public ::testing::Test {
                                 .peer = {*IpAddress::parse("203.0.113.9"), 40000},
                                 .listener = {*IpAddress::parse("198.51.100.7"), 25},
                                 .starttls = true,
+                                .server_name = {},
                                 .arrived = [this](Arrival arrival) { arrivals_.push_back(std::move(arrival)); }};
     bool ended = false;
     start(serve_smtp(link, session), [&ended] { ended = true; });
@@ -150,6 +151,35 @@ TEST_F(CanarySmtp, BounceToOurSenderIsNoProof) {
   ASSERT_EQ(arrivals_.size(), 1U);
   EXPECT_FALSE(arrivals_[0].proof);
   EXPECT_EQ(arrivals_[0].facts[0], "message to our probe sender");
+}
+
+// The sender of `backscatter`: a bounce to it is what that check waits for.
+TEST_F(CanarySmtp, BounceToTheBounceAddressIsAProof) {
+  for (const char* null : {"<>", "<> SIZE=500 RET=HDRS", " <>"}) {
+    const std::string address = "RCPT TO:<bounce-" + token_ + "@canary.example.net>\r\n";
+    EXPECT_THAT(talk(std::string("MAIL FROM:") + null + "\r\n" + address + "DATA\r\n.\r\n"), HasSubstr("250 2.0.0 Seen"));
+    ASSERT_EQ(arrivals_.size(), 1U);
+    EXPECT_TRUE(arrivals_[0].proof && arrivals_[0].message);
+    EXPECT_EQ(arrivals_[0].token, token_);
+    EXPECT_EQ(arrivals_[0].facts[0], "bounce");
+  }
+}
+
+// A person, or a sender that was looked up, proves nothing.
+TEST_F(CanarySmtp, WhatElseComesToTheBounceAddressIsNoProof) {
+  const std::string to = "RCPT TO:<bounce-" + token_ + "@canary.example.net>\r\n";
+  EXPECT_THAT(talk("MAIL FROM:<postmaster@example.org>\r\n" + to + "DATA\r\n.\r\n"), HasSubstr("250 2.0.0 Seen"));
+  ASSERT_EQ(arrivals_.size(), 1U);
+  EXPECT_FALSE(arrivals_[0].proof);
+  EXPECT_EQ(arrivals_[0].facts[0], "message to our bounce address that is no bounce");
+  for (const char* rest : {"QUIT\r\n", "RSET\r\n", "DATA\r\nA: b\r\n\r\nhalf", ""}) {
+    talk("MAIL FROM:<>\r\n" + to + rest);
+    ASSERT_EQ(arrivals_.size(), 1U) << rest;
+    EXPECT_FALSE(arrivals_[0].proof) << rest;
+  }
+  EXPECT_THAT(rcpt("<bounce-" + token_ + "+x@canary.example.net>"), ::testing::StartsWith("550 5.7.1 "));
+  EXPECT_THAT(rcpt("<bounce-" + token_ + "@example.org>"), ::testing::StartsWith("550 5.7.1 "));
+  EXPECT_THAT(rcpt("<bounce-probe-" + token_ + "@canary.example.net>"), ::testing::StartsWith("550 5.7.1 "));
 }
 
 TEST_F(CanarySmtp, EachTokenOfAMessageArrives) {

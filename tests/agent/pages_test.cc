@@ -45,6 +45,9 @@ TEST(Pages, TroubleIsSaidOnEveryPage) {
   MadeUpAgent agent;
   agent.fill();
   agent.metrics.canary_up(CanaryKind::smtp, false);
+  agent.metrics.vantage({{VantageKind::egress_25, {false, "198.51.100.7:25 of our own canary cannot be reached."}},
+                         {VantageKind::egress_tcp, {true, "Reached: 198.51.100.7:80."}},
+                         {VantageKind::source_unlisted, {false, "Listed <x>."}}});
   agent.ledger.set_paused(true);
   agent.ledger.flush();
   Site site(agent.web_state());
@@ -52,6 +55,8 @@ TEST(Pages, TroubleIsSaidOnEveryPage) {
     const std::string text = get_page(site, path);
     EXPECT_THAT(text, HasSubstr("Paused.")) << path;
     EXPECT_THAT(text, HasSubstr("The smtp canary does not answer")) << path;
+    EXPECT_THAT(text, HasSubstr("We do not see what a stranger sees:</b> 198.51.100.7:25 of our own canary")) << path;
+    EXPECT_THAT(text, HasSubstr("Servers may turn us away for our address:</b> Listed &lt;x&gt;.")) << path;
   }
 }
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "checks/network.h"
+
 namespace ajar {
 namespace {
 
@@ -12,7 +14,13 @@ class SettableStatus : public CanaryStatus {
  public:
   CanaryHealth health(CanaryKind kind) const override { return {true, kind == CanaryKind::smtp && smtp_up, ""}; }
   std::vector<AddressPort> advertised(CanaryKind) const override { return {*AddressPort::parse("198.51.100.7:25")}; }
+  Task<std::optional<AddressPort>> reserve(std::string token, bool) const override {
+    lent.push_back(std::move(token));
+    co_return AddressPort::parse("198.51.100.7:50000");
+  }
+  void release(const std::string& token) const override { std::erase(lent, token); }
   bool smtp_up = true;
+  mutable std::vector<std::string> lent;  // the tokens
 };
 
 class ProbeCanaryTest : public ::testing::Test {
@@ -114,6 +122,47 @@ TEST_F(ProbeCanaryTest, WhatAProxyBringsIsSeenAndWhatIsLateIsRemembered) {
   EXPECT_EQ(ledger_.apply(arrival(late)).first, ArrivalResult::proved);
 }
 
+Task<void> reserve_twice(ProbeCanary& canary, std::string one, std::string other, std::optional<AddressPort>& place) {
+  place = co_await canary.reserve(one, true);
+  place = co_await canary.reserve(other, true);
+}
+
+TEST_F(ProbeCanaryTest, HoldsOnePortAndGivesItBack) {
+  {
+    ProbeCanary mine = canary("ftp_bounce");
+    const std::string one = mine.mint("port"), other = mine.mint("eprt");
+    std::optional<AddressPort> place;
+    start(reserve_twice(mine, one, other, place));
+    EXPECT_EQ(place, AddressPort::parse("198.51.100.7:50000"));
+    EXPECT_EQ(status_.lent, std::vector<std::string>{other});
+  }
+  EXPECT_TRUE(status_.lent.empty());
+}
+
+// The connection to our port and the answer that speaks of it may come in either order.
+TEST_F(ProbeCanaryTest, WaitsAMomentForAConnectionToItsPort) {
+  ProbeCanary mine = canary("ftp_bounce");
+  const std::string token = mine.mint("port");
+  struct Wait {
+    static Task<void> run(Loop& loop, ProbeCanary& canary, std::string token, std::optional<Sighting>& into) {
+      const std::optional<AddressPort> place = co_await canary.reserve(token, true);
+      EXPECT_TRUE(place.has_value());
+      std::optional<Sighting> seen = co_await canary.sighting(token, true);
+      into = seen;
+      loop.stop();
+    }
+  };
+  std::optional<Sighting> seen;
+  start(Wait::run(loop_, mine, token, seen));
+  EXPECT_FALSE(seen);
+  Arrival arrival;
+  arrival.token = token;
+  arrival.proof = true;
+  loop_.post([&] { sightings_.note(arrival); });
+  loop_.run();
+  EXPECT_TRUE(seen && seen->proof);
+}
+
 TEST_F(ProbeCanaryTest, NoTokenIsShown) {
   ProbeCanary mine = canary();
   const std::string token = mine.mint("a");
@@ -123,6 +172,9 @@ TEST_F(ProbeCanaryTest, NoTokenIsShown) {
   EXPECT_EQ(mine.redact("C: RCPT TO:<" + token + "@x> and <probe-" + earlier + "@x>"),
             "C: RCPT TO:<<token>@x> and <probe-<token>@x>");
   EXPECT_EQ(mine.redact("S: 550 " + upper + "x" + token), "S: 550 <token>x<token>");
+  EXPECT_EQ(mine.redact("S: 00 13 " + hex("TOKEN " + token) + " 00"), "S: 00 13 54 4f 4b 45 4e 20 <token> 00");
+  EXPECT_EQ(mine.redact("S: 00 13 " + hex("TOKEN " + earlier)), "S: 00 13 " + hex("TOKEN " + earlier)) << "not of this probe";
+  EXPECT_EQ(mine.redact("S: 00 13 " + hex("TOKE") + " 00"), "S: 00 13 54 4f 4b 45 00");
   EXPECT_EQ(mine.redact("S: 250 abcdefghijklmnopqrstuvwxyz234567"), "S: 250 abcdefghijklmnopqrstuvwxyz234567");
 }
 

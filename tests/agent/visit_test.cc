@@ -132,6 +132,29 @@ TEST_F(VisitTest, ARefusedConnectionAnswersAll) {
   EXPECT_THAT(records_["socks5"].transcript, Contains("# not asked: http_connect met the same in this visit"));
 }
 
+TEST_F(VisitTest, ARefusedConnectionSaysNothingWhereThePortIsBlockedForUs) {
+  Vantage vantage;
+  vantage.blocked = {{true, port_}};
+  world_.vantage = &vantage;
+  visit(kAll);
+  for (const char* check : kAll) EXPECT_EQ(said(check), "unclear/source_blocked") << check;
+}
+
+// Nor does the proxy's answer settle the silence towards others.
+TEST_F(VisitTest, ARefusalMayBeThatOfAProxyInOurWay) {
+  serve(refuse_http);
+  visit(kAll);
+  ASSERT_EQ(said("http_connect"), "closed/refused");
+  ASSERT_EQ(said("socks5"), "closed/other_protocol");
+  Vantage vantage;
+  vantage.http_altered = "the request came with `Via: 1.1 cache`";
+  world_.vantage = &vantage;
+  visit(kAll);
+  EXPECT_EQ(said("http_connect"), "unclear/source_blocked");
+  EXPECT_THAT(records_["http_connect"].finding.because, HasSubstr("Via: 1.1 cache"));
+  EXPECT_EQ(records_["socks5"].finding.verdict, Verdict::unclear);
+}
+
 TEST_F(VisitTest, ARefusedConnectionWhileOurCanaryIsDownDoesNotAnswerADoubt) {
   status_.up = false;
   std::vector<ProbePlan> all = plans(kAll);
@@ -289,6 +312,61 @@ TEST(PortTalk, OnlyAServerThatGreetsIsNotAskedTheRest) {
   mail.note(*find_check("smtp_relay"), heard(Verdict::closed, Reason::refused, "SMTP"));
   EXPECT_EQ(mail.greeted_instead(socks5), "SMTP");
   EXPECT_EQ(mail.greeted_instead(*find_check("smtp_relay")), "");
+}
+
+// What routes TLS by its name may be connecting still, whatever the site behind its own name said.
+TEST(PortTalk, SilenceInTheSameTlsIsNotAnotherProtocol) {
+  const CheckInfo& sni = *find_check("sni_proxy");
+  Finding page = heard(Verdict::closed, Reason::refused, "HTTP");
+  PortTalk clear, inside;
+  clear.note(*find_check("http_connect"), page);
+  page.tls = TlsMode::implicit;
+  inside.note(*find_check("http_connect"), page);
+  Finding silence;
+  clear.settle(sni, silence);
+  EXPECT_EQ(silence.verdict, Verdict::closed);
+  inside.settle(sni, silence);
+  EXPECT_EQ(silence.verdict, Verdict::unclear);
+  EXPECT_EQ(silence.reason, Reason::timeout);
+}
+
+// Those whose servers wait for a question; what greets, greets everybody.
+TEST(PortTalk, KnowsWhoSpeaksWhenSpokenTo) {
+  for (const char* patient : {"STUN", "DNS", "HTTP/2", "TLS"}) {
+    PortTalk talk;
+    talk.note(*find_check("http_connect"), heard(Verdict::closed, Reason::other_protocol, patient));
+    EXPECT_EQ(talk.greeted_instead(*find_check("socks5")), "") << patient;
+  }
+  PortTalk ftp;
+  ftp.note(*find_check("ftp_bounce"), heard(Verdict::closed, Reason::refused, "FTP"));
+  EXPECT_EQ(ftp.greeted_instead(*find_check("socks5")), "FTP");
+}
+
+// Both begin with 220. Who only heard that says "SMTP", and asks on; who was answered in a protocol knows.
+TEST(PortTalk, AMailServerAndAnFtpServerGreetAlike) {
+  const CheckInfo &ftp = *find_check("ftp_bounce"), &mail = *find_check("smtp_smuggling"), &socks = *find_check("socks5");
+  PortTalk digits;
+  digits.note(*find_check("http_connect"), heard(Verdict::closed, Reason::other_protocol, "SMTP"));
+  EXPECT_EQ(digits.greeted_instead(ftp), "");
+  EXPECT_EQ(digits.greeted_instead(mail), "");
+  EXPECT_EQ(digits.greeted_instead(socks), "SMTP");
+  EXPECT_EQ(settled(digits, "ftp_bounce"), "unclear/timeout");
+  PortTalk refuses_ehlo;
+  refuses_ehlo.note(*find_check("smtp_relay"), heard(Verdict::unclear, Reason::control_failed, "SMTP"));
+  EXPECT_EQ(refuses_ehlo.greeted_instead(ftp), "");
+  PortTalk takes_mail;
+  takes_mail.note(*find_check("smtp_relay"), heard(Verdict::closed, Reason::refused, "SMTP"));
+  EXPECT_EQ(takes_mail.greeted_instead(ftp), "SMTP");
+  PortTalk vsftpd;
+  vsftpd.note(*find_check("smtp_relay"), heard(Verdict::closed, Reason::other_protocol, "FTP"));
+  EXPECT_EQ(vsftpd.greeted_instead(ftp), "");
+  EXPECT_EQ(vsftpd.greeted_instead(mail), "FTP");
+  PortTalk files;
+  files.note(ftp, heard(Verdict::closed, Reason::auth_required, "FTP"));
+  EXPECT_EQ(files.greeted_instead(mail), "FTP");
+  PortTalk no_files;
+  no_files.note(ftp, heard(Verdict::closed, Reason::other_protocol, "SMTP"));
+  EXPECT_EQ(no_files.greeted_instead(mail), "");
 }
 
 }  // namespace

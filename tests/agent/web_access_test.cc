@@ -162,6 +162,7 @@ TEST_F(WebAccessTest, SpeaksTls) {
   const auto reply = secure("/metrics");
   ASSERT_TRUE(reply) << httplib::to_string(reply.error());
   EXPECT_EQ(reply->status, 200);
+  EXPECT_THAT(reply->body, testing::ContainsRegex("\najar_tls_certificate_expiry_timestamp_seconds [12][0-9]{9}\n"));
   EXPECT_EQ(reply->get_header_value("Strict-Transport-Security"), "max-age=60");
   EXPECT_EQ(reply->get_header_value("X-Frame-Options"), "deny");
   EXPECT_EQ(reply->get_header_value_count("Content-Security-Policy"), 1U);
