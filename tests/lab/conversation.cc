@@ -192,6 +192,9 @@ Task<void> converse(Link& link, const Personality& personality, Setting setting,
     case Kind::reset_after_request:
       co_await hear_and_reset(link, world);
       break;
+    case Kind::other:
+      if (personality.speak != nullptr) co_await personality.speak(link, std::move(setting), world);
+      break;
     case Kind::absent:
     case Kind::reset:
       break;

@@ -36,7 +36,7 @@ class PatientLink : public Link {
     if (heard.size() > patience_) throw LinkError(Reason::hung_up, "the peer has left");
     co_return;
   }
-  Task<void> handshake() override { co_return; }
+  Task<void> handshake(const TlsHello&) override { co_return; }
 
  private:
   std::string said_;

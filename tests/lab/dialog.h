@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -95,6 +96,11 @@ struct Setting {
   std::string visit;  // unique, for queue ids
   Pace pace;
   Greylist* greylist = nullptr;  // owner: the place; lives longer than the dialog
+  std::uint16_t port = 0;        // own
+  std::uint16_t peer_port = 0;
+  // What a place remembers between conversations and datagrams (allocations, sessions). Owner: the place; forgotten with its
+  // personality.
+  std::map<std::string, std::string>* memory = nullptr;
 };
 
 // What to do after a line.

@@ -19,12 +19,14 @@ class Gateway {
   static constexpr milliseconds kIdle{30000};
   static constexpr milliseconds kLifetime{300000};  // of a connection, however busy
   static constexpr milliseconds kLinger{2000};
+  static constexpr milliseconds kExchange{1000};
 
   // `canary` and, by name, `domain` and what is below it are all that can be reached, on any port.
   Gateway(Loop& loop, IpAddress canary, std::string domain) : loop_(loop), canary_(canary), domain_(std::move(domain)) {}
 
   // As World promises them. Loop thread.
   Task<std::unique_ptr<Link>> connect(std::string source, std::string host, std::uint16_t port);
+  Task<std::string> exchange(std::string source, std::string host, std::uint16_t port, std::string bytes);
   Task<void> join(LiveLink& near, LiveLink& far);
   Task<void> linger(LiveLink& link);
 

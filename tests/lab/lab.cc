@@ -128,9 +128,9 @@ std::string Listing::to_json() const {
     reasons += fmt::format(R"({}"{}":"{}")", comma, one.check, one.reason);
   }
   return fmt::format(
-      R"({{"address":"{}","port":{},"transport":"tcp","tls":"{}","personality":"{}","expect":{{{}}},"reasons":{{{}}}}})",
-      place.address.to_string(), place.port, personality->implicit_tls ? "implicit" : "none", personality->name, expect,
-      reasons);
+      R"({{"address":"{}","port":{},"transport":"{}","tls":"{}","personality":"{}","expect":{{{}}},"reasons":{{{}}}}})",
+      place.address.to_string(), place.port, personality->only_datagrams() ? "udp" : "tcp",
+      personality->implicit_tls ? "implicit" : "none", personality->name, expect, reasons);
 }
 
 Lab::Lab(Loop& loop, LabOptions options)
@@ -140,13 +140,16 @@ Lab::Lab(Loop& loop, LabOptions options)
       postman_(loop, Postman::Route{options_.canary, options_.canary_domain, options_.delivery_delay}, options_.log),
       gateway_(loop, options_.canary.address, options_.canary_domain) {
   if (options_.hosts > kMaxHosts) throw std::invalid_argument(fmt::format("at most {} hosts", kMaxHosts));
-  std::uint8_t number = 1;
-  for (const Personality& personality : personalities()) {
-    Place& place = places_.emplace_back();
-    place.address =
-        AddressPort{IpAddress::v4({127, 10, 0, number++}), static_cast<std::uint16_t>(personality.port + options_.port_offset)};
-    place.host = host_name(personality.name);
-    place.personality = &personality;
+  for (const Block& block : blocks()) {
+    std::uint8_t number = 1;
+    for (const Personality& personality : block.all) {
+      Place& place = places_.emplace_back();
+      const auto port = static_cast<std::uint16_t>(personality.port + options_.port_offset);
+      const IpAddress address = IpAddress::v4({127, 10, block.network, number++});
+      place.address = AddressPort{options_.ipv6 ? ipv6_twin(address) : address, port};
+      place.host = host_name(personality.name);
+      place.personality = &personality;
+    }
   }
 }
 
@@ -160,11 +163,21 @@ void Lab::open() {
 }
 
 void Lab::bind_place(Place& place) {
-  if (place.personality->kind == Kind::absent) {
+  const Personality& personality = *place.personality;
+  if (personality.kind == Kind::absent || personality.only_datagrams()) {
     place.listener.reset();
   } else if (!place.listener) {
     place.listener =
         std::make_unique<Listener>(loop_, place.address, [this, &place](int fd, AddressPort peer) { arrive(place, fd, peer); });
+  }
+  if (personality.receive == nullptr) {
+    place.datagrams.reset();
+  } else if (!place.datagrams) {
+    place.datagrams = std::make_unique<DatagramListener>(
+        loop_, place.address, [this, &place](std::string_view bytes, const AddressPort& peer, const AddressPort&) {
+          receive_datagram(place, std::string(bytes), peer);
+          return std::string();
+        });
   }
 }
 
@@ -198,7 +211,9 @@ const Personality& Lab::personality_of(const IpAddress& host) const {
 }
 
 std::optional<unsigned> Lab::host_index(const AddressPort& place) const {
-  if (place.port != kHostsPort + options_.port_offset || !inside_lab(place.address)) return std::nullopt;
+  if (place.port != kHostsPort + options_.port_offset || !place.address.is_v4() || !inside_lab(place.address)) {
+    return std::nullopt;
+  }
   const std::uint32_t index = number_of(place.address) - number_of(IpAddress::v4(kHostsBase));  // wraps below the first
   if (index >= options_.hosts) return std::nullopt;
   return index;
@@ -224,6 +239,7 @@ Lab::Change Lab::change(const AddressPort& address, std::string_view name) {
     return Change::cannot_bind;
   }
   place->greylist.clear();
+  place->memory.clear();
   return Change::done;
 }
 
@@ -248,7 +264,7 @@ bool Lab::gone(Link& link) { return peer_has_ended(dynamic_cast<LiveLink&>(link)
 void Lab::cut(Link& link) { dynamic_cast<LiveLink&>(link).reset(); }
 
 void Lab::arrive(Place& place, int fd, const AddressPort& peer) {
-  Visit visit{place.address, peer, place.personality, &place.greylist, &place.connections, place.host};
+  Visit visit{place.address, peer, place.personality, &place.greylist, &place.connections, place.host, &place.memory};
   receive(fd, std::move(visit), kMaxConnectionsPerPlace);
 }
 
@@ -256,7 +272,8 @@ void Lab::arrive_at_host(int fd, const AddressPort& local, const AddressPort& pe
   const std::optional<unsigned> index = host_index(local);
   if (!index) return close_with_reset(fd);
   Visit visit{
-      local, peer, &personality_of(local.address), &host_greylist_, &host_connections_, fmt::format("h{}.lab.test", *index)};
+      local,  peer, &personality_of(local.address), &host_greylist_, &host_connections_, fmt::format("h{}.lab.test", *index),
+      nullptr};
   receive(fd, std::move(visit), kMaxHostConnections);
 }
 
@@ -274,6 +291,36 @@ void Lab::receive(int fd, Visit visit, unsigned limit) {
   start(serve(fd, std::move(visit)));
 }
 
+Setting Lab::setting_of(const Visit& visit) {
+  Setting setting;
+  setting.host = visit.host;
+  setting.address = visit.local.address.to_string();
+  setting.peer = visit.peer.address.to_string();
+  setting.canary_domain = options_.canary_domain;
+  setting.canary = options_.canary.address.to_string();
+  setting.canary_http_port = options_.canary_http_port;
+  setting.date = to_rfc5322(wall_now());
+  setting.visit =
+      fmt::format("{:X}", mix(visits_ ^ static_cast<std::uint64_t>(loop_.now().time_since_epoch().count())) & 0xffffffffffU);
+  setting.pace = options_.pace;
+  setting.greylist = visit.greylist;
+  setting.port = visit.local.port;
+  setting.peer_port = visit.peer.port;
+  setting.memory = visit.memory;
+  return setting;
+}
+
+void Lab::receive_datagram(Place& place, std::string bytes, const AddressPort& peer) {
+  if (!inside_lab(peer.address) || place.connections >= kMaxConnectionsPerPlace) return;
+  Visit visit{place.address, peer, place.personality, &place.greylist, &place.connections, place.host, &place.memory};
+  ++visits_;
+  ++place.connections;
+  const Reply reply = [&place, peer](const std::string& answer) {
+    if (place.datagrams) place.datagrams->send(answer, peer);
+  };
+  start(place.personality->receive(std::move(bytes), setting_of(visit), *this, reply), [&place] { --place.connections; });
+}
+
 Task<void> Lab::serve(int fd, Visit visit) {
   ++*visit.connections;
   ++visits_;
@@ -284,19 +331,8 @@ Task<void> Lab::serve(int fd, Visit visit) {
     const milliseconds patience = proxy ? Gateway::kIdle : milliseconds(std::chrono::minutes(5));
     const milliseconds life = proxy ? Gateway::kLifetime : milliseconds(std::chrono::minutes(15));
     LiveLink link(loop_, fd, LiveLink::Side::server, tls_.get(), transcript, patience, loop_.now() + life);
-    Setting setting;
-    setting.host = visit.host;
-    setting.address = visit.local.address.to_string();
-    setting.peer = visit.peer.address.to_string();
-    setting.canary_domain = options_.canary_domain;
-    setting.canary = options_.canary.address.to_string();
-    setting.canary_http_port = options_.canary_http_port;
-    setting.date = to_rfc5322(wall_now());
-    setting.visit =
-        fmt::format("{:X}", mix(visits_ ^ static_cast<std::uint64_t>(loop_.now().time_since_epoch().count())) & 0xffffffffffU);
-    setting.pace = options_.pace;
-    setting.greylist = visit.greylist;
-    const std::uint64_t noise = mix(options_.seed ^ number_of(visit.local.address)) + visits_;
+    Setting setting = setting_of(visit);
+    const std::uint64_t noise = mix(options_.seed ^ number_of(ipv4_twin(visit.local.address))) + visits_;
     try {
       if (visit.personality->implicit_tls) co_await link.start_tls();
       co_await converse(link, *visit.personality, std::move(setting), *this, noise);

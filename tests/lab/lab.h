@@ -28,6 +28,7 @@ struct LabOptions {
   unsigned hosts = 0;  // beyond the fixed places: 127.20.0.1 and up, all on kHostsPort
   std::uint64_t seed = 1;
   Pace pace;
+  bool ipv6 = false;              // the places live at their twins in fd7f::/16 (loopback.h)
   std::uint16_t port_offset = 0;  // added to every port; tests run beside a lab that is there already
   std::function<void(const std::string&)> log = [](const std::string&) {};
 };
@@ -77,7 +78,9 @@ class Lab : private World {
     const Personality* personality = nullptr;
     Greylist greylist;
     unsigned connections = 0;
+    std::map<std::string, std::string> memory;
     std::unique_ptr<Listener> listener;
+    std::unique_ptr<DatagramListener> datagrams;
   };
   struct Visit {
     AddressPort local, peer;
@@ -85,6 +88,7 @@ class Lab : private World {
     Greylist* greylist = nullptr;
     unsigned* connections = nullptr;
     std::string host;
+    std::map<std::string, std::string>* memory = nullptr;
   };
   class HostsListener;
 
@@ -92,12 +96,17 @@ class Lab : private World {
   Task<void> pause(milliseconds span) override;
   void carry(Message message) override { postman_.carry(std::move(message)); }
   Task<std::unique_ptr<Link>> connect(std::string source, std::string host, std::uint16_t port) override;
+  Task<std::string> exchange(std::string source, std::string host, std::uint16_t port, std::string bytes) override {
+    return gateway_.exchange(std::move(source), std::move(host), port, std::move(bytes));
+  }
   Task<void> join(Link& near, Link& far) override;
   Task<void> linger(Link& link) override;
   bool gone(Link& link) override;
   void cut(Link& link) override;
 
   void bind_place(Place& place);
+  Setting setting_of(const Visit& visit);
+  void receive_datagram(Place& place, std::string bytes, const AddressPort& peer);
   void arrive(Place& place, int fd, const AddressPort& peer);
   void arrive_at_host(int fd, const AddressPort& local, const AddressPort& peer);
   void receive(int fd, Visit visit, unsigned limit);

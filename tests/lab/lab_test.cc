@@ -561,12 +561,20 @@ TEST(LabTable, IsTheSameInTheReadme) {
   std::ifstream file(std::string(AJAR_SOURCE_DIR) + "/tests/lab/README.md");
   std::stringstream text;
   text << file.rdbuf();
-  unsigned number = 1;
+  unsigned number = 1, network = 0;
   std::set<std::string_view> names;
   for (const Personality& personality : personalities()) {
-    const std::string row = "| 127.10.0." + std::to_string(number++) + ":" + std::to_string(personality.port) +
-                            (personality.implicit_tls ? "/tls" : "") + " | `" + std::string(personality.name) + "` | " +
-                            std::string(personality.imitates) + " | ";
+    for (const Block& block : blocks()) {
+      if (block.all.empty() || block.all.front().name != personality.name) continue;
+      network = block.network;
+      number = 1;
+    }
+    const std::string row = "| 127.10." + std::to_string(network) + "." + std::to_string(number++) + ":" +
+                            std::to_string(personality.port) +
+                            (personality.implicit_tls       ? "/tls"
+                             : personality.only_datagrams() ? "/udp"
+                                                            : "") +
+                            " | `" + std::string(personality.name) + "` | " + std::string(personality.imitates) + " | ";
     EXPECT_THAT(text.str(), HasSubstr(row));
     const std::size_t at = text.str().find(row);
     if (at != std::string::npos) {

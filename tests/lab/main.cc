@@ -42,6 +42,7 @@ void declare(CLI::App& app, Flags& flags) {
   app.set_version_flag("--version", fmt::format("ajar-lab {} ({}, {})", ajar::kVersion, ajar::kRevision, ajar::kCompiler));
   app.add_option("--hosts", options.hosts, "further hosts on 127.20.0.1 and up, port 2526")
       ->check(CLI::Range(0U, ajar::lab::kMaxHosts));
+  app.add_flag("--ipv6", options.ipv6, "the places live in fd7f::/16, which must be on lo: fd7f::a:0:3 for 127.10.0.3");
   app.add_option("--seed", options.seed, "who is what among them")->capture_default_str();
   app.add_flag("--list", flags.list, "print the places as JSON lines, and end");
   app.add_option("--control", flags.control, "HTTP: GET / lists, POST /personality?address=&port=&name= changes one")

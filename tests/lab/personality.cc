@@ -182,10 +182,26 @@ const Expectation* Expectations::of(std::string_view check) const {
   return found == end() ? nullptr : found;
 }
 
-std::span<const Personality> personalities() { return kPersonalities; }
+std::span<const Block> blocks() {
+  static const std::vector<Block> all = {
+      {0, kPersonalities},         {1, turn_personalities()}, {2, datagram_socks_personalities()}, {3, http2_personalities()},
+      {4, sni_personalities()},    {5, dns_personalities()},  {6, mail_opt_in_personalities()},    {7, ftp_personalities()},
+      {8, telnet_personalities()},
+  };
+  return all;
+}
+
+const std::vector<Personality>& personalities() {
+  static const std::vector<Personality> all = [] {
+    std::vector<Personality> joined;
+    for (const Block& block : blocks()) joined.insert(joined.end(), block.all.begin(), block.all.end());
+    return joined;
+  }();
+  return all;
+}
 
 const Personality* find_personality(std::string_view name) {
-  for (const Personality& personality : kPersonalities) {
+  for (const Personality& personality : personalities()) {
     if (personality.name == name) return &personality;
   }
   return nullptr;

@@ -25,6 +25,9 @@ class World {
   // A connection from the address `source` to a name or address. nullptr where nobody is reached: a world lets nothing go but
   // to its canary.
   virtual Task<std::unique_ptr<Link>> connect(std::string source, std::string host, std::uint16_t port) = 0;
+  // Sends one datagram from the address `source` to an address, and gives what comes back within a second; empty: nothing, as
+  // where nobody is reached: a world lets nothing go but to its canary.
+  virtual Task<std::string> exchange(std::string source, std::string host, std::uint16_t port, std::string bytes) = 0;
   // Carries bytes both ways until the far side ends, or a bound is reached. LinkError.
   virtual Task<void> join(Link& near, Link& far) = 0;
   // Ends our side and hears, for a moment, what the peer still sends: closing with bytes unheard would reset the connection,
