@@ -3,11 +3,11 @@ JOBS ?= $(shell nproc)
 SECONDS_PER_FUZZER ?= 60
 export CCACHE_BASEDIR := $(CURDIR)
 
-.PHONY: help deps build run test lint format fuzz bench soak pictures clean
+.PHONY: help deps build run test lint format fuzz bench soak pictures screenshots clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
 
 deps:  ## Install the Debian packages that the build needs (as root or by sudo; else prints the line to run)
 	@tests/support/install_packages.sh build
@@ -59,6 +59,11 @@ pictures:  ## dashboards/screenshots/ajar-*.png, drawn by Grafana's own componen
 	@tests/support/install_packages.sh build pictures
 	@$(MAKE) --no-print-directory build
 	dashboards/pictures/make.py build/release
+
+screenshots:  ## The pages as they look: now, proxy, notice and phone in dashboards/screenshots, taken by the browser tests
+	@tests/support/install_packages.sh build test
+	@$(MAKE) --no-print-directory build
+	AJAR_SCREENSHOTS=dashboards/screenshots tests/browser/run.py build/release
 
 clean:  ## Remove build/
 	rm -rf build

@@ -11,6 +11,8 @@ import {startDatabase} from './database.mjs';
 const [build, root] = process.argv.slice(2);
 export const ROOT = root;
 
+const OPEN = /open|mixed|connect_443/;
+
 // [name, what it is, owner, whose place of the lab it takes where it is not its own]
 export const TESTED = [
   ['mx1.example.org', 'open', 'mail-team <mail@example.org>'],
@@ -36,7 +38,7 @@ export const PICTURED = [
   ['partner-mx', 'blocks_us', 'web-team'],
   ['proxy1', 'proxy_open', 'network-team'],
   ['proxy2', 'proxy_auth', 'network-team'],
-  ['lab-proxy', 'mixed', 'network-team'],
+  ['lab-proxy', 'proxy_connect_443_only', 'network-team'],
   ['socks', 'socks_closed', 'network-team'],
 ];
 
@@ -55,6 +57,7 @@ probe_timeout = "40s"
 state = "ajar.db"
 [web]
 listen = ["${web}"]
+external_url = "https://ajar.example.net"
 [canary]
 listen_tcp = ["127.9.9.9:8025", "127.9.9.9:8443"]
 listen_smtp = ["127.9.9.9:2525"]
@@ -212,8 +215,8 @@ export class House {
       const level = Object.fromEntries(targets.map(({name, level: known}) => [name, known]));
       seen = level;
       return targets.length === wanted && targets.every((target) => target.level !== null) &&
-        this.#asked.every(([name, is]) => !/open|mixed/.test(is) || level[name] === 4) && level.newsletter === 3 &&
-        cases.length >= this.#asked.filter(([, is]) => /open|mixed|accept/.test(is)).length && listings.some((row) => row.listed);
+        this.#asked.every(([name, is]) => !OPEN.test(is) || level[name] === 4) && level.newsletter === 3 &&
+        cases.length >= this.#asked.filter(([, is]) => OPEN.test(is)).length && listings.some((row) => row.listed && row.text);
     }, 90000);
   }
 

@@ -1,4 +1,4 @@
-// main.mjs BUILD_FOLDER ROOT: one agent, one browser, all tests; run.py starts it.
+// main.mjs BUILD_FOLDER ROOT [NAME…]: one agent, one browser, all tests or those of NAME.test.mjs; run.py starts it.
 import {after, before} from 'node:test';
 import {startBrowser} from './browser.mjs';
 import {House, PICTURED, TESTED} from './house.mjs';
@@ -10,7 +10,12 @@ setTimeout(() => {
   console.error('the tests take too long');
   process.exit(1);
 }, TOO_LATE).unref();
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.once(signal, () => {
+    console.error(`ended by ${signal}`);
+    process.exit(1);
+  });
+}
 process.once('exit', () => world.house?.stop());
 
 const pictures = process.env.AJAR_SCREENSHOTS !== undefined;
@@ -23,5 +28,6 @@ after(async () => {
   world.house?.stop();
 });
 
-const files = pictures ? ['pictures'] : ['way', 'looks', 'lists', 'notices', 'hostile', 'mended'];
-for (const file of files) await import(`./${file}.test.mjs`);
+const all = pictures ? ['pictures'] : ['way', 'looks', 'lists', 'notices', 'hostile', 'mended'];
+const wanted = process.argv.slice(4);
+for (const file of wanted.length > 0 ? wanted : all) await import(`./${file}.test.mjs`);

@@ -13,8 +13,11 @@ const picture = (name, how, path, before = async () => {}) => test(name, () => v
   await visitor.page.screenshot({path: join(FOLDER, `${name}.png`), animations: 'disabled'});
 }));
 
-picture('now', {width: 1280, height: 860}, '/');
-picture('proxy', {width: 1280, height: 1100}, '/targets/proxy1?check=http_connect', (page) =>
-  page.getByRole('heading', {name: 'Latest probe'}).evaluate((heading) => heading.scrollIntoView({behavior: 'instant'})));
-picture('notice', {width: 860, height: 1000}, '/notices/mx1.example.org');
-picture('phone', {width: 390, height: 844, scale: 2, dark: true}, '/');
+picture('now', {width: 1280, height: 1000}, '/');
+picture('proxy', {width: 1280, height: 1160}, '/targets/proxy1?check=http_connect', (page) =>
+  page.getByRole('heading', {name: 'Latest probe'}).evaluate((heading) => {
+    heading.scrollIntoView({behavior: 'instant'});
+    scrollBy({top: -16, behavior: 'instant'});
+  }));
+picture('notice', {width: 800, height: 1000}, '/notices/mx1.example.org');
+picture('phone', {width: 390, height: 780, scale: 2, dark: true}, '/');

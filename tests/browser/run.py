@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""run.py BUILD_FOLDER: the agent's pages in a real Chromium, while the agent asks the lab's servers and some hostile ones.
+"""run.py BUILD_FOLDER [NAME…]: the agent's pages in a real Chromium, while the agent asks the lab's servers and some hostile ones.
 
 Fetches what package-lock.json names (npm, 15 MB) into BUILD_FOLDER/browser, then main.mjs does the rest and leaves nothing running.
+NAME: way, looks, lists, notices, hostile, mended.
 AJAR_SCREENSHOTS=FOLDER: the pictures of the README are written there. Without npm or chromium it says so and is skipped (exit 77)."""
 import os
 import pathlib
@@ -31,7 +32,7 @@ def fetch(work):
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2:
         print(__doc__, file=sys.stderr)
         return 3
     build = pathlib.Path(sys.argv[1]).resolve()
@@ -51,7 +52,7 @@ def main():
     if os.environ.get('AJAR_SCREENSHOTS'):
         os.environ['AJAR_SCREENSHOTS'] = str(pathlib.Path(os.environ['AJAR_SCREENSHOTS']).resolve())
     sys.stdout.flush()
-    os.execvp('node', ['node', '--test-reporter=spec', str(work / 'main.mjs'), str(build), str(ROOT)])
+    os.execvp('node', ['node', '--test-reporter=spec', str(work / 'main.mjs'), str(build), str(ROOT), *sys.argv[2:]])
 
 
 if __name__ == '__main__':

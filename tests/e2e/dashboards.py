@@ -12,9 +12,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-# Nothing to show here: no address on loopback is looked up in databases, and nothing watches the vantage (tests/golden/not_exported_yet.txt).
+# Nothing to show here: no address on loopback is looked up in databases.
 EMPTY = {
-    'ajar-agent': {'Vantage'},
     'ajar-detail': {'Listings beside proof', 'What the databases say', 'Outside reports'},
     'ajar-overview': {'Listed addresses', 'Listed in public databases'},
     'ajar-target': {'Listed in databases', 'What the databases say'},

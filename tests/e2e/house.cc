@@ -14,12 +14,15 @@ using std::chrono::seconds;
 std::string program(const std::string& name) { return std::string(AJAR_BINARY_DIR) + "/" + name; }
 
 Lab::Lab(std::vector<std::string> options) : control_(free_port("127.0.0.1")) {
-  Process list({program("ajar-lab"), "--list"});
+  std::vector<std::string> listed = {program("ajar-lab"), "--list"};
+  listed.insert(listed.end(), options.begin(), options.end());
+  Process list(listed);
   list.wait(seconds(30));
   std::istringstream lines(list.out());
   for (std::string line; std::getline(lines, line);) {
     const json one = json::parse(line);
-    LabPlace place{one.at("personality"), one.at("address"), {}, one.at("port"), one.at("tls") == "implicit"};
+    LabPlace place{one.at("personality"), one.at("address"),           {},
+                   one.at("port"),        one.at("tls") == "implicit", one.at("transport") == "udp"};
     for (const auto& [check, verdict] : one.at("expect").items()) {
       place.expect.push_back({check, verdict, one.at("reasons").at(check)});
     }
@@ -50,7 +53,7 @@ bool Lab::change(const LabPlace& place, const std::string& personality) const {
 namespace {
 
 std::string target_text(const LabPlace& place) {
-  const std::string port = "[\"" + std::to_string(place.port) + (place.tls ? "/tls" : "") + "\"]\n";
+  const std::string port = "[\"" + std::to_string(place.port) + (place.tls ? "/tls" : place.udp ? "/udp" : "") + "\"]\n";
   std::string checks, ports;
   for (const Expected& one : place.expect) {
     checks += (checks.empty() ? "\"" : ", \"") + one.check + "\"";
@@ -74,11 +77,14 @@ std::string label(const std::string& sample, const std::string& name) {
 std::string Setting::text(const std::vector<LabPlace>& places) const {
   const std::string smtp = std::string("[\"") + kCanaryAddress + ":" + kCanaryPort + "\"]";
   const std::string tcp = std::string("[\"") + kCanaryAddress + ":8025\", \"" + kCanaryAddress + ":8443\"]";
+  const std::string udp = std::string("[\"") + kCanaryAddress + ":8025\"]";
+  const std::string tls = std::string("[\"") + kCanaryAddress + ":8443\"]";  // beside plain TCP: the first byte tells
   std::string text = "scope = " + scope + R"(
 [agent]
 name = "probe.ajar.test"
 contact = "mailto:postmaster@canary.test"
-source_addresses = ["127.66.0.1"]
+source_addresses = )" +
+                     source_addresses + R"(
 interval = ")" + interval +
                      R"("
 retry_interval = ")" +
@@ -92,7 +98,9 @@ listen = [")" + (web_listen.empty() ? "127.0.0.1:" + std::to_string(web_port) : 
                      R"("]
 [canary]
 listen_smtp = )" + smtp +
-                     "\nadvertise_smtp = " + smtp + "\nlisten_tcp = " + tcp + "\nadvertise_tcp = " + tcp + R"(
+                     "\nadvertise_smtp = " + smtp + "\nlisten_tcp = " + tcp + "\nadvertise_tcp = " + tcp +
+                     "\nlisten_udp = " + udp + "\nadvertise_udp = " + udp + "\nlisten_tls = " + tls +
+                     "\nadvertise_tls = " + tls + R"(
 host = "canary.test"
 mail_domain = "canary.test"
 delivery_timeout = ")" +

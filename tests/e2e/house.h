@@ -30,6 +30,7 @@ struct LabPlace {
   std::vector<Expected> expect;
   std::uint16_t port = 0;
   bool tls = false;
+  bool udp = false;
 };
 
 class Lab {
@@ -51,6 +52,7 @@ class Lab {
 // expected to say something of it.
 struct Setting {
   std::string scope = R"(["127.0.0.0/8"])";
+  std::string source_addresses = R"(["127.66.0.1"])";
   std::string interval = "3s";
   std::string retry_interval = "500ms";
   std::string delivery_timeout = "4s";

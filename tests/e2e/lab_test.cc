@@ -45,12 +45,13 @@ bool holds_a_token(const std::string& text) {
 // `ajar check` asks once and waits for no deadline: what is greylisted stays undecided, what was taken stays pending.
 std::string said_at_once(const LabPlace& place, const Expected& one) {
   if (place.personality.starts_with("greylist")) return "unclear/greylisted";
-  if (one.verdict == "accepted" && one.reason == "no_proof") return "accepted/token_pending";
+  const bool sends = one.check == "smtp_relay" || one.check == "backscatter";
+  if (sends && one.verdict == "accepted" && one.reason == "no_proof") return "accepted/token_pending";
   return one.verdict + "/" + one.reason;
 }
 
 std::string exit_address(const LabPlace& place) {
-  return place.personality == "proxy_other_exit" ? "127.77.0.7" : place.address;
+  return place.personality.ends_with("_other_exit") ? "127.77.0.7" : place.address;
 }
 
 TEST(Lab, TheAgentComesToTheExpectedVerdictOfEveryPersonality) {

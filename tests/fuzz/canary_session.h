@@ -39,6 +39,7 @@ class FuzzedSession {
                                 .peer = *AddressPort::parse("203.0.113.9:4"),
                                 .listener = *AddressPort::parse("198.51.100.7:8025"),
                                 .starttls = true,
+                                .server_name = {},
                                 .arrived = [this, valid](Arrival arrival) { check(arrival, valid); }};
     bool ended = false;
     start(dialog(link, session), [&ended] { ended = true; });

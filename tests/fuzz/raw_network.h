@@ -1,13 +1,16 @@
 // A Network over raw bytes, for the fuzzers of whole checks. The input is what the server says, a line at each wait; a line
 // that begins with \x01 comes together with the line before it, before any question; one that begins with \x02 is a hang-up,
-// \x03 a silence, \x04 a handshake that fails.
+// \x03 a silence, \x04 a handshake that fails. A datagram is two bytes of length, big-endian, and so many bytes; of length 0 it
+// was lost; the length 0xffff is ICMP port unreachable.
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "checks/datagrams.h"
 #include "checks/network.h"
 
 namespace ajar {
@@ -56,13 +59,34 @@ class RawLink : public Link {
   void read_now(std::string& into, std::size_t) override {
     while (!ended_ && !stream_.empty() && stream_.front() == '\x01') take(into);
   }
-  Task<void> handshake() override {
+  Task<void> handshake(const TlsHello&) override {
     if (!stream_.empty() && stream_.front() == '\x04') throw LinkError(Reason::tls_failed, "handshake failure");
     co_return;
   }
 
   std::string_view& stream_;
   bool ended_ = false;
+};
+
+class RawDatagrams : public Datagrams {
+ public:
+  RawDatagrams(Transcript& transcript, std::string_view& stream) : Datagrams(transcript), stream_(stream) {}
+
+ private:
+  void send(const std::string& bytes) override { static_cast<void>(bytes); }
+  Task<bool> receive(std::string& into, unsigned, bool) override {
+    if (stream_.size() < 2) co_return false;
+    const auto byte = [this](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(stream_[i])); };
+    const std::size_t length = byte(0) << 8 | byte(1);
+    stream_.remove_prefix(2);
+    if (length == 0) co_return false;
+    if (length == 0xffff) throw LinkError(Reason::nobody_listens, "port unreachable");
+    into = stream_.substr(0, std::min(length, kMaxDatagram));
+    stream_.remove_prefix(into.size());
+    co_return true;
+  }
+
+  std::string_view& stream_;
 };
 
 class RawNetwork : public Network {
@@ -73,6 +97,11 @@ class RawNetwork : public Network {
     if (stream_.empty()) throw LinkError(Reason::nobody_listens, "connection refused");
     std::unique_ptr<Link> link = std::make_unique<RawLink>(transcript(), stream_);
     co_return std::move(link);
+  }
+  Task<std::unique_ptr<Datagrams>> dial_udp(const IpAddress&, std::uint16_t) override {
+    ++dials;
+    std::unique_ptr<Datagrams> datagrams = std::make_unique<RawDatagrams>(transcript(), stream_);
+    co_return datagrams;
   }
   int dials = 0;
 
