@@ -18,6 +18,9 @@
 // throws away, stays there; only a bounce that arrives at our canary makes it `open`: a whole message with the null sender (RFC
 // 5321 4.5.5) to that very address. Somebody who looks whether our sender exists (RCPT without a message) proves nothing.
 //
+// A domain that only the greeting names may be a stranger's: where the target has neither mail_domains nor a host name, nothing
+// is asked.
+//
 // How this harms nobody: the forged sender is our own canary, so what comes back hits nobody else. One message is sent in
 // message_interval, and only where the canary can see what comes of it; it says what it is. The control gets no message.
 #include "checks/backscatter.h"
@@ -56,6 +59,7 @@ class BackscatterProbe {
   void judge(SmtpResult& result, const SmtpReply& reply, SmtpStage stage);
   void record(SmtpResult result);
   Finding conclude(const Control& control);
+  Finding without_domain() const;
   std::string sender() const { return fmt::format("bounce-{}@{}", ask_.token, canary_.mail_domain()); }
 
   Canary& canary_;
@@ -72,6 +76,10 @@ Task<Finding> BackscatterProbe::run(Network& network, Canary& canary, const Subj
   BackscatterProbe probe(network, canary, subject);
   const std::unique_ptr<SmtpVisit::Dismissal> dismissal = co_await probe.visit_.meet();
   if (dismissal) co_return probe.visit_.dismissed(*dismissal);
+  if (!probe.visit_.domain_declared()) {
+    co_await probe.visit_.session().quit();
+    co_return probe.without_domain();
+  }
   probe.begin();
   co_await probe.ask();
   SmtpControl control(probe.visit_, subject, probe.sender());
@@ -195,6 +203,17 @@ Finding BackscatterProbe::conclude(const Control& control) {
   }
   finding.retries = std::move(retries_);
   finding.variants.push_back(std::move(asked.front().variant));
+  return finding;
+}
+
+Finding BackscatterProbe::without_domain() const {
+  Finding finding;
+  finding.verdict = Verdict::unclear;
+  finding.reason = Reason::control_failed;
+  finding.because = "It is not known for which domain it takes mail: write mail_domains.";
+  finding.spoken = "SMTP";
+  finding.tls = visit_.tls();
+  finding.observations = visit_.observations();
   return finding;
 }
 

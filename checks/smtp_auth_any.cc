@@ -18,9 +18,10 @@
 // `open`. 500 to 504 to an AUTH that it offers is nonsense, and no refusal of the pair.
 //
 // How this harms nobody: nobody has that name, and the password is random (both 160 bits): it is no guess, and locks no
-// account. One pair, never a second one: where the server hangs up or answers 4yz the same pair is said once more at most. A
-// pair that was taken is not said again within message_interval; like all checks that are off by default, this one is asked
-// once a day unless the configuration says otherwise. The message goes to our own canary.
+// account. One pair a probe, never a second one: where the server hangs up or answers 4yz the same pair is said once more at
+// most. After a pair that was taken none is said again within message_interval, whatever became of the message; like all checks
+// that are off by default, this one is asked once a day unless the configuration says otherwise (a changed answer is confirmed
+// by one more probe). The message goes to our own canary.
 #include "checks/smtp_auth_any.h"
 
 #include <algorithm>
@@ -235,15 +236,13 @@ void AuthProbe::judge_login(const SmtpReply& reply) {
   }
 }
 
-// Logged in: a message to ourselves. What goes wrong now takes nothing back: the pair was taken.
+// Logged in: a message to ourselves. What goes wrong now takes nothing back, nor the permit: the pair was taken.
 Task<void> AuthProbe::send() {
-  bool tried = false;
   std::optional<LinkError> failure;
   Variant& variant = result_.asked.variant;
   variant.reason = Reason::no_proof;
   try {
     const bool taken = co_await recipient_taken();
-    tried = taken;
     if (taken) {
       RelayTest test;
       test.token = user_;
@@ -260,7 +259,7 @@ Task<void> AuthProbe::send() {
                         "The server took a login with a random name and a random password. This message",
                         "is addressed to the tester's own mailbox; if it arrives there, anybody may send",
                         "through that server.", "", "If you read this anywhere else, you can ignore it. No answer is needed."});
-      const SmtpDelivery delivery = co_await deliver(visit_, canary_, user_, std::move(text));
+      const SmtpDelivery delivery = co_await deliver(visit_, std::move(text));
       if (delivery.taken || delivery.lost) variant.reason = Reason::token_pending;
       if (!delivery.taken && !delivery.lost) {
         observations_.push_back(
@@ -271,7 +270,6 @@ Task<void> AuthProbe::send() {
     failure = error;
   }
   if (failure) visit_.broken_off(failure->reason());
-  if (!tried) canary_.not_sent(user_);
 }
 
 Task<bool> AuthProbe::recipient_taken() {

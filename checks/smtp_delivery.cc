@@ -4,7 +4,7 @@
 
 namespace ajar {
 
-Task<SmtpDelivery> deliver(SmtpVisit& visit, Canary& canary, const std::string& token, std::string message) {
+Task<SmtpDelivery> deliver(SmtpVisit& visit, std::string message) {
   SmtpDelivery delivery;
   bool said = false;
   std::exception_ptr failure;
@@ -25,10 +25,22 @@ Task<SmtpDelivery> deliver(SmtpVisit& visit, Canary& canary, const std::string& 
     delivery.lost = true;
     co_return delivery;
   }
-  delivery.taken = !failure && said && delivery.reply.kind() == 2;
-  if (!delivery.taken) canary.not_sent(token);
   if (failure) std::rethrow_exception(failure);
+  delivery.taken = said && delivery.reply.kind() == 2;
   visit.left_open(!delivery.taken);  // RFC 5321 4.1.1.4: the buffers are cleared
+  co_return delivery;
+}
+
+Task<SmtpDelivery> deliver(SmtpVisit& visit, Canary& canary, const std::string& token, std::string message) {
+  SmtpDelivery delivery;
+  std::exception_ptr failure;
+  try {
+    delivery = co_await deliver(visit, std::move(message));
+  } catch (const LinkError&) {
+    failure = std::current_exception();
+  }
+  if (failure || (!delivery.taken && !delivery.lost)) canary.not_sent(token);
+  if (failure) std::rethrow_exception(failure);
   co_return delivery;
 }
 

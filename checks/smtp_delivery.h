@@ -14,8 +14,10 @@ struct SmtpDelivery {
   SmtpReply reply;     // to DATA or to the end of the message; none where it was lost
 };
 
-// After RCPT 2yz and Permit::granted for `token`: DATA and `message`. What is not taken is taken back from the canary
-// (not_sent). LinkError where the connection ended before the whole message was said.
+// After RCPT 2yz and Permit::granted for its token: DATA and `message`. What is not taken is the caller's to take back from the
+// canary (not_sent). LinkError where the connection ended before the whole message was said.
+Task<SmtpDelivery> deliver(SmtpVisit& visit, std::string message);
+// The same, and what is not taken is taken back.
 Task<SmtpDelivery> deliver(SmtpVisit& visit, Canary& canary, const std::string& token, std::string message);
 
 // What a yes is called where that is all the canary permits: `token_pending` of a message that is, or will be, on its way.

@@ -29,8 +29,9 @@
 //
 // How this harms nobody: the message of a form that is not taken is never ended, and a server throws away what was not ended
 // (RFC 5321 4.1.1.4). A form that is taken delivers one short, clearly labelled message to the control recipient, at most once
-// in message_interval: that cannot be helped, and is why the check is off by default. Nothing is smuggled to anybody but our
-// canary. Each form has a connection of its own.
+// in message_interval: that cannot be helped, and is why the check is off by default. A server that takes it and answers later
+// than reply_timeout is not told from one that waits: it delivers the message each time. Nothing is smuggled to anybody but our
+// canary, and nothing is sent to a domain that only the greeting names. Each form has a connection of its own.
 #include "checks/smtp_smuggling.h"
 
 #include <algorithm>
@@ -132,7 +133,8 @@ void SmugglingProbe::begin() {
   sender_token_ = canary_.mint("sender");
   recipients_ = subject_.control_recipients;
   for (const std::string& domain : subject_.mail_domains) recipients_.push_back("postmaster@" + domain);
-  if (subject_.mail_domains.empty()) recipients_.push_back("postmaster@" + visit_.local_domain());
+  // A domain that only the greeting names may be a stranger's.
+  if (subject_.mail_domains.empty() && visit_.domain_declared()) recipients_.push_back("postmaster@" + visit_.local_domain());
   std::erase_if(recipients_, [](const std::string& mailbox) { return !speakable(mailbox); });
   if (recipients_.size() >= kMaxRecipients) recipients_.resize(kMaxRecipients - 1);
   recipients_.push_back("Postmaster");

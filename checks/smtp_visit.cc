@@ -96,7 +96,8 @@ Finding SmtpVisit::dismissed(const Dismissal& dismissal) const {
 void SmtpVisit::introduce() {
   const std::string& greeted = session_.server_name();
   domain_ = !subject_.mail_domains.empty() ? subject_.mail_domains.front() : subject_.host;
-  if (!speakable(domain_)) domain_ = greeted;
+  declared_ = speakable(domain_);
+  if (!declared_) domain_ = greeted;
   if (domain_.empty()) domain_ = subject_.address.literal();
   std::vector<std::string> names = {spoken_.names.front(), domain_, subject_.host, greeted};
   names.insert(names.end(), subject_.mail_domains.begin(), subject_.mail_domains.end());

@@ -53,6 +53,8 @@ class SmtpVisit {
 
   const SmtpOffers& offers() const { return session_.offers(); }
   const std::string& local_domain() const { return domain_; }  // an address literal where no domain is known
+  // Whether its owner declared that domain. One that only the greeting names may be anybody's: no message goes there.
+  bool domain_declared() const { return declared_; }
   bool starttls_offered() const { return starttls_offered_; }  // in clear text, once
   bool starttls_failed() const { return tls_failures_ >= 2; }
   bool auth_offered() const { return auth_offered_; }  // on either side of STARTTLS
@@ -70,6 +72,7 @@ class SmtpVisit {
   SmtpSession session_;
   Spoken spoken_;
   std::string domain_;
+  bool declared_ = false;
   bool left_open_ = false;
   bool starttls_offered_ = false;
   bool auth_offered_ = false;

@@ -54,13 +54,19 @@ namespace {
 
 std::string target_text(const LabPlace& place) {
   const std::string port = "[\"" + std::to_string(place.port) + (place.tls ? "/tls" : place.udp ? "/udp" : "") + "\"]\n";
-  std::string checks, ports;
+  std::string checks, ports, domains;
   for (const Expected& one : place.expect) {
+    if (one.check == "backscatter" || one.check == "smtp_smuggling") {
+      // They write only to a domain that is declared: that of the lab's greeting.
+      domains = place.personality;
+      std::replace(domains.begin(), domains.end(), '_', '-');
+      domains = "mail_domains = [\"" + domains + ".lab.test\"]\n";
+    }
     checks += (checks.empty() ? "\"" : ", \"") + one.check + "\"";
     ports += "ports." + one.check + " = " + port;
   }
   return "[[target]]\nname = \"" + place.personality + "\"\naddress = \"" + place.address + "\"\nchecks = [" + checks + "]\n" +
-         ports + "owner = \"mail-team\"\n";
+         ports + domains + "owner = \"mail-team\"\n";
 }
 
 // The value of a label of a sample: empty where it has none.
