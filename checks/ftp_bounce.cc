@@ -46,9 +46,8 @@ namespace {
 constexpr const char* kProtocol = "FTP";
 constexpr const char* kNoPlace = "There is no address of our canary that it could be asked for: see canary.advertise_tcp.";
 constexpr const char* kOwnPlace =
-    "Our canary has the address that we ask from, and every client may have data sent to itself, so that its yes proves "
-    "nothing: "
-    "see canary.advertise_tcp and canary.remote.";
+    "Our canary has the address that we ask from, and every client may have data sent to itself: its yes proves nothing; see "
+    "canary.advertise_tcp and canary.remote.";
 
 enum class Form { port, eprt, user };
 
@@ -330,9 +329,12 @@ Task<void> FtpBounce::ask_for_data(const Ask& ask, const std::string& token, Ans
 void FtpBounce::judge_port(const Ask& ask, const FtpReply& reply, Answer& answer) const {
   heard(reply, answer);
   const bool other_family = reply.code == 522 && ask.v4 != subject_.address.is_v4();  // RFC 2428 2: it knows no such network
-  const bool about_the_address = reply.kind() == 4 && ftp_refuses_address(reply);     // FileZilla Server 0.9: 421
-  // EPRT has a 522 of its own.
-  answer.wants_tls = !session_.encrypted() && ftp_wants_tls(reply) && !(ask.form == Form::eprt && reply.code == 522);
+  // FileZilla Server 0.9: 421
+  const bool about_the_address = reply.kind() == 4 && ftp_refuses_address(reply);
+  // EPRT has a 522 of its own. Over TLS a code alone tells: words may say that PORT is not for encrypted sessions.
+  const bool by_code = reply.code == 522 || reply.code == 534;
+  const bool of_family = other_family || (ask.form == Form::eprt && reply.code == 522);
+  answer.wants_tls = ftp_wants_tls(reply) && !of_family && (by_code || !session_.encrypted());
   answer.may_connect = reply.kind() == 2 || (reply.kind() == 4 && !about_the_address && !answer.wants_tls);
   if (answer.wants_tls) {
     say(answer, Verdict::unclear, Reason::tls_failed);
