@@ -182,8 +182,8 @@ std::vector<AddressPort> AgentClient::advertised(CanaryKind kind) const {
   return found == state_->advertised.end() ? std::vector<AddressPort>{} : found->second;
 }
 
-Task<std::optional<AddressPort>> AgentClient::reserve(std::string token, bool v4) const {
-  const std::string path = fmt::format("{}?token={}&v4={}", kApiReserve, token, v4 ? 1 : 0);
+Task<std::optional<AddressPort>> AgentClient::reserve(std::string token, bool v4, std::optional<IpAddress> asker) const {
+  const std::string path = reserve_request(token, v4, asker);
   const auto json = nlohmann::json::parse(state_->ask("POST", path, "").value_or("{}"), nullptr, false);
   if (!json.is_object() || !json.contains("address") || !json["address"].is_string()) co_return std::nullopt;
   co_return AddressPort::parse(json["address"].get<std::string>());

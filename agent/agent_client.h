@@ -44,7 +44,7 @@ class AgentClient : public CanaryStatus {
   std::optional<std::string> notice(const std::string& target, const std::string& languages, const std::string& format);
   CanaryHealth health(CanaryKind kind) const override;
   std::vector<AddressPort> advertised(CanaryKind kind) const override;
-  Task<std::optional<AddressPort>> reserve(std::string token, bool v4) const override;
+  Task<std::optional<AddressPort>> reserve(std::string token, bool v4, std::optional<IpAddress> asker) const override;
   void release(const std::string& token) const override;
   const std::string& address() const;  // host:port
   const std::string& trouble() const;

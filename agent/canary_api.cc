@@ -83,6 +83,12 @@ bool authorised(const CanaryKeys& keys, const std::string& method, const std::st
   return *said <= here + kApiTolerance.count() && *said >= here - kApiTolerance.count();
 }
 
+std::string reserve_request(const std::string& token, bool v4, const std::optional<IpAddress>& asker) {
+  std::string request = fmt::format("{}?token={}&v4={}", kApiReserve, token, v4 ? 1 : 0);
+  if (asker) request += "&asker=" + asker->to_string();
+  return request;
+}
+
 std::string authorise_answer(const CanaryKeys& keys, const std::string& request_header, int status, const std::string& body) {
   return to_hex(
       hmac_sha256(keys.api_key(), "answer\n" + request_header + "\n" + std::to_string(status) + "\n" + to_hex(sha256(body))));
@@ -104,7 +110,8 @@ ApiAnswer CanaryApi::lend(const std::string& path, std::string_view query) const
     return {200, "{}", ""};
   }
   std::optional<AddressPort> place;
-  if (lender_.reserve) place = lender_.reserve(token, parameter(query, "v4") == "1");
+  const std::optional<IpAddress> asker = IpAddress::parse(std::string(parameter(query, "asker")));  // an older agent says none
+  if (lender_.reserve) place = lender_.reserve(token, parameter(query, "v4") == "1", asker);
   nlohmann::ordered_json json = {{"address", nullptr}};
   if (place) json["address"] = place->to_string();
   return {200, json.dump(), ""};
@@ -114,10 +121,11 @@ ApiAnswer CanaryApi::lend(const std::string& path, std::string_view query) const
 PortLender lender_of(Loop& loop, CanaryServer& canary) {
   constexpr std::chrono::seconds kPatience{2};
   PortLender lender;
-  lender.reserve = [&loop, &canary, kPatience](const std::string& token, bool v4) -> std::optional<AddressPort> {
+  lender.reserve = [&loop, &canary, kPatience](const std::string& token, bool v4,
+                                               std::optional<IpAddress> asker) -> std::optional<AddressPort> {
     const auto promise = std::make_shared<std::promise<std::optional<AddressPort>>>();
     std::future<std::optional<AddressPort>> future = promise->get_future();
-    loop.post([&canary, promise, token, v4] { promise->set_value(canary.try_reserve(token, v4)); });
+    loop.post([&canary, promise, token, v4, asker] { promise->set_value(canary.try_reserve(token, v4, asker)); });
     if (future.wait_for(kPatience) != std::future_status::ready) return std::nullopt;
     return future.get();
   };

@@ -37,6 +37,9 @@ std::string authorise(const CanaryKeys& keys, const std::string& method, const s
 // Whether it is right and at most a minute old or early. Constant time.
 bool authorised(const CanaryKeys& keys, const std::string& method, const std::string& path_query, const std::string& header,
                 const std::string& body, Time now);
+// The path and query by which a port is asked for (CanaryStatus::reserve).
+std::string reserve_request(const std::string& token, bool v4, const std::optional<IpAddress>& asker);
+
 // The Ajar-Auth header of an answer to the request with `request_header`.
 std::string authorise_answer(const CanaryKeys& keys, const std::string& request_header, int status, const std::string& body);
 
@@ -48,7 +51,8 @@ struct ApiAnswer {
 
 // The ports of a canary as other threads borrow them. Empty functions: it lends none.
 struct PortLender {
-  std::function<std::optional<AddressPort>(const std::string& token, bool v4)> reserve;  // without waiting for a free one
+  // Without waiting for a free one.
+  std::function<std::optional<AddressPort>(const std::string& token, bool v4, std::optional<IpAddress> asker)> reserve;
   std::function<void(const std::string& token)> release;
 };
 // Asks on the canary's loop, and waits for the answer a moment. Both referents must outlive the loop's last turn.

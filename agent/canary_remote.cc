@@ -253,8 +253,8 @@ Task<std::optional<AddressPort>> borrow(std::shared_ptr<RemoteCanary::State> sta
 
 }  // namespace
 
-Task<std::optional<AddressPort>> RemoteCanary::reserve(std::string token, bool v4) const {
-  return borrow(state_, state_->loop, fmt::format("{}?token={}&v4={}", kApiReserve, token, v4 ? 1 : 0));
+Task<std::optional<AddressPort>> RemoteCanary::reserve(std::string token, bool v4, std::optional<IpAddress> asker) const {
+  return borrow(state_, state_->loop, reserve_request(token, v4, asker));
 }
 
 void RemoteCanary::release(const std::string& token) const { state_->request(fmt::format("{}?token={}", kApiRelease, token)); }

@@ -36,7 +36,7 @@ class RemoteCanary : public CanaryStatus {
 
   CanaryHealth health(CanaryKind kind) const override;
   std::vector<AddressPort> advertised(CanaryKind kind) const override;
-  Task<std::optional<AddressPort>> reserve(std::string token, bool v4) const override;
+  Task<std::optional<AddressPort>> reserve(std::string token, bool v4, std::optional<IpAddress> asker) const override;
   void release(const std::string& token) const override;
 
   struct State;  // shared with the thread

@@ -134,7 +134,11 @@ struct CanaryServer::State : std::enable_shared_from_this<CanaryServer::State> {
   // The place of a list in that family; nullptr: none.
   static const AddressPort* of_family(const std::vector<AddressPort>& all, bool v4);
   bool lends(bool v4) const;
-  std::optional<AddressPort> lend(const std::string& token, bool v4);
+  struct LendingPlace {
+    IpAddress advertised, ours;
+  };
+  std::optional<LendingPlace> lending_place(bool v4, const std::optional<IpAddress>& asker) const;
+  std::optional<AddressPort> lend(const std::string& token, bool v4, const std::optional<IpAddress>& asker);
   void lent_to(const std::string& token, int fd, const AddressPort& peer);
   void arrived(Arrival arrival);
   void measured(CanaryKind kind, std::string trouble);
@@ -208,11 +212,12 @@ Task<void> hear_out(std::shared_ptr<State> state, std::string token, int fd, Add
   }
 }
 
-Task<std::optional<AddressPort>> wait_for_port(std::shared_ptr<State> state, std::string token, bool v4) {
+Task<std::optional<AddressPort>> wait_for_port(std::shared_ptr<State> state, std::string token, bool v4,
+                                               std::optional<IpAddress> asker) {
   constexpr std::chrono::milliseconds kPatience{10'000}, kAgain{50};
   const auto until = state->loop.now() + kPatience;
   while (!state->stopped && state->lends(v4)) {
-    std::optional<AddressPort> place = state->lend(token, v4);
+    std::optional<AddressPort> place = state->lend(token, v4, asker);
     if (place || state->loop.now() >= until) co_return place;
     const bool go_on = co_await state->loop.sleep_for(kAgain);
     if (!go_on) break;
@@ -358,15 +363,35 @@ const AddressPort* CanaryServer::State::of_family(const std::vector<AddressPort>
 }
 
 bool CanaryServer::State::lends(bool v4) const {
-  return !options.config.reserved_ports.empty() && of_family(options.config.listen_tcp, v4) != nullptr &&
-         of_family(places.at(CanaryKind::tcp), v4) != nullptr;
+  return !options.config.reserved_ports.empty() && lending_place(v4, std::nullopt).has_value();
 }
 
-std::optional<AddressPort> CanaryServer::State::lend(const std::string& token, bool v4) {
+// The first advertised address of the family, behind which is the first that we listen at. Where that is the asker's own,
+// another one that we listen at ourselves.
+std::optional<CanaryServer::State::LendingPlace> CanaryServer::State::lending_place(
+    bool v4, const std::optional<IpAddress>& asker) const {
+  const std::vector<AddressPort>& advertised = places.at(CanaryKind::tcp);
+  const std::vector<AddressPort>& listening = options.config.listen_tcp;
+  const AddressPort* const first = of_family(advertised, v4);
+  const AddressPort* const behind = of_family(listening, v4);
+  if (first == nullptr || behind == nullptr) return std::nullopt;
+  if (asker != first->address) return LendingPlace{first->address, behind->address};
+  for (const AddressPort& other : advertised) {
+    if (other.address.is_v4() != v4 || other.address == asker) continue;
+    const auto there = std::find_if(listening.begin(), listening.end(), [&](const AddressPort& one) {
+      return one.address == other.address || (one.address.is_v4() == v4 && one.address.is_unspecified());
+    });
+    if (there != listening.end()) return LendingPlace{other.address, there->address};
+  }
+  return LendingPlace{first->address, behind->address};
+}
+
+std::optional<AddressPort> CanaryServer::State::lend(const std::string& token, bool v4, const std::optional<IpAddress>& asker) {
   if (stopped || !lends(v4) || keys.check(token, options.now()) != TokenState::valid) return std::nullopt;
-  const std::optional<std::uint16_t> port = lent.lend(token, of_family(options.config.listen_tcp, v4)->address);
+  const std::optional<LendingPlace> place = lending_place(v4, asker);
+  const std::optional<std::uint16_t> port = lent.lend(token, place->ours);
   if (!port) return std::nullopt;
-  return AddressPort{of_family(places.at(CanaryKind::tcp), v4)->address, *port};
+  return AddressPort{place->advertised, *port};
 }
 
 void CanaryServer::State::lent_to(const std::string& token, int fd, const AddressPort& peer) {
@@ -424,12 +449,12 @@ std::vector<AddressPort> CanaryServer::advertised(CanaryKind kind) const {
   return found == state_->places.end() ? std::vector<AddressPort>{} : found->second;
 }
 
-Task<std::optional<AddressPort>> CanaryServer::reserve(std::string token, bool v4) const {
-  return wait_for_port(state_, std::move(token), v4);
+Task<std::optional<AddressPort>> CanaryServer::reserve(std::string token, bool v4, std::optional<IpAddress> asker) const {
+  return wait_for_port(state_, std::move(token), v4, asker);
 }
 
-std::optional<AddressPort> CanaryServer::try_reserve(const std::string& token, bool v4) const {
-  return state_->lend(token, v4);
+std::optional<AddressPort> CanaryServer::try_reserve(const std::string& token, bool v4, std::optional<IpAddress> asker) const {
+  return state_->lend(token, v4, asker);
 }
 
 void CanaryServer::release(const std::string& token) const { state_->lent.release(token); }
@@ -440,7 +465,9 @@ std::vector<AddressPort> CanaryServer::listening(CanaryKind kind) const { return
 
 unsigned CanaryServer::connections() const { return state_->connections; }
 
-Task<std::optional<AddressPort>> CanaryStatus::reserve(std::string, bool) const { co_return std::nullopt; }
+Task<std::optional<AddressPort>> CanaryStatus::reserve(std::string, bool, std::optional<IpAddress>) const {
+  co_return std::nullopt;
+}
 
 void CanaryStatus::release(const std::string&) const {}
 

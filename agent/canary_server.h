@@ -49,10 +49,10 @@ class CanaryServer : public CanaryStatus {
 
   CanaryHealth health(CanaryKind kind) const override;
   std::vector<AddressPort> advertised(CanaryKind kind) const override;
-  Task<std::optional<AddressPort>> reserve(std::string token, bool v4) const override;
+  Task<std::optional<AddressPort>> reserve(std::string token, bool v4, std::optional<IpAddress> asker) const override;
   void release(const std::string& token) const override;
   // reserve() without waiting.
-  std::optional<AddressPort> try_reserve(const std::string& token, bool v4) const;
+  std::optional<AddressPort> try_reserve(const std::string& token, bool v4, std::optional<IpAddress> asker = {}) const;
   const ArrivalLog& arrivals() const;
   // Where it listens, with the ports that the kernel chose for port 0.
   std::vector<AddressPort> listening(CanaryKind kind) const;

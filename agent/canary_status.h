@@ -26,7 +26,7 @@ class CanaryStatus {
   virtual std::vector<AddressPort> advertised(CanaryKind kind) const = 0;
   // Opens a TCP port for this token alone (Canary::reserve) until release(), or for kLent at most; waits for one for a while,
   // where all are lent. nullopt: none is free, or there is none of that family. The token must be valid.
-  virtual Task<std::optional<AddressPort>> reserve(std::string token, bool v4) const;
+  virtual Task<std::optional<AddressPort>> reserve(std::string token, bool v4, std::optional<IpAddress> asker) const;
   virtual void release(const std::string& token) const;
   static constexpr std::chrono::milliseconds kLent = std::chrono::minutes(10);
 };

@@ -369,7 +369,8 @@ Task<bool> LiveLink::wait_for_tls(int result) {
       const int reason = tls_error();
       const LinkError failure = tls_failure(reason);
       const bool alert = reason >= SSL_AD_REASON_OFFSET && failure.reason() == Reason::tls_failed;
-      if (alert) throw TlsFailure(TlsFailure::How::alert, failure.what());
+      const bool of_alpn = reason == SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL;
+      if (alert) throw TlsFailure(of_alpn ? TlsFailure::How::no_protocol : TlsFailure::How::alert, failure.what());
       throw LinkError(failure);
     }
   }
@@ -461,6 +462,20 @@ std::string LiveLink::protocol() const {
 std::string LiveLink::client_hello_name() const {
   const char* const name = ssl_ ? SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name) : nullptr;
   return name == nullptr ? std::string() : std::string(name);
+}
+
+Task<bool> LiveLink::wait_a_moment(std::chrono::milliseconds patience) {
+  socket_.set_deadline(std::min(Steady::now() + patience, until_));
+  for (;;) {
+    const bool ready = co_await socket_.readable();
+    if (!ready) co_return false;
+    if (unread()) co_return true;
+    // The end, an error, or the first part of a TLS record: all is more. A TLS message that brings no text is not.
+    char first = 0;
+    const ssize_t got = recv(socket_.fd(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (got >= 0 || (errno != EAGAIN && errno != EINTR)) co_return true;
+    if (errno == EAGAIN) socket_.drained_read();
+  }
 }
 
 // RFC 8446 5.1: a record of type handshake.

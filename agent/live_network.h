@@ -82,6 +82,7 @@ class LiveLink : public Link {
   Task<void> wait_for_bytes(std::size_t enough) override;
   bool is_server() const override { return side_ == Side::server; }
   bool wants_certificate() const override;
+  Task<bool> wait_a_moment(std::chrono::milliseconds patience) override;
   LinkError tls_failure(int reason) const;  // OpenSSL's reason, 0: it has none
 
  private:
@@ -159,7 +160,8 @@ class LiveNetwork : public Network {
               std::string sni = {});
   Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) override;
   Task<std::unique_ptr<Datagrams>> dial_udp(const IpAddress& address, std::uint16_t port) override;
-  // The address that the first dial used, as every later one does; empty before.
+  std::optional<IpAddress> source() const override { return IpAddress::parse(source_address_); }
+  // The same as text: the address that the first dial used, as every later one does; empty before.
   const std::string& source_address() const { return source_address_; }
 
  private:

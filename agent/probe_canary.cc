@@ -66,11 +66,11 @@ std::string ProbeCanary::mint(const std::string&) {
   return token;
 }
 
-Task<std::optional<AddressPort>> ProbeCanary::reserve(const std::string& token, bool v4) {
+Task<std::optional<AddressPort>> ProbeCanary::reserve(const std::string& token, bool v4, std::optional<IpAddress> asker) {
   if (!reserved_for_.empty()) status_.release(reserved_for_);
   reserved_for_ = token;
   std::string copy = token;
-  std::optional<AddressPort> place = co_await status_.reserve(std::move(copy), v4);
+  std::optional<AddressPort> place = co_await status_.reserve(std::move(copy), v4, asker);
   co_return place;
 }
 

@@ -38,7 +38,7 @@ class ProbeCanary : public Canary {
   bool proves(const std::string& token, std::string_view bytes) const override;
   Task<std::optional<Sighting>> sighting(const std::string& token, bool wait) override;
   // One at a time: the port of an earlier token is given back, so that others may have it.
-  Task<std::optional<AddressPort>> reserve(const std::string& token, bool v4) override;
+  Task<std::optional<AddressPort>> reserve(const std::string& token, bool v4, std::optional<IpAddress> asker) override;
   std::optional<KnownName> known_name(const std::string& token) const override;
   void expect_late(const std::string& token, const std::string& variant) override;
   Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) override;

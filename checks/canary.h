@@ -62,8 +62,9 @@ class Canary {
   // elsewhere), so what must have come is waited for, a few seconds at most.
   virtual Task<std::optional<Sighting>> sighting(const std::string& token, bool wait) = 0;
   // A TCP port of ours for this token alone, until the probe ends: whoever connects there is an arrival of the token, with
-  // proof, for the peer has no words there (FTP). nullopt: none is free now, or our canary has none of that family.
-  virtual Task<std::optional<AddressPort>> reserve(const std::string& token, bool v4) = 0;
+  // proof, for the peer has no words there (FTP). Where our canary has several addresses, at another one than `asker`, which
+  // the question comes from. nullopt: none is free now, or our canary has none of that family.
+  virtual Task<std::optional<AddressPort>> reserve(const std::string& token, bool v4, std::optional<IpAddress> asker) = 0;
   // What a resolver may be asked for with this token; nullopt: no name leads to our canary.
   virtual std::optional<KnownName> known_name(const std::string& token) const = 0;
   // A yes whose proof has not come back yet: when the token arrives after the probe, also after a restart, it is attributed to

@@ -6,16 +6,22 @@
 //   C: PASS sre@example.net                       whom to ask about this visit
 //   S: 230 …
 //   C: PORT 198,51,100,7,195,80                   a port of our canary that is open for this question alone; EPRT |1|…|, |2|…|
-//   S: 500 Illegal PORT command                   5yz: refused. 200: yes, so far
+//   S: 500 Illegal PORT command                   5yz, or 4yz about the address: refused. 200: yes, so far
 //   C: LIST                                       then NLST, where LIST has a reason of its own to fail
 //   S: 150 …, 226 …                               somebody connected to that port: open. Nobody did: accepted
 //     … 5yz, or 425 about the address             withdrawn: refused.  Other 4yz: it tried, or says so: accepted
+//     … 522 Data connections must be encrypted    the whole once more behind AUTH TLS, PBSZ, PROT (RFC 4217 9)
 //   C: QUIT
 //
 // An FTP proxy takes the host with the name: `USER anonymous@198.51.100.7:50000`. One that works for strangers connects there.
 //
 // The connection is the proof: the port is ours alone, it is nobody's while nobody asks, and it says nothing. Where it comes
-// from another address than the server's own it may be a passer-by, so it must come twice, from the same.
+// from another address than the server's own it may be a passer-by, so it must come twice, from the same, and the server must
+// not have refused; or from the server itself, the second time.
+//
+// The canary must be a third host. Where it has the address that we ask from, PORT and EPRT name the client itself, which every
+// server allows that knows active mode (RFC 959 3.2): a yes and a connection prove nothing, and a refusal all the more. An FTP
+// proxy knows no such rule.
 //
 // How this harms nobody: the only address named is our own canary's. Nothing is stored, fetched or deleted; what is listed goes
 // to our canary, which throws it away.
@@ -39,6 +45,9 @@ namespace {
 
 constexpr const char* kProtocol = "FTP";
 constexpr const char* kNoPlace = "There is no address of our canary that it could be asked for: see canary.advertise_tcp.";
+constexpr const char* kOwnPlace =
+    "Our canary has the address that we ask from, and every client may have data sent to itself: its yes proves nothing; see "
+    "canary.advertise_tcp and canary.remote.";
 
 enum class Form { port, eprt, user };
 
@@ -57,6 +66,8 @@ struct Answer {
   std::optional<std::string> reply;  // escaped
   bool may_connect = false;          // its words leave room for a connection: our canary's log is waited for
   bool busy = false;                 // it may still be at work
+  bool to_ourselves = false;         // the place that it was asked for has the address that we ask from
+  bool wants_tls = false;            // it said so in clear, after the login
 };
 
 class FtpBounce {
@@ -77,9 +88,10 @@ class FtpBounce {
   Task<std::optional<Sighting>> try_once(const Ask& ask, std::string token, Answer& answer);
   Task<void> converse(const Ask& ask, const std::string& token, Answer& answer);
   Task<void> ask_for_data(const Ask& ask, const std::string& token, Answer& answer);
+  Task<void> ask_in_session(const Ask& ask, const std::string& token, Answer& answer);
   Task<void> open_data(Answer& answer);
   Task<void> ask_proxy(const Ask& ask, const std::string& token, Answer& answer);
-  Task<bool> proven(const Ask& ask, const Sighting& first);
+  Task<bool> proven(const Ask& ask, const Sighting& first, bool refused);
   void enter_failed(Entry entry, Answer& answer) const;
   void judge_port(const Ask& ask, const FtpReply& reply, Answer& answer) const;
   void broken_off(const LinkError& error, Answer& answer) const;
@@ -100,8 +112,9 @@ class FtpBounce {
   std::optional<Answer> no_entry_;  // no login was granted: holds for every form that needs one
   std::vector<std::string> observations_;
   std::vector<std::string> exits_;
-  bool silent_ = false;    // a form met silence: the others, but for those that the verdict rests on, are left
-  bool no_place_ = false;  // no port of ours could be had
+  bool silent_ = false;     // a form met silence: the others, but for those that the verdict rests on, are left
+  bool no_place_ = false;   // no port of ours could be had
+  bool own_place_ = false;  // a yes was about our own address
   unsigned unasked_ = 0;
 };
 
@@ -109,6 +122,9 @@ void say(Answer& answer, Verdict verdict, Reason reason) {
   answer.verdict = verdict;
   answer.reason = reason;
 }
+
+// Whether it says that it connects nowhere. A proxy says no where nobody greets it, as nobody does at our port.
+bool refuses(const Ask& ask, const Answer& answer) { return ask.form != Form::user && !answer.may_connect; }
 
 // LIST and NLST may fail for reasons of their own: an empty folder, one that may not be read, a command that is not there.
 bool about_the_listing(const FtpReply& reply) {
@@ -176,8 +192,14 @@ Task<void> FtpBounce::attempt(const Ask& ask, Answer& answer) {
     network_.transcript().note(ask.name);
     std::string token = canary_.mint(ask.name);
     const std::optional<Sighting> seen = co_await try_once(ask, std::move(token), answer);
+    if (answer.to_ourselves && (seen || answer.verdict == Verdict::accepted)) {
+      const bool refused = answer.verdict == Verdict::closed && !(seen && seen->exit == subject_.address);
+      if (!refused) say(answer, Verdict::unclear, Reason::canary_unreachable);
+      own_place_ = own_place_ || !refused;
+      co_return;
+    }
     if (seen) {
-      const bool proof = co_await proven(ask, *seen);
+      const bool proof = co_await proven(ask, *seen, refuses(ask, answer));
       if (proof) say(answer, Verdict::open, Reason::token_returned);
       co_return;
     }
@@ -210,25 +232,27 @@ void FtpBounce::broken_off(const LinkError& error, Answer& answer) const {
   say(answer, Verdict::unclear, error.reason() == Reason::nobody_listens ? Reason::hung_up : error.reason());
 }
 
-// Whose connection it was. From the server's own address: its own.
-Task<bool> FtpBounce::proven(const Ask& ask, const Sighting& first) {
-  bool proof = first.exit == subject_.address;
-  if (!proof) {
+// Whose connection it was. From the server's own address: its own. `refused`: the server says that it made none.
+Task<bool> FtpBounce::proven(const Ask& ask, const Sighting& first, bool refused) {
+  const auto own = [this](const Sighting& sighting) { return sighting.exit == subject_.address; };
+  const Sighting* proof = own(first) ? &first : nullptr;
+  std::optional<Sighting> second;
+  if (proof == nullptr && !refused) {
     Answer answer;
     network_.transcript().note(ask.name + ", once more: the connection came from another address than its own");
     std::string token = canary_.mint(ask.name + "/again");
-    const std::optional<Sighting> second = co_await try_once(ask, std::move(token), answer);
-    proof = second && second->exit == first.exit;
+    second = co_await try_once(ask, std::move(token), answer);
+    const bool again = second && (own(*second) || (second->exit == first.exit && !refuses(ask, answer)));
+    if (again) proof = &*second;
   }
-  if (proof) {
-    credit(first);
-  } else {
-    observations_.push_back(
-        fmt::format("{}: somebody at {} connected to the port of our canary that it was asked for, but not again when it was "
-                    "asked again: no proof that it was this server.",
-                    ask.name, first.exit.to_string()));
+  if (proof != nullptr) {
+    credit(*proof);
+    co_return true;
   }
-  co_return proof;
+  observations_.push_back(fmt::format(
+      "{}: somebody at {} connected to the port of our canary that it was asked for, {}: no proof that it was this server.",
+      ask.name, first.exit.to_string(), refused ? "which it had refused" : "but not again when it was asked again"));
+  co_return false;
 }
 
 void FtpBounce::credit(const Sighting& sighting) {
@@ -249,6 +273,15 @@ Task<void> FtpBounce::converse(const Ask& ask, const std::string& token, Answer&
     co_await ask_proxy(ask, token, answer);
     co_return;
   }
+  co_await ask_in_session(ask, token, answer);
+  if (!answer.wants_tls || session_.encrypted()) co_return;
+  co_await session_.quit(true);
+  session_.want_tls();
+  answer = Answer();
+  co_await ask_in_session(ask, token, answer);
+}
+
+Task<void> FtpBounce::ask_in_session(const Ask& ask, const std::string& token, Answer& answer) {
   const Entry entry = co_await session_.enter("anonymous");
   if (entry == Entry::granted) {
     co_await ask_for_data(ask, token, answer);
@@ -279,13 +312,15 @@ void FtpBounce::enter_failed(Entry entry, Answer& answer) const {
 }
 
 Task<void> FtpBounce::ask_for_data(const Ask& ask, const std::string& token, Answer& answer) {
-  const std::optional<AddressPort> place = co_await canary_.reserve(token, ask.v4);
+  const std::optional<IpAddress> source = network_.source();
+  const std::optional<AddressPort> place = co_await canary_.reserve(token, ask.v4, source);
   if (!place) {
     no_place_ = true;
     say(answer, Verdict::unclear, Reason::canary_unreachable);
     co_return;
   }
   const std::string line = ask.form == Form::port ? "PORT " + ftp_port_argument(*place) : "EPRT " + ftp_eprt_argument(*place);
+  answer.to_ourselves = source == place->address;
   const FtpReply reply = co_await session_.command(line);
   judge_port(ask, reply, answer);
   if (answer.verdict == Verdict::accepted) co_await open_data(answer);
@@ -294,10 +329,18 @@ Task<void> FtpBounce::ask_for_data(const Ask& ask, const std::string& token, Ans
 void FtpBounce::judge_port(const Ask& ask, const FtpReply& reply, Answer& answer) const {
   heard(reply, answer);
   const bool other_family = reply.code == 522 && ask.v4 != subject_.address.is_v4();  // RFC 2428 2: it knows no such network
-  answer.may_connect = reply.kind() == 2 || reply.kind() == 4;
-  if (reply.kind() == 2) {
+  // FileZilla Server 0.9: 421
+  const bool about_the_address = reply.kind() == 4 && ftp_refuses_address(reply);
+  // EPRT has a 522 of its own. Over TLS a code alone tells: words may say that PORT is not for encrypted sessions.
+  const bool by_code = reply.code == 522 || reply.code == 534;
+  const bool of_family = other_family || (ask.form == Form::eprt && reply.code == 522);
+  answer.wants_tls = ftp_wants_tls(reply) && !of_family && (by_code || !session_.encrypted());
+  answer.may_connect = reply.kind() == 2 || (reply.kind() == 4 && !about_the_address && !answer.wants_tls);
+  if (answer.wants_tls) {
+    say(answer, Verdict::unclear, Reason::tls_failed);
+  } else if (reply.kind() == 2) {
     say(answer, Verdict::accepted, unproven());
-  } else if (reply.kind() == 5 && !other_family) {
+  } else if ((reply.kind() == 5 && !other_family) || about_the_address) {
     say(answer, Verdict::closed, Reason::refused);
   } else if (reply.code == 425 || reply.code == 426 || other_family) {
     say(answer, Verdict::unclear, Reason::canary_unreachable);  // it tried at once, or cannot
@@ -313,14 +356,23 @@ Task<void> FtpBounce::open_data(Answer& answer) {
   answer.busy = true;
   for (const char* const command : {"LIST", "NLST"}) {
     FtpReply reply = co_await session_.command(command);
-    if (reply.kind() == 1) {
+    const bool began = reply.kind() == 1;
+    if (began) {
       const FtpReply end = co_await session_.hear_reply();
       reply = end;
     }
     heard(reply, answer);
     if (about_the_listing(reply)) continue;
-    const bool withdrawn = reply.kind() == 5 || (reply.kind() == 4 && ftp_refuses_address(reply));
-    if (withdrawn) say(answer, Verdict::closed, Reason::refused);
+    // Over TLS such words are about the handshake of a data connection that it had, or says so.
+    const bool tried = ftp_wants_tls(reply) && session_.encrypted() && (began || reply.kind() == 4);
+    answer.wants_tls = ftp_wants_tls(reply) && !tried;
+    const bool withdrawn = !tried && (reply.kind() == 5 || (reply.kind() == 4 && ftp_refuses_address(reply)));
+    if (answer.wants_tls) {
+      say(answer, Verdict::unclear, Reason::tls_failed);
+    } else if (withdrawn) {
+      say(answer, Verdict::closed, Reason::refused);
+      answer.may_connect = began;
+    }
     break;
   }
   answer.busy = false;
@@ -328,7 +380,8 @@ Task<void> FtpBounce::open_data(Answer& answer) {
 
 // Whoever may log in there as anybody went nowhere for it: to log in at our canary it must have reached it.
 Task<void> FtpBounce::ask_proxy(const Ask& ask, const std::string& token, Answer& answer) {
-  const std::optional<AddressPort> place = co_await canary_.reserve(token, ask.v4);
+  const std::optional<IpAddress> source = network_.source();
+  const std::optional<AddressPort> place = co_await canary_.reserve(token, ask.v4, source);
   if (!place) {
     no_place_ = true;
     say(answer, Verdict::unclear, Reason::canary_unreachable);
@@ -386,7 +439,11 @@ Finding FtpBounce::conclude() {
   finding.verdict = judgement.verdict;
   finding.reason = judgement.reason;
   const bool nowhere = no_place_ && judgement.reason == Reason::canary_unreachable && judgement.verdict == Verdict::unclear;
-  finding.because = nowhere ? kNoPlace : because(judgement, asked_, "It answers, and opens no data connection to others");
+  const bool to_ourselves =
+      own_place_ && judgement.reason == Reason::canary_unreachable && judgement.verdict == Verdict::unclear;
+  finding.because = nowhere        ? kNoPlace
+                    : to_ourselves ? kOwnPlace
+                                   : because(judgement, asked_, "It answers, and opens no data connection to others");
   finding.observations = std::move(observations_);
   finding.exit_addresses = std::move(exits_);
   finding.whole = unasked_ == 0;

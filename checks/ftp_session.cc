@@ -67,7 +67,7 @@ Task<FtpSession::Entry> FtpSession::greet() {
   co_return greeting.kind() == 4 || ftp_is_busy(greeting) ? Entry::busy : Entry::refused;
 }
 
-// RFC 4217 4; then data connections are made as it wants them (RFC 4217 9), or as before where it knows no such thing.
+// RFC 4217 4.
 Task<bool> FtpSession::start_tls() {
   const FtpReply granted = co_await command("AUTH TLS");
   if (granted.code != 234) co_return false;
@@ -83,6 +83,8 @@ Task<FtpSession::Entry> FtpSession::meet() {
     const bool encrypted = co_await start_tls();
     if (!encrypted) co_return Entry::tls_failed;
   }
+  // RFC 4217 9: protected data connections, or, where it refuses that, such as before; a server that then wants them protected
+  // says so when they are to be opened.
   if (link_->tls()) {
     co_await command("PBSZ 0");
     co_await command("PROT P");

@@ -35,6 +35,10 @@ class FtpSession {
   // QUIT; does not wait for the reply where `patient` is false, since the server may still be at work. Never throws.
   Task<void> quit(bool patient);
 
+  // From the next connection on it begins with TLS.
+  void want_tls() { wants_tls_ = true; }
+  bool encrypted() const { return link_ && link_->tls(); }
+
   const FtpReply& last() const { return last_; }
   const std::string& other_protocol() const { return other_protocol_; }
   bool shaped() const { return shaped_; }        // it answered a login as an FTP server does: the control
@@ -56,7 +60,7 @@ class FtpSession {
   std::string other_protocol_;
   bool shaped_ = false;
   bool spoken_to_ = false;
-  bool wants_tls_ = false;  // it said so, in an earlier connection
+  bool wants_tls_ = false;  // the server does: it said so, in an earlier connection
   bool tls_reached_ = false;
 };
 

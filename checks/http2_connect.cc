@@ -2,6 +2,7 @@
 //
 //   … over TLS: the ClientHello offers h2 and http/1.1 (ALPN). Another choice than h2: it speaks HTTP/1.1, and nothing more is
 //   asked. No choice (stunnel in front of it, say), or no TLS: with prior knowledge (RFC 9113 3.3)
+//   Both refused by an alert (RFC 7301 3.2): the same, without ALPN.
 //   C: PRI * HTTP/2.0 … SETTINGS
 //   C: HEADERS :method CONNECT; :authority 198.51.100.7:8025; user-agent …     our canary, as http_connect names it
 //   S: SETTINGS …                                  it speaks HTTP/2; "HTTP/1.1 400" instead: it does not
@@ -74,11 +75,9 @@ std::vector<ProxyAsk> Http2Connect::plan() const {
 }
 
 Task<std::unique_ptr<Link>> Http2Connect::reach() {
-  std::unique_ptr<Link> link = co_await network().dial(subject().address, subject().port, TlsMode::none);
+  std::vector<std::string> offered = {"h2", "http/1.1"};
+  std::unique_ptr<Link> link = co_await reach_offering(std::move(offered));
   if (subject().tls == TlsMode::implicit) {
-    TlsHello hello;
-    hello.protocols = {"h2", "http/1.1"};
-    co_await link->start_tls(std::move(hello));
     const std::string chosen = link->protocol();
     network().transcript().note(chosen.empty() ? "ALPN: no choice" : "ALPN: " + escape(chosen, 80));
   }

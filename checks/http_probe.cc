@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "checks/tls_failure.h"
 #include "checks/wire/ascii.h"
 #include "checks/wire/greeting.h"
 
@@ -14,15 +15,27 @@ constexpr std::size_t kMaxPage = 8 * 1024;
 
 }  // namespace
 
-// The hello is that of the check, so TLS begins here and not in dial().
 Task<std::unique_ptr<Link>> HttpProbe::reach() {
-  std::unique_ptr<Link> link = co_await network().dial(subject().address, subject().port, TlsMode::none);
-  if (subject().tls == TlsMode::implicit) {
+  std::vector<std::string> offered = {"http/1.1"};
+  return reach_offering(std::move(offered));
+}
+
+// The hello is that of the check, so TLS begins here and not in dial().
+Task<std::unique_ptr<Link>> HttpProbe::reach_offering(std::vector<std::string> protocols) {
+  for (;;) {
+    std::unique_ptr<Link> link = co_await network().dial(subject().address, subject().port, TlsMode::none);
+    if (subject().tls != TlsMode::implicit) co_return link;
     TlsHello hello;
-    hello.protocols = {"http/1.1"};
-    co_await link->start_tls(std::move(hello));
+    if (!refuses_alpn_) hello.protocols = protocols;
+    try {
+      co_await link->start_tls(std::move(hello));
+      co_return link;
+    } catch (const TlsFailure& failure) {
+      if (refuses_alpn_ || failure.how() != TlsFailure::How::no_protocol) throw;
+    }
+    refuses_alpn_ = true;
+    network().transcript().note("once more, without ALPN");
   }
-  co_return link;
 }
 
 Task<bool> HttpProbe::hear_head(Link& link, const std::string& sent, HttpHead& head, ProxyAnswer& answer) {

@@ -1,7 +1,9 @@
 // What the two checks of HTTP proxies share: a head is heard, a status is judged.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "checks/proxy_probe.h"
 #include "checks/wire/http_head.h"
@@ -15,6 +17,9 @@ class HttpProbe : public ProxyProbe {
 
   // Over TLS, a server that speaks HTTP/2 as well is to know that this is HTTP/1.1 (RFC 7301).
   Task<std::unique_ptr<Link>> reach() override;
+  // The same, offering these by ALPN. A server that knows none of them and says so by an alert (RFC 7301 3.2) is reached
+  // without ALPN, from then on. LinkError.
+  Task<std::unique_ptr<Link>> reach_offering(std::vector<std::string> protocols);
 
   // Hears the head of the final response (RFC 9110 15.2: interim ones are skipped). False: it is no HTTP/1.x, and `answer` says
   // what it is. LinkError.
@@ -30,6 +35,8 @@ class HttpProbe : public ProxyProbe {
 
  private:
   static Task<void> read_head(Link& link, HttpHead& head);
+
+  bool refuses_alpn_ = false;
 };
 
 }  // namespace ajar

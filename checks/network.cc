@@ -368,6 +368,14 @@ bool Link::unread() {
   return in_.size() > start_;
 }
 
+Task<bool> Link::more_within(std::chrono::milliseconds patience) {
+  if (unread()) co_return true;
+  const bool came = co_await wait_a_moment(patience);
+  co_return came;
+}
+
+Task<bool> Link::wait_a_moment(std::chrono::milliseconds) { co_return false; }
+
 Task<void> Link::start_tls() { return start_tls(TlsHello{}); }
 
 Task<void> Link::start_tls(TlsHello hello) {

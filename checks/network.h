@@ -1,11 +1,13 @@
 // The seam: all that a check may do in the world. Buffers, limits and the transcript live here, once; sockets live behind it.
 #pragma once
 
+#include <chrono>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -125,6 +127,9 @@ class Link {
   virtual std::string protocol() const { return {}; }
   // Whether the peer sent bytes that nobody has heard yet: asked before a command, they would be an answer before the question.
   bool unread();
+  // Whether anything comes within `patience`, the end of the stream included; nothing is heard of it. For what has no end by
+  // which one could tell that it is whole: a prompt. No LinkError.
+  Task<bool> more_within(std::chrono::milliseconds patience);
   // Whether the peer sent anything at all in this conversation (a TLS handshake apart).
   bool spoken_to() const { return received_ > 0; }
   bool tls() const { return tls_; }
@@ -149,6 +154,8 @@ class Link {
   virtual Task<void> wait_for_bytes(std::size_t enough);
   // A new answer is awaited: its deadline begins.
   virtual void begin_wait() {}
+  // more_within() where nothing is here yet. A link that cannot wait says that nothing comes.
+  virtual Task<bool> wait_a_moment(std::chrono::milliseconds patience);
   // The side that waits for the other's ClientHello.
   virtual bool is_server() const { return false; }
   virtual bool wants_certificate() const { return false; }
@@ -258,6 +265,9 @@ class Network {
   // The same for datagrams: the subject's own address, at its port or at one that it told us to use (a SOCKS5 relay). Nothing
   // is sent yet. LinkError.
   virtual Task<std::unique_ptr<Datagrams>> dial_udp(const IpAddress& address, std::uint16_t port) = 0;
+  // The address of this host that the subject is asked from; nullopt before the first connection. Behind NAT it is not what the
+  // subject sees.
+  virtual std::optional<IpAddress> source() const { return std::nullopt; }
   Transcript& transcript() { return transcript_; }
 
  protected:

@@ -68,6 +68,7 @@ Task<bool> SniProxy::shake_hands(Link& link, std::string name, ProxyAnswer& answ
   if (!failure) co_return true;
   switch (failure->how()) {
     case TlsFailure::How::alert:
+    case TlsFailure::How::no_protocol:
       answer.shaped = true;
       answer.reply = escape(failure->what(), 120);
       say(answer, Verdict::closed, Reason::refused);

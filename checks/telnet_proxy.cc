@@ -7,15 +7,24 @@
 //                                                 on a connection of its own
 //   S: Unknown command                            refused, as are a rule and the bare prompt again. "Connection refused",
 //                                                 "timed out" and the like: it tried, or says so: put off
+//     … words that are not known, and the prompt again: then, once more, a line that is no destination
+//   C: =<token>
+//   S: the same words                             to any line, then: refused. Others, or none: they prove nothing
 //     … Connecting to host 198.51.100.7...Connected
 //   C: TOKEN <token>                              towards the canary, which alone can answer; also where it says nothing at all
-//   S: PROOF <proof>                              proven: open. Silence behind "Connected": accepted; without it, neither
+//   S: PROOF <proof>                              proven: open. Silence behind "Connected": accepted; without it, neither.
+//     … the prompt again                          the tunnel that was granted has ended: still accepted
+//     … a page of a web server                    refused
 //
-// No code tells a refusal from anything else, only words of English: words that are not known prove nothing.
+// No code tells a refusal from anything else, only words of English. Words that are not known prove nothing, unless the server
+// has the same for a line that can name no host and is no command: it does not read what it is told.
 //
 // How this harms nobody: the only destination named is our own canary, except a name under .invalid. A destination is said to a
 // prompt that may want one, never to one that wants a name, a password or a key; there is no login.
 #include "checks/telnet_proxy.h"
+
+#include <algorithm>
+#include <chrono>
 
 #include <fmt/format.h>
 
@@ -26,7 +35,10 @@
 namespace ajar {
 namespace {
 
-constexpr unsigned kMaxPieces = 200;  // of what one conversation says
+constexpr unsigned kMaxPieces = 200;     // of what one conversation says
+constexpr std::size_t kMaxPrompt = 200;  // bytes; a longer one is not looked for again
+// A sign that ends prompts may stand in a banner, where a packet ends: nothing is said before that much silence.
+constexpr std::chrono::milliseconds kLull{300};
 
 // One conversation: text without negotiation, which is answered as it comes.
 class Talk {
@@ -82,6 +94,18 @@ Task<void> Talk::say(std::string line) {
   co_await link_.say(std::move(line));
 }
 
+// In one pass, so that what an answer may hold costs no more than its length.
+std::string without(const std::string& text, const std::string& what) {
+  if (what.empty()) return text;
+  std::string rest;
+  std::size_t begin = 0;
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, begin)) {
+    rest.append(text, begin, at - begin);
+    begin = at + what.size();
+  }
+  return rest.append(text, begin);
+}
+
 class TelnetProxy : public ProxyProbe {
  public:
   TelnetProxy(Network& network, Canary& canary, const Subject& subject) : ProxyProbe(network, canary, subject, "telnet") {}
@@ -90,7 +114,8 @@ class TelnetProxy : public ProxyProbe {
   enum Way { kColon, kSpace, kVerb };
   // What was said last: a destination; a token, to one that says nothing about a connection; a token, into a tunnel.
   enum class Stage { destination, perhaps, tunnel };
-  enum class End { undecided, proof, connected, refused, unresolved, failed, busy, login, page, silence, closed };
+  // other_words: that are not known, and the prompt again.
+  enum class End { undecided, proof, connected, refused, other_words, unresolved, failed, busy, login, page, silence, closed };
   struct Said {
     const ProxyAsk& ask;
     std::string line;
@@ -115,6 +140,8 @@ class TelnetProxy : public ProxyProbe {
   static End judge_words(const std::string& words, const ProxyAsk& ask);
   bool prompt_again(const Talk& talk) const;
   std::string bare(const std::string& text, const Said& said) const;
+  std::string without_ours(const std::string& text, const Said& said) const;
+  Task<bool> says_so_to_anything(Talk& talk, const Said& said);
   static void conclude(End end, const ProxyAsk& ask, ProxyAnswer& answer);
   Task<void> ask_tunnel(Talk& talk, Said said, bool greeted, ProxyAnswer& answer);
 
@@ -209,13 +236,15 @@ Task<bool> TelnetProxy::hear_prompt(Talk& talk, ProxyAnswer& answer) {
       const bool may = may_ask_at_rest(talk, answer);
       co_return may;
     }
-    if (may_ask(talk)) break;
+    if (!may_ask(talk)) continue;
+    const bool more = co_await talk.link().more_within(kLull);
+    if (!more) break;
   }
   const std::string_view prompt = telnet_prompt_line(talk.text());
   if (prompt_.empty() && !prompt.empty()) {
     observe(fmt::format("It shows strangers a prompt, without a login: {}", escape(prompt, 80)));
   }
-  prompt_ = prompt;
+  prompt_ = prompt.size() > kMaxPrompt ? std::string_view() : prompt;
   co_return true;
 }
 
@@ -235,12 +264,38 @@ std::string TelnetProxy::request(const ProxyAsk& ask) const {
 // Its words without ours and without its prompt, whatever those spell ("….invalid").
 std::string TelnetProxy::bare(const std::string& text, const Said& said) const {
   std::string words = text;
-  for (const std::string& known : {said.line, said.ask.to.host, prompt_}) {
-    if (known.empty()) continue;
-    for (std::size_t at = words.find(known); at != std::string::npos; at = words.find(known, at)) words.erase(at, known.size());
-  }
+  for (const std::string& known : {said.line, said.ask.to.host, prompt_}) words = without(words, known);
   const std::size_t begin = words.find_first_not_of(" \t\r\n");
   return begin == std::string::npos ? std::string() : words.substr(begin);
+}
+
+// The same without each of our words and without blanks: what stays of an answer that repeats some of the question.
+std::string TelnetProxy::without_ours(const std::string& text, const Said& said) const {
+  std::string words = bare(text, said);
+  for (std::size_t begin = 0; begin < said.line.size();) {
+    const std::size_t end = std::min(said.line.find(' ', begin), said.line.size());
+    words = without(words, said.line.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  std::erase_if(words, [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; });
+  return words;
+}
+
+// It has answered in words that are not known and waits at its prompt: whether it has the same for a line that is no
+// destination.
+Task<bool> TelnetProxy::says_so_to_anything(Talk& talk, const Said& said) {
+  if (talk.link().unread()) co_return false;
+  const std::string words = without_ours(talk.text(), said);
+  const Said other{said.ask, "=" + said.ask.token, Stage::destination};  // "=" is in no name of a host
+  bool same = false;
+  try {
+    co_await talk.say(other.line);
+    const End end = co_await hear_answer(talk, other);
+    same = end == End::other_words && without_ours(talk.text(), other) == words;
+  } catch (const LinkError&) {
+    // It broke off: not the same.
+  }
+  co_return same;
 }
 
 bool TelnetProxy::prompt_again(const Talk& talk) const {
@@ -279,7 +334,8 @@ TelnetProxy::End TelnetProxy::judge(const Talk& talk, const Said& said) const {
     if (end == End::connected && said.stage == Stage::perhaps) return End::undecided;  // the token is on its way
     if (end != End::undecided) return end;
   }
-  return prompt_again(talk) && !words.empty() ? End::refused : End::undecided;
+  if (!prompt_again(talk) || words.empty()) return End::undecided;
+  return said.stage == Stage::tunnel ? End::closed : End::other_words;
 }
 
 // A prompt may be drawn anew before the answer: alone, it is one only where nothing more comes.
@@ -290,8 +346,11 @@ Task<TelnetProxy::End> TelnetProxy::hear_answer(Talk& talk, const Said& said) {
     const Talk::Got got = co_await talk.hear();
     if (got == Talk::Got::end) co_return End::closed;
     if (got == Talk::Got::more) continue;
-    const bool command = said.stage != Stage::tunnel && read_telnet_prompt(talk.text()) == TelnetPrompt::command;
-    co_return command || prompt_again(talk) ? End::refused : End::silence;
+    if (said.stage == Stage::tunnel) co_return End::silence;
+    const bool prompt = read_telnet_prompt(talk.text()) == TelnetPrompt::command || prompt_again(talk);
+    if (!prompt) co_return End::silence;
+    const bool alone = bare(talk.text(), said).empty();
+    co_return alone ? End::refused : End::other_words;
   }
 }
 
@@ -302,6 +361,8 @@ void TelnetProxy::conclude(End end, const ProxyAsk& ask, ProxyAnswer& answer) {
     case End::page:
       answer.reply = "a page of a web server";
       return say(answer, Verdict::closed, Reason::refused);
+    case End::other_words:
+      return say(answer, Verdict::unclear, Reason::protocol_error);
     case End::unresolved:
       // A literal needs no resolver: it was not understood.
       if (ask.to.form != ProxyDestination::Form::name) return say(answer, Verdict::closed, Reason::refused);
@@ -327,13 +388,17 @@ Task<void> TelnetProxy::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& a
   learn_verb(talk.text());
   Said said{ask, request(ask), Stage::destination};
   co_await talk.say(said.line);
-  const End end = co_await hear_answer(talk, said);
+  End end = co_await hear_answer(talk, said);
   const bool mail = ask.to.kind == CanaryKind::smtp;
   if (!greeted && !mail && another_protocol(talk, answer)) co_return;
   answer.shaped = talk.spoke();
   const std::string words = bare(talk.text(), said);
   answer.reply = escape(telnet_last_words(words), 120);
   learn_verb(words);
+  if (end == End::other_words) {
+    const bool to_anything = co_await says_so_to_anything(talk, said);
+    if (to_anything) end = End::refused;
+  }
   if (end != End::connected && end != End::silence) {
     conclude(end, ask, answer);
     co_return;
@@ -373,7 +438,7 @@ Task<void> TelnetProxy::ask_tunnel(Talk& talk, Said said, bool greeted, ProxyAns
     granted(said.ask, answer);
   }
   answer.silent = end == End::silence;
-  if (said.stage == Stage::tunnel && end != End::refused && end != End::page) co_return;  // a yes
+  if (said.stage == Stage::tunnel && end != End::page) co_return;  // a yes
   if (said.stage == Stage::perhaps) answer.reply = escape(telnet_last_words(words), 120);
   conclude(end, said.ask, answer);
 }

@@ -160,9 +160,9 @@ bool ftp_is_busy(const FtpReply& reply) {
 
 bool ftp_refuses_address(const FtpReply& reply) {
   if (reply.kind() < 4) return false;
-  return says(to_lower(reply.text()),
-              {"illegal", "bounce", "won't open", "will not open", "foreign", "security", "bad ip", "not allowed", "mismatch",
-               "only client", "rejected data connection", "use port or pasv first", "use port or pasv", "port command"});
+  return says(to_lower(reply.text()), {"illegal", "bounce", "won't open", "will not open", "foreign", "security", "bad ip",
+                                       "not allowed", "mismatch", "does not match", "only client", "rejected data connection",
+                                       "use port or pasv first", "use port or pasv", "port command"});
 }
 
 bool greets_as_mail_server(const FtpReply& greeting) {

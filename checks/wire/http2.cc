@@ -325,7 +325,7 @@ std::size_t Http2Client::take_data(std::string& into, std::size_t max) {
 
 // RFC 9113 8.1: interim responses, the final one, trailers.
 void Http2Client::head_came(bool ends) {
-  show(false, shown_head(fields_, ends));
+  if (!answer_ || ends) show(false, shown_head(fields_, ends));  // of trailers, the one that ends the stream
   Fields fields = std::exchange(fields_, {});
   head_bytes_ = 0;
   ended_ = ended_ || ends;
@@ -336,7 +336,8 @@ void Http2Client::head_came(bool ends) {
     head.fields.emplace_back(std::move(name), std::move(value));
   }
   if (head.status < 100 || head.status > 599) return fail("a response without a status");
-  if (head.status / 100 == 1 && !ends) {
+  if (head.status / 100 == 1) {
+    if (ends) return fail("an interim response that ends the stream");
     if (++interim_ > kMaxInterim) fail("interim responses without an end");
     return;
   }

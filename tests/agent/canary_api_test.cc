@@ -50,10 +50,12 @@ class CanaryApiTest : public ::testing::Test {
   ArrivalLog log_{"", clock_, 120h};
   std::atomic<int> free_ = 1;  // ports to lend
   std::atomic<int> released_ = 0;
-  PortLender lender_{[this](const std::string&, bool v4) -> std::optional<AddressPort> {
+  PortLender lender_{[this](const std::string&, bool v4, std::optional<IpAddress> asker) -> std::optional<AddressPort> {
                        if (free_ == 0) return std::nullopt;
                        --free_;
-                       return *AddressPort::parse(v4 ? "198.51.100.7:50000" : "[2001:db8::7]:50000");
+                       if (!v4) return AddressPort::parse("[2001:db8::7]:50000");
+                       const bool own = asker == IpAddress::parse("198.51.100.7");
+                       return AddressPort::parse(own ? "198.51.100.8:50000" : "198.51.100.7:50000");
                      },
                      [this](const std::string&) {
                        ++released_;
@@ -117,6 +119,15 @@ TEST_F(CanaryApiTest, LendsPorts) {
   EXPECT_EQ(ask("POST", kApiReserve + query + "&v4=1").body, R"({"address":null})");
   EXPECT_EQ(ask("POST", kApiRelease + query).body, "{}");
   EXPECT_EQ(ask("POST", kApiReserve + query + "&v4=1").body, R"({"address":"198.51.100.7:50000"})");
+  for (const char* const asker : {"198.51.100.7", "198.51.100.9", "2001:db8::9"}) {
+    ask("POST", kApiRelease + query);
+    const bool own = std::string(asker) == "198.51.100.7";
+    EXPECT_EQ(ask("POST", reserve_request(token, true, IpAddress::parse(asker))).body,
+              own ? R"({"address":"198.51.100.8:50000"})" : R"({"address":"198.51.100.7:50000"})")
+        << asker;
+  }
+  EXPECT_EQ(reserve_request("t", false, IpAddress::parse("2001:db8::9")), "/api/v1/reserve?token=t&v4=0&asker=2001:db8::9");
+  EXPECT_EQ(reserve_request("t", true, std::nullopt), "/api/v1/reserve?token=t&v4=1");
   EXPECT_EQ(ask("GET", kApiReserve + query).status, 405);
   for (const std::string& bad : std::vector<std::string>{"", "?token=", "?token=abc", "?token=" + std::string(32, 'a')}) {
     EXPECT_EQ(ask("POST", kApiReserve + bad).status, 400) << bad;
@@ -210,7 +221,8 @@ TEST_F(RemoteCanaryTest, BorrowsPorts) {
   const auto borrow = [&](bool v4) {
     struct Borrow {
       static Task<void> run(RemoteCanary& canary, std::string token, bool v4, std::vector<std::optional<AddressPort>>& into) {
-        const std::optional<AddressPort> place = co_await canary.reserve(std::move(token), v4);
+        const std::optional<IpAddress> asker = IpAddress::parse("198.51.100.7");
+        const std::optional<AddressPort> place = co_await canary.reserve(std::move(token), v4, asker);
         into.push_back(place);
       }
     };
@@ -218,8 +230,8 @@ TEST_F(RemoteCanaryTest, BorrowsPorts) {
   };
   borrow(true);
   EXPECT_TRUE(run_until([&] { return borrowed.size() == 1; }));
-  EXPECT_EQ(borrowed[0], AddressPort::parse("198.51.100.7:50000"));
-  borrow(false);  // all are lent: it waits for one
+  EXPECT_EQ(borrowed[0], AddressPort::parse("198.51.100.8:50000"));  // not at the asker's
+  borrow(false);                                                     // all are lent: it waits for one
   remote.release(token);
   EXPECT_TRUE(run_until([&] { return borrowed.size() == 2; }));
   EXPECT_EQ(borrowed[1], AddressPort::parse("[2001:db8::7]:50000"));

@@ -59,7 +59,7 @@ class CanaryServerTest : public ::testing::Test {
     return heard;
   }
   Task<void> reserve_into(std::string token, std::optional<AddressPort>& into) {
-    std::optional<AddressPort> place = co_await server_->reserve(std::move(token), true);
+    std::optional<AddressPort> place = co_await server_->reserve(std::move(token), true, std::nullopt);
     into = place;
   }
   Task<void> client(AddressPort to, std::string said, bool tls, std::string& heard) {
@@ -231,6 +231,37 @@ TEST_F(CanaryServerTest, LendsNoMorePortsThanItHas) {
   loop_.run();
   ASSERT_TRUE(got);
   EXPECT_EQ(got->port, port);
+}
+
+// What an FTP server sends to the address that it is asked from proves nothing.
+TEST_F(CanaryServerTest, LendsAtAnotherAddressThanTheAskersWhereItHasOne) {
+  const std::optional<IpAddress> asker = IpAddress::parse("127.66.0.1"), stranger = IpAddress::parse("127.66.0.2");
+  const auto lent_to = [&](const std::optional<IpAddress>& who) {
+    const std::string token = keys_.mint(wall_now(), 1h);
+    const std::optional<AddressPort> lent = server_->try_reserve(token, true, who);
+    const std::string answer = lent ? talk_to(*lent, "x\r\n") : "nothing lent";
+    server_->release(token);
+    return (lent ? lent->address.to_string() : "") + answer;
+  };
+  server_ = std::make_unique<CanaryServer>(loop_, keys_, options_);
+  EXPECT_EQ(lent_to(asker), "127.66.0.1");  // it has no other
+  server_.reset();
+  options_.config.listen_tcp = {place("127.66.0.1:0"), place("127.66.0.8:0")};
+  server_ = std::make_unique<CanaryServer>(loop_, keys_, options_);
+  EXPECT_EQ(lent_to(asker), "127.66.0.8");
+  EXPECT_EQ(lent_to(stranger), "127.66.0.1");
+  EXPECT_EQ(lent_to(std::nullopt), "127.66.0.1");
+  server_.reset();
+  options_.config.listen_tcp = {place("0.0.0.0:0")};
+  options_.config.advertise_tcp = {place("127.66.0.1:8025"), place("127.66.0.9:8025")};
+  server_ = std::make_unique<CanaryServer>(loop_, keys_, options_);
+  EXPECT_EQ(lent_to(asker), "127.66.0.9");
+  EXPECT_EQ(arrived_.size(), 5U);
+  server_.reset();
+  // An address that we do not listen at ourselves leads somewhere behind a router of whose rules we know nothing.
+  options_.config.listen_tcp = {place("127.66.0.1:0")};
+  server_ = std::make_unique<CanaryServer>(loop_, keys_, options_);
+  EXPECT_EQ(lent_to(asker), "127.66.0.1");
 }
 
 TEST_F(CanaryServerTest, LendsNothingWithoutARangeAnAddressOrAToken) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/self_signed.h"
+#include "checks/tls_failure.h"
 
 namespace ajar {
 namespace {
@@ -80,6 +81,8 @@ TEST(LiveNetwork, TalksAndKeepsTheTranscript) {
   EXPECT_THAT(network.transcript().lines(), Contains("C: one"));
   EXPECT_THAT(network.transcript().lines(), Contains("S: echo two"));
   EXPECT_EQ(network.source_address(), "127.0.0.1");
+  EXPECT_EQ(network.source(), IpAddress::parse("127.0.0.1"));
+  EXPECT_EQ(house.network().source(), std::nullopt);
 }
 
 TEST(LiveNetwork, ImplicitTls) {
@@ -145,6 +148,97 @@ TEST(LiveNetwork, AlertsInTheHandshakeAreTlsFailed) {
     EXPECT_THAT(house.outcome, testing::StartsWith("tls_failed: the TLS handshake failed: "));
     EXPECT_THAT(house.outcome, HasSubstr(one.words));
     EXPECT_THAT(network.transcript().lines(), Contains(testing::StartsWith("# TLS failed: ")));
+  }
+}
+
+Task<void> shake_hands(LiveNetwork& network, AddressPort place, TlsHello hello, std::string& outcome) {
+  try {
+    const auto link = co_await network.dial(place.address, place.port, TlsMode::none);
+    co_await link->start_tls(std::move(hello));
+    outcome = "shaken, " + (link->protocol().empty() ? "no choice" : link->protocol());
+  } catch (const TlsFailure& failure) {
+    outcome = failure.how() == TlsFailure::How::no_protocol ? "no protocol" : "another failure";
+  }
+}
+
+int refuse_protocols(SSL*, const unsigned char**, unsigned char*, const unsigned char*, unsigned, void*) {
+  return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+// RFC 7301 3.2: by an alert of its own, in 1.2 and in 1.3. Who offers nothing is served.
+TEST(LiveNetwork, ProtocolsThatTheServerKnowsNoneOf) {
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    House house;
+    const auto context = self_signed_context("www.example.org");
+    SSL_CTX_set_min_proto_version(context.get(), version);
+    SSL_CTX_set_max_proto_version(context.get(), version);
+    SSL_CTX_set_alpn_select_cb(context.get(), refuse_protocols, nullptr);
+    const auto listener = listen(house.loop, [](Link& link) -> Task<void> { co_await link.start_tls(); }, context.get());
+    LiveNetwork network = house.network();
+    TlsHello offering;
+    offering.protocols = {"http/1.1"};
+    house.run(shake_hands(network, listener->address(), offering, house.outcome));
+    EXPECT_EQ(house.outcome, "no protocol");
+    house.run(shake_hands(network, listener->address(), TlsHello(), house.outcome));
+    EXPECT_EQ(house.outcome, "shaken, no choice");
+  }
+  for (const Serve serve : {answer_hello_with_alert<112>, answer_hello_with_alert<40>}) {
+    House house;
+    const auto listener = listen(house.loop, serve);
+    LiveNetwork network = house.network();
+    house.run(shake_hands(network, listener->address(), TlsHello(), house.outcome));
+    EXPECT_EQ(house.outcome, "another failure");
+  }
+}
+
+// Speaks when it is spoken to, and once unasked.
+Task<void> speak_and_leave(Link& link) {
+  co_await link.say_bytes("####");
+  for (const char* const words : {"more", "most"}) {
+    co_await link.hear();
+    co_await link.say_bytes(words);
+  }
+  co_await link.hear();
+}
+
+Task<void> speak_and_leave_over_tls(Link& link) {
+  co_await link.start_tls();
+  co_await speak_and_leave(link);
+}
+
+Task<void> wait_for_more(LiveNetwork& network, AddressPort place, TlsMode tls, std::string& outcome) {
+  constexpr milliseconds kShort{30}, kLong{5000};
+  const auto link = co_await network.dial(place.address, place.port, tls);
+  const auto note = [&outcome](bool more) { outcome += more ? "+" : "-"; };
+  bool more = co_await link->more_within(kLong);
+  note(more);
+  for (int i = 0; i < 2; ++i) {
+    const std::string words = co_await link->hear_some();
+    outcome += words;
+    more = co_await link->more_within(kShort);
+    note(more);
+    co_await link->say("go on");
+    more = co_await link->more_within(kLong);
+    note(more);
+  }
+  const std::string last = co_await link->hear_some();
+  outcome += last;
+  co_await link->say("enough");
+  more = co_await link->more_within(kLong);  // the end
+  note(more);
+  const std::string end = co_await link->hear_some();
+  outcome += end;
+}
+
+TEST(LiveNetwork, WaitsAMomentForMore) {
+  const auto context = self_signed_context("mx.example.org");
+  for (const TlsMode tls : {TlsMode::none, TlsMode::implicit}) {
+    House house;
+    const bool clear = tls == TlsMode::none;
+    const auto listener = listen(house.loop, clear ? speak_and_leave : speak_and_leave_over_tls, context.get());
+    LiveNetwork network = house.network();
+    house.run(wait_for_more(network, listener->address(), tls, house.outcome));
+    EXPECT_EQ(house.outcome, "+####-+more-+most+");
   }
 }
 

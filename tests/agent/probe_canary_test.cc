@@ -14,7 +14,7 @@ class SettableStatus : public CanaryStatus {
  public:
   CanaryHealth health(CanaryKind kind) const override { return {true, kind == CanaryKind::smtp && smtp_up, ""}; }
   std::vector<AddressPort> advertised(CanaryKind) const override { return {*AddressPort::parse("198.51.100.7:25")}; }
-  Task<std::optional<AddressPort>> reserve(std::string token, bool) const override {
+  Task<std::optional<AddressPort>> reserve(std::string token, bool, std::optional<IpAddress>) const override {
     lent.push_back(std::move(token));
     co_return AddressPort::parse("198.51.100.7:50000");
   }
@@ -123,8 +123,8 @@ TEST_F(ProbeCanaryTest, WhatAProxyBringsIsSeenAndWhatIsLateIsRemembered) {
 }
 
 Task<void> reserve_twice(ProbeCanary& canary, std::string one, std::string other, std::optional<AddressPort>& place) {
-  place = co_await canary.reserve(one, true);
-  place = co_await canary.reserve(other, true);
+  place = co_await canary.reserve(one, true, std::nullopt);
+  place = co_await canary.reserve(other, true, std::nullopt);
 }
 
 TEST_F(ProbeCanaryTest, HoldsOnePortAndGivesItBack) {
@@ -145,7 +145,7 @@ TEST_F(ProbeCanaryTest, WaitsAMomentForAConnectionToItsPort) {
   const std::string token = mine.mint("port");
   struct Wait {
     static Task<void> run(Loop& loop, ProbeCanary& canary, std::string token, std::optional<Sighting>& into) {
-      const std::optional<AddressPort> place = co_await canary.reserve(token, true);
+      const std::optional<AddressPort> place = co_await canary.reserve(token, true, std::nullopt);
       EXPECT_TRUE(place.has_value());
       std::optional<Sighting> seen = co_await canary.sighting(token, true);
       into = seen;

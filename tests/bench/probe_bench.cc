@@ -36,7 +36,9 @@ class CheapCanary : public Canary {
   std::string mint(const std::string&) override { return fmt::format("{:a>32}", fmt::format("{:x}", ++minted_)); }
   bool proves(const std::string&, std::string_view) const override { return false; }
   Task<std::optional<Sighting>> sighting(const std::string&, bool) override { co_return std::nullopt; }
-  Task<std::optional<AddressPort>> reserve(const std::string&, bool) override { co_return std::nullopt; }
+  Task<std::optional<AddressPort>> reserve(const std::string&, bool, std::optional<IpAddress>) override {
+    co_return std::nullopt;
+  }
   std::optional<KnownName> known_name(const std::string&) const override { return std::nullopt; }
   void expect_late(const std::string&, const std::string&) override {}
   Permit ask_to_send(const std::string&, const std::string&, const std::string&) override { return Permit::canary_down; }

@@ -31,6 +31,7 @@ void write_seed(const std::string& file, const std::vector<std::string>& transcr
   unsigned shape = 0;
   if (script.first("subject.full_matrix") == "true") shape |= 1;
   if (!script.all("canary.saw").empty()) shape |= 2;
+  if (!script.all("network.source").empty()) shape |= 64;
   std::string seed(1, static_cast<char>(shape));
   bool first = true;
   for (const std::string& line : transcript) {
@@ -82,6 +83,17 @@ TEST(FtpBounce, PasswordSaysWhomToAsk) {
   FixedCanary canary;
   EXPECT_EQ(run_now(ftp_bounce(network, canary, subject)).reason, Reason::auth_required);
   EXPECT_THAT(network.complaints(), testing::IsEmpty());
+}
+
+// Our canary is told, so that it may lend a port elsewhere.
+TEST(FtpBounce, SaysWhereItAsksFrom) {
+  ScriptedNetwork network(
+      Script::parse("# network.source: 198.51.100.7\nS*: connect => 220 x\nS*: USER => 230 in\nS*: PORT => 500 no\n"
+                    "S*: QUIT => 221 bye\n"));
+  FixedCanary canary;
+  canary.reserved = {*AddressPort::parse("198.51.100.8:50000")};
+  EXPECT_EQ(run_now(ftp_bounce(network, canary, example_ftp())).reason, Reason::refused);
+  EXPECT_THAT(canary.askers, testing::ElementsAre(IpAddress::parse("198.51.100.7")));
 }
 
 // The steps that the reader says, and the reply in the end: "code|line|line".
@@ -184,7 +196,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Words{500, "I won't open a connection to 198.51.100.7 (only to 203.0.113.1)", "address"},
                     Words{425, "Security: Bad IP connecting.", "address"}, Words{500, "Possible bounce attack", "address"},
                     Words{501, "Rejected data connection to foreign address 198.51.100.7:50000.", "address"},
-                    Words{425, "Failed to establish connection.", ""}, Words{425, "Can't build data connection: refused", ""},
+                    Words{421, "Rejected command, requested IP address does not match control connection IP.", "address"},
+                    Words{522, "Data connections must be encrypted.", "tls"}, Words{425, "Failed to establish connection.", ""},
+                    Words{425, "Can't build data connection: refused", ""},
                     Words{200, "PORT command successful. Consider using PASV.", ""},
                     Words{503, "Use PORT or PASV first.", "address"}));
 

@@ -81,15 +81,21 @@ class RealFtp : public testing::Test {
 
   const std::uint16_t port_ = free_port(kServer);
   std::vector<std::string> checks_ = {"ftp_bounce"};
+  std::string source_ = "127.66.0.1";                   // where we ask from
+  std::vector<std::string> canary_ = {kCanaryAddress};  // its addresses
 
  private:
   std::string configuration() const {
-    const std::string tcp = "[\"" + std::string(kCanaryAddress) + ":" + to_string(free_port(kCanaryAddress)) + "\"]\n";
+    json places = json::array();
+    for (const std::string& address : canary_) places.push_back(address + ":" + to_string(free_port(address)));
+    const std::string tcp = places.dump() + "\n";
     std::string text = R"(scope = ["127.0.0.0/8"]
 [agent]
 name = "probe.canary.test"
 contact = "mailto:postmaster@canary.test"
-source_addresses = ["127.66.0.1"]
+source_addresses = [")" +
+                       source_ +
+                       R"("]
 connect_timeout = "2s"
 reply_timeout = "8s"
 probe_timeout = "60s"
@@ -152,6 +158,29 @@ TEST_F(RealVsftpd, OpenSendsToAThirdHost) {
   EXPECT_THAT(answer.result().at("transcript"), Contains(HasSubstr("C: PORT 127,9,9,9,195,")));
 }
 
+// Agent and canary at one address: as installed it sends data to its client, as it should, and that is our canary.
+TEST_F(RealVsftpd, SendsDataToItsClientAlone) {
+  source_ = kCanaryAddress;
+  const Answer answer = ask_vsftpd("closed");
+  ASSERT_EQ(answer.said(), "unclear/canary_unreachable") << answer.everything;
+  EXPECT_EQ(answer.code, 1);
+  EXPECT_THAT(answer.result().at("because").get<std::string>(), HasSubstr("Our canary has the address that we ask from"));
+  EXPECT_THAT(answer.result().at("exit_addresses"), IsEmpty());
+  EXPECT_THAT(answer.result().at("transcript"), Contains(HasSubstr("S: 226 Directory send OK.")));  // it came
+  EXPECT_EQ(ask_vsftpd("passive").said(), "closed/refused");
+}
+
+// A canary with a second address is asked for there.
+TEST_F(RealVsftpd, SendsNoDataToTheCanarysOtherAddress) {
+  source_ = kCanaryAddress;
+  canary_ = {kCanaryAddress, "127.9.9.10"};
+  const Answer closed = ask_vsftpd("closed");
+  EXPECT_EQ(closed.said(), "closed/refused") << closed.everything;
+  EXPECT_THAT(closed.result().at("transcript"), Contains(HasSubstr("C: PORT 127,9,9,10,195,")));
+  const Answer open = ask_vsftpd("open");
+  EXPECT_EQ(open.said(), "open/token_returned") << open.everything;
+}
+
 TEST_F(RealVsftpd, WantsALogin) {
   const Answer answer = ask_vsftpd("login");
   ASSERT_EQ(answer.said(), "closed/auth_required") << answer.everything;
@@ -173,6 +202,14 @@ TEST_F(RealVsftpd, OpenOverTlsAlone) {
   const Answer answer = ask_vsftpd("open-tls");
   ASSERT_EQ(answer.said(), "open/token_returned") << answer.everything;
   EXPECT_EQ(answer.result().at("tls"), "starttls");
+}
+
+// The login may be in clear, and the data may not.
+TEST_F(RealVsftpd, OpenForDataOverTlsAlone) {
+  const Answer answer = ask_vsftpd("open-data-tls");
+  ASSERT_EQ(answer.said(), "open/token_returned") << answer.everything;
+  EXPECT_EQ(answer.result().at("tls"), "starttls");
+  EXPECT_THAT(answer.result().at("transcript"), Contains("S: 522 Data connections must be encrypted."));
 }
 
 // Mail servers greet alike: who is asked for mail and for tunnels first is still asked for files.

@@ -1,5 +1,6 @@
 // The whole check against raw bytes (raw_network.h). The first byte: 1 the full matrix, 2 our canary saw a connection, 4 from
-// another address than the server's, 8 IPv6 too, 16 a form said yes before, 32 no port of ours is free. Seeds are the server's
+// another address than the server's, 8 IPv6 too, 16 a form said yes before, 32 no port of ours is free, 64 our canary has the
+// address that we ask from. Seeds are the server's
 // sides of tests/transcripts/ftp_bounce (AJAR_SEED_DIR of checks_test writes them).
 #include "checks/ftp_bounce.h"
 
@@ -16,10 +17,12 @@ using namespace ajar;
 
 constexpr int kMaxConnections = 4 * 2 * 2 + 2;  // forms; each twice, and twice again where TLS is wanted first
 
-void check_finding(const Finding& finding, bool seen) {
+// `own`: what was seen, and every yes but that of an FTP proxy, is about our own address.
+void check_finding(const Finding& finding, bool seen, bool own) {
   require(!finding.because.empty());
   bool any_open = false, any_yes = false;
   for (const Variant& variant : finding.variants) {
+    if (own && variant.name != "user@host") require(variant.verdict < Verdict::accepted);
     any_open = any_open || variant.verdict == Verdict::open;
     any_yes = any_yes || variant.verdict == Verdict::accepted;
   }
@@ -57,9 +60,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     canary.seen.push_back({"port", {CanaryKind::tcp, true, exit, {}, "", {}}});
   }
   RawNetwork network(std::string_view(reinterpret_cast<const char*>(data) + 1, size - 1));
+  if (flag(64)) network.asked_from = IpAddress::v4({198, 51, 100, 7});
   try {
     const Finding finding = run_now(ftp_bounce(network, canary, subject));
-    check_finding(finding, flag(2));
+    check_finding(finding, flag(2), flag(64));
   } catch (const LinkError&) {
     // Nothing was learnt.
   }

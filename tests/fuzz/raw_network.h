@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -103,7 +104,9 @@ class RawNetwork : public Network {
     std::unique_ptr<Datagrams> datagrams = std::make_unique<RawDatagrams>(transcript(), stream_);
     co_return datagrams;
   }
+  std::optional<IpAddress> source() const override { return asked_from; }
   int dials = 0;
+  std::optional<IpAddress> asked_from;
 
  private:
   std::string_view stream_;

@@ -39,7 +39,8 @@ class FixedCanary : public Canary {
     if (best == nullptr) co_return std::nullopt;
     co_return best->sighting;
   }
-  Task<std::optional<AddressPort>> reserve(const std::string&, bool v4) override {
+  Task<std::optional<AddressPort>> reserve(const std::string&, bool v4, std::optional<IpAddress> asker) override {
+    askers.push_back(asker);
     if (reserved.empty() || reserved.front().address.is_v4() != v4) co_return std::nullopt;
     const AddressPort place = reserved.front();
     reserved.erase(reserved.begin());
@@ -65,8 +66,9 @@ class FixedCanary : public Canary {
   };
   std::string domain = "canary.example.net";
   std::vector<AddressPort> addresses, mail_addresses, udp_addresses, tls_addresses;
-  std::vector<AddressPort> reserved;       // given one after the other
-  std::vector<IpAddress> known_addresses;  // what known_name() leads to
+  std::vector<AddressPort> reserved;             // given one after the other
+  std::vector<std::optional<IpAddress>> askers;  // of reserve()
+  std::vector<IpAddress> known_addresses;        // what known_name() leads to
   std::vector<Seen> seen;
   std::vector<std::string> late;
   Permit permit = Permit::granted;

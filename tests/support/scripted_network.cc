@@ -75,11 +75,13 @@ std::string on_the_wire(Script::Framing framing, std::string_view text) {
   return all;
 }
 
+constexpr std::string_view kPause = "pause";
+constexpr std::string_view kNoProtocol = "no application protocol";
 constexpr std::string_view kAlert = "alert";
 constexpr std::string_view kCertificateAlert = "alert certificate required";
 
 bool is_event(std::string_view word) {
-  return word == "hangup" || word == "silence" || word == "fails" || word == "refused" || word == kAlert ||
+  return word == "hangup" || word == "silence" || word == "fails" || word == "refused" || word == kPause || word == kAlert ||
          word == kCertificateAlert;
 }
 
@@ -359,6 +361,8 @@ class ScriptedLink : public Link {
       const std::string bytes = echoed(written);
       if (bytes == "hangup") ended_ = true;
       if (bytes == "silence") silent_ = true;
+      if (bytes == kPause) ready_.emplace_back();
+      if (bytes == kPause) continue;
       if (bytes == kAlert || bytes == kCertificateAlert) be_alerted(bytes);
       if (ended_ || silent_ || alert_) return;
       speak(bytes);
@@ -419,6 +423,7 @@ class ScriptedLink : public Link {
   }
 
   Task<std::size_t> read_some(std::string& into, std::size_t max) override {
+    end_pause();
     if (ready_.empty() && alert_) throw LinkError(*alert_, "an alert");
     if (ready_.empty() && silent_) throw LinkError(Reason::timeout, "silence");
     if (ready_.empty() && !ended_) throw LinkError(Reason::timeout, "both wait");
@@ -467,8 +472,18 @@ class ScriptedLink : public Link {
   }
 
  private:
-  void read_now(std::string& into, std::size_t max) override { take(into, max); }
-  Task<void> handshake(const TlsHello&) override {
+  void read_now(std::string& into, std::size_t max) override {
+    if (!pausing()) take(into, max);
+  }
+  bool pausing() const { return !ready_.empty() && ready_.front().empty(); }
+  void end_pause() {
+    if (pausing()) ready_.pop_front();
+  }
+  Task<bool> wait_a_moment(std::chrono::milliseconds) override {
+    end_pause();
+    co_return !ready_.empty() || ended_;
+  }
+  Task<void> handshake(const TlsHello& hello) override {
     const Script::Event* event = next();
     bool fails = false;
     if (event == nullptr && ended_) throw TlsFailure(TlsFailure::How::ended, "the peer closed the connection");
@@ -489,6 +504,10 @@ class ScriptedLink : public Link {
         choose(word);
       }
       if (protocol_ == "wants a certificate") throw LinkError(Reason::auth_required, "it wants a certificate of ours");
+      if (protocol_ == kNoProtocol) {
+        protocol_.clear();
+        if (!hello.protocols.empty()) throw TlsFailure(TlsFailure::How::no_protocol, "tlsv1 alert no application protocol");
+      }
       if (protocol_ == "refused") throw TlsFailure(TlsFailure::How::alert, "tlsv1 unrecognized name");
       if (protocol_ == "hangup") throw TlsFailure(TlsFailure::How::ended, "the peer closed the connection");
       if (protocol_ == "silence") throw TlsFailure(TlsFailure::How::silent, "no answer");
@@ -540,6 +559,8 @@ class ScriptedDatagrams : public Datagrams {
 
   ScriptedLink link_;
 };
+
+std::optional<IpAddress> ScriptedNetwork::source() const { return IpAddress::parse(script_.first("network.source")); }
 
 // The rule for the connection that was made last; nullptr: none.
 const Script::Rule* ScriptedNetwork::greeting() const {

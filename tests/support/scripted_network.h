@@ -15,7 +15,8 @@
 //                                   matches answers.
 //   S*: connect => 220 mx           the greeting of connections that are not spelled out
 //   S*: tls => fails                their handshakes fail; "wants a certificate", "refused" (an alert), "hangup", "silence",
-//                                   "clear 220 mx" (an answer without TLS), or the name that they choose (ALPN)
+//                                   "clear 220 mx" (an answer without TLS), "no application protocol" (an alert, where any
+//                                   is offered), or the name that they choose (ALPN)
 //   S*: RCPT/20 => 421 too many     a rule that answers from the 20th command of a connection on
 //
 // After a 354 the client's lines up to "." are its message: kept, then matched as "C: ." or by a rule for ".".
@@ -38,6 +39,9 @@
 //   S: X-Filler: 1 ×200             a line two hundred times
 //   S*: connect/3 => hangup         from the third connection on, which is made and closed; "refused": not even made
 //   S*: CONNECT =>                  nothing is said, not yet
+//   S*: connect => user#… | pause | login: …
+//                                   what follows comes a moment later
+//   # network.source: 198.51.100.7  where we ask from
 //   # ipv4:8025, # SOCKS4 CONNECT … what a check notes in its evidence is passed over; "# connect ADDRESS" and "# the peer
 //   closed
 //                                   the connection" there are "# connect" and "# hangup"
@@ -98,6 +102,7 @@ class ScriptedNetwork : public Network {
   explicit ScriptedNetwork(Script script) : script_(std::move(script)) {}
   Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) override;
   Task<std::unique_ptr<Datagrams>> dial_udp(const IpAddress& address, std::uint16_t port) override;
+  std::optional<IpAddress> source() const override;
 
   // What went otherwise than scripted: a line of the client that nothing matched, lines that were never reached.
   std::vector<std::string> complaints() const;
