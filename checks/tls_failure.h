@@ -16,11 +16,16 @@ class TlsFailure : public LinkError {
     clear,   // it answered with bytes that are no TLS, which are still to be heard
     silent,  // it said nothing in time
   };
-  TlsFailure(How how, std::string what) : LinkError(Reason::tls_failed, std::move(what)), how_(how) {}
+  static constexpr int kUnrecognizedName = 112;  // RFC 6066 3
+
+  TlsFailure(How how, std::string what, int alert = 0)
+      : LinkError(Reason::tls_failed, std::move(what)), how_(how), alert_(alert) {}
   How how() const { return how_; }
+  int alert() const { return alert_; }  // its number, where `how` is alert
 
  private:
   How how_;
+  int alert_;
 };
 
 }  // namespace ajar
