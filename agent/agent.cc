@@ -345,12 +345,14 @@ bool Agent::canary_is_known() {
 
 // Once the canary had its time to say where it is.
 void Agent::watch_vantage() {
-  if (checking_vantage_ || loop_.now() < next_vantage_ || !canary_is_known()) return;
-  start(check_vantage());
+  if (checking_vantage_ || !canary_is_known()) return;
+  const bool changed = sides_down(*config_, *world_.canary) != not_looked_at_;
+  if (changed || loop_.now() >= next_vantage_) start(check_vantage());
 }
 
 Task<void> Agent::check_vantage() {
   checking_vantage_ = true;
+  not_looked_at_ = sides_down(*config_, *world_.canary);
   VantageRound round = vantage_round(*config_, *world_.canary);
   targets_.each([&](const Planned& plan) {
     const auto alike = [&](const IpAddress& one) { return one.is_v4() == plan.key.address.is_v4(); };
@@ -427,7 +429,8 @@ bool Agent::is_suspected(const ResultKey& key, Time since) const {
 // Judges a probe that has ended. What it wants is for the end of its visit.
 Agent::Wanted Agent::settle(const Record& record) {
   const Finding& finding = record.finding;
-  const Change change = ledger_.apply(record, answered_.connected_on_another_port(record.key.address, record.key.port));
+  const Change change =
+      ledger_.apply(record, answered_.connected_on_another_port(record.key.address, record.key.port, record.key.transport));
   ledger_changed_ = true;
   metrics_.probe_done(record.key.check, finding.verdict, finding.reason, static_cast<double>(record.duration.count()) / 1000.0,
                       record.probe_id);
@@ -686,7 +689,8 @@ std::string Agent::take_in(const std::vector<Suspicion>& suspicions) {
 std::string Agent::take_in(const Record& record) {
   const std::optional<ResultState> known = ledger_.result(record.key);
   if (!targets_.endpoint(record.key) || (known && known->last_probe > record.started)) return R"({"stored":false})";
-  const Change change = ledger_.apply(record, answered_.connected_on_another_port(record.key.address, record.key.port));
+  const Change change =
+      ledger_.apply(record, answered_.connected_on_another_port(record.key.address, record.key.port, record.key.transport));
   ledger_changed_ = true;
   say(change);
   if (change.confirm || change.retry) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -122,6 +123,7 @@ class Agent {
   bool was_failing_ = false;
   bool canary_known_ = false;
   bool checking_vantage_ = false;
+  std::set<CanaryKind> not_looked_at_;  // sides_down() when the vantage was last measured
   Steady::time_point begin_ = Steady::now();
   Steady::time_point next_publish_{}, next_expiry_{}, next_status_{}, next_zones_{}, next_vantage_{};
   std::uint64_t zones_version_ = 0;

@@ -417,7 +417,8 @@ class Check {
 
   void take(const Record& record) {
     ++done_;
-    if (ledger_) ledger_->apply(record, answered_.connected_on_another_port(record.key.address, record.key.port));
+    if (ledger_)
+      ledger_->apply(record, answered_.connected_on_another_port(record.key.address, record.key.port, record.key.transport));
     records_.push_back(record);
     for (const Arrival& arrival : early_) prove(arrival);
   }

@@ -10,7 +10,9 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <linux/errqueue.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <sys/socket.h>
@@ -74,11 +76,26 @@ Reason reason_of(int error) {
   }
 }
 
-// Whether ICMP errors are kept with their sender. Only while it connects: on a connected socket they would end it, which a
-// stray one must not.
+// Whether ICMP errors are kept with their sender. Of TCP only while it connects: on a connected socket they would end it, which
+// a stray one must not.
 void keep_icmp_errors(int fd, bool v4, bool keep) {
   const int value = keep ? 1 : 0;
   setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &value, sizeof value);
+}
+
+// Whether a datagram socket may say so for an ICMP error alone (Linux: icmp_err_convert, icmpv6_err_convert).
+bool tells_of_icmp(int error) {
+  constexpr int kAll[] = {ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENONET,
+                          ENOPROTOOPT,  EPROTO,       EACCES,      EMSGSIZE,  EOPNOTSUPP};
+  return std::find(std::begin(kAll), std::end(kAll), error) != std::end(kAll);
+}
+
+// Whom a connected socket talks to.
+IpAddress peer_of(int fd) {
+  sockaddr_storage peer{};
+  socklen_t length = sizeof peer;
+  getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length);
+  return from_sockaddr(peer).address;
 }
 
 std::string text_of(int error) { return std::generic_category().message(error); }
@@ -99,9 +116,9 @@ LinkError link_error(int error) {
 // (iptables REJECT as fail2ban uses it), and tells nothing of who listens.
 LinkError connect_failed(int fd, int error) {
   if (error == ECONNREFUSED) {
-    if (const auto sender = icmp_sender(fd)) {
+    if (const auto icmp = take_icmp_error(fd)) {
       return {Reason::no_route,
-              fmt::format("a packet filter refused the connection (ICMP unreachable from {})", sender->to_string())};
+              fmt::format("a packet filter refused the connection (ICMP unreachable from {})", icmp->sender.to_string())};
     }
   }
   return link_error(error);
@@ -369,8 +386,7 @@ Task<bool> LiveLink::wait_for_tls(int result) {
       const int reason = tls_error();
       const LinkError failure = tls_failure(reason);
       const bool alert = reason >= SSL_AD_REASON_OFFSET && failure.reason() == Reason::tls_failed;
-      const bool of_alpn = reason == SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL;
-      if (alert) throw TlsFailure(of_alpn ? TlsFailure::How::no_protocol : TlsFailure::How::alert, failure.what());
+      if (alert) throw TlsFailure(TlsFailure::How::alert, failure.what(), reason - SSL_AD_REASON_OFFSET);
       throw LinkError(failure);
     }
   }
@@ -416,6 +432,7 @@ Task<void> LiveLink::handshake(const TlsHello& hello) {
     std::optional<TlsFailure::How> how;
     std::string trouble;
     Reason reason = Reason::tls_failed;
+    int alert = 0;
     try {
       const bool again = co_await wait_for_tls(result);
       if (!again) trouble = "the peer closed the connection";
@@ -423,6 +440,7 @@ Task<void> LiveLink::handshake(const TlsHello& hello) {
     } catch (const TlsFailure& error) {
       trouble = error.what();
       how = error.how();
+      alert = error.alert();
     } catch (const LinkError& error) {
       trouble = error.what();
       if (error.reason() == Reason::auth_required) reason = error.reason();
@@ -436,7 +454,7 @@ Task<void> LiveLink::handshake(const TlsHello& hello) {
     }
     if (trouble.empty()) continue;
     transcript().note("TLS failed: " + trouble);
-    if (how) throw TlsFailure(*how, "the TLS handshake failed: " + trouble);
+    if (how) throw TlsFailure(*how, "the TLS handshake failed: " + trouble, alert);
     throw LinkError(reason, "the TLS handshake failed: " + trouble);
   }
   transcript().note(tls_facts());
@@ -616,7 +634,9 @@ Task<std::unique_ptr<Datagrams>> LiveNetwork::dial_udp(const IpAddress& address,
 
 LiveDatagrams::LiveDatagrams(Loop& loop, int fd, Transcript& transcript, std::chrono::milliseconds reply_timeout,
                              Steady::time_point until)
-    : Datagrams(transcript), socket_(loop, fd), reply_timeout_(reply_timeout), until_(until) {}
+    : Datagrams(transcript), socket_(loop, fd), peer_(peer_of(fd)), reply_timeout_(reply_timeout), until_(until) {
+  keep_icmp_errors(fd, peer_.is_v4(), true);
+}
 
 // Doubling, from half a second or, where the whole is to be shorter, from its share.
 std::chrono::milliseconds LiveDatagrams::wait_of(unsigned attempt) const {
@@ -626,23 +646,44 @@ std::chrono::milliseconds LiveDatagrams::wait_of(unsigned attempt) const {
 }
 
 void LiveDatagrams::send(const std::string& bytes) {
-  const ssize_t sent = ::send(socket_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-  // A full queue is a datagram that was lost: it is sent again. An error of the one before is told by the next read.
-  if (sent >= 0 || errno == EAGAIN || errno == ENOBUFS || errno == EINTR || errno == ECONNREFUSED) return;
-  throw link_error(errno);
+  // An ICMP error for the one before fails this one, which was not sent; the next read tells of it.
+  for (int i = 0; i < 2; ++i) {
+    const ssize_t sent = ::send(socket_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    // A full queue is a datagram that was lost: it is sent again.
+    if (sent >= 0 || errno == EAGAIN || errno == ENOBUFS || errno == EINTR) return;
+  }
+  if (errno != ECONNREFUSED) throw link_error(errno);
+}
+
+// LinkError where one has come. The word of the host itself counts before that of others.
+void LiveDatagrams::hear_refusals() {
+  std::optional<IcmpError> refusal;
+  for (std::size_t i = 0; i < kMaxReceived; ++i) {
+    const std::optional<IcmpError> error = take_icmp_error(socket_.fd());
+    if (!error) break;
+    if (error->port_unreachable() && error->sender == peer_) {
+      throw LinkError(Reason::nobody_listens, "the datagram was refused (ICMP port unreachable)");
+    }
+    if (error->is_refusal()) refusal = error;
+  }
+  if (!refusal) return;
+  throw LinkError(Reason::no_route,
+                  fmt::format("a packet filter refused the datagram (ICMP unreachable from {})", refusal->sender.to_string()));
 }
 
 Task<bool> LiveDatagrams::receive(std::string& into, unsigned attempt, bool begins) {
   if (begins) socket_.set_deadline(std::min(Steady::now() + wait_of(attempt), until_));
-  for (;;) {
+  for (std::size_t passed_over = 0;;) {
     const ssize_t got = recv(socket_.fd(), receive_buffer.data(), kMaxDatagram, MSG_DONTWAIT);
     if (got >= 0) {
       into.assign(receive_buffer.data(), static_cast<std::size_t>(got));
       co_return true;
     }
-    if (errno == EINTR) continue;
-    if (errno == ECONNREFUSED) throw LinkError(Reason::nobody_listens, "the datagram was refused (ICMP port unreachable)");
-    if (errno != EAGAIN) throw link_error(errno);
+    const int error = errno;
+    hear_refusals();
+    // The error of an ICMP message that refuses nothing; it is no longer kept.
+    if (error == EINTR || (tells_of_icmp(error) && ++passed_over <= kMaxReceived)) continue;
+    if (error != EAGAIN) throw link_error(error);
     socket_.drained_read();
     const bool ready = co_await socket_.readable();
     if (ready) continue;
@@ -672,8 +713,32 @@ Task<void> LiveLink::connected(Steady::time_point by) {
   if (error != 0) throw connect_failed(socket_.fd(), error);
 }
 
-std::optional<IpAddress> icmp_sender(int fd) {
-  for (int i = 0; i < 8; ++i) {
+bool IcmpError::port_unreachable() const {
+  return sender.is_v4() ? type == ICMP_DEST_UNREACH && code == ICMP_PORT_UNREACH
+                        : type == ICMP6_DST_UNREACH && code == ICMP6_DST_UNREACH_NOPORT;
+}
+
+bool IcmpError::is_refusal() const {
+  if (!sender.is_v4()) {
+    const bool passes =
+        code == ICMP6_DST_UNREACH_NOROUTE || code == ICMP6_DST_UNREACH_BEYONDSCOPE || code == ICMP6_DST_UNREACH_ADDR;
+    return type == ICMP6_DST_UNREACH && !passes;
+  }
+  switch (code) {
+    case ICMP_NET_UNREACH:
+    case ICMP_HOST_UNREACH:
+    case ICMP_FRAG_NEEDED:
+    case ICMP_SR_FAILED:
+    case ICMP_NET_UNR_TOS:
+    case ICMP_HOST_UNR_TOS:
+      return false;
+    default:
+      return type == ICMP_DEST_UNREACH;
+  }
+}
+
+std::optional<IcmpError> take_icmp_error(int fd) {
+  for (int i = 0; i < 8; ++i) {  // others are our own kernel's, which tells them otherwise
     alignas(cmsghdr) std::array<char, 512> control{};
     std::array<char, 64> sent{};  // the packet that was refused: no matter
     iovec into{sent.data(), sent.size()};
@@ -693,7 +758,7 @@ std::optional<IpAddress> icmp_sender(int fd) {
       if (error.ee_origin != SO_EE_ORIGIN_ICMP && error.ee_origin != SO_EE_ORIGIN_ICMP6) continue;
       sockaddr_storage from{};  // SO_EE_OFFENDER
       std::memcpy(&from, CMSG_DATA(part) + sizeof error, sender);
-      return from_sockaddr(from).address;
+      return IcmpError{from_sockaddr(from).address, error.ee_type, error.ee_code};
     }
   }
   return std::nullopt;
@@ -727,6 +792,22 @@ Listener::Listener(Loop& loop, const AddressPort& address, std::function<void(in
   address_ = from_sockaddr(where);
   event_assign(&event_, loop_.base(), fd_.get(), EV_READ | EV_PERSIST, &Listener::on_event, this);
   event_add(&event_, nullptr);
+}
+
+void answer_from_there(msghdr& message) {
+  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_PKTINFO) {
+      in_pktinfo info{};
+      std::memcpy(&info, CMSG_DATA(part), sizeof info);
+      info.ipi_ifindex = 0;
+      std::memcpy(CMSG_DATA(part), &info, sizeof info);
+    } else if (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_PKTINFO) {
+      in6_pktinfo info{};
+      std::memcpy(&info, CMSG_DATA(part), sizeof info);
+      if (!IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr)) info.ipi6_ifindex = 0;
+      std::memcpy(CMSG_DATA(part), &info, sizeof info);
+    }
+  }
 }
 
 DatagramListener::DatagramListener(Loop& loop, const AddressPort& address, Received received)
@@ -796,8 +877,8 @@ bool DatagramListener::receive_one() {
   std::string answer =
       received_(std::string_view(receive_buffer.data(), static_cast<std::size_t>(got)), from_sockaddr(peer), local);
   if (answer.empty()) return true;
-  // With the control data that came: its address is the source of the answer.
   into = {answer.data(), answer.size()};
+  answer_from_there(message);
   message.msg_flags = 0;
   static_cast<void>(sendmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL));
   return true;

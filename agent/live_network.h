@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <openssl/ssl.h>
+#include <sys/socket.h>
 
 #include "agent/loop.h"
 #include "agent/scope.h"
@@ -126,8 +127,9 @@ class ConnectGate {
   Steady::time_point next_{};
 };
 
-// Datagrams of a connected UDP socket: what others send is dropped by the kernel. `reply_timeout` is shared by the waits of
-// Datagrams::ask(), the first half a second at most.
+// Datagrams of a connected UDP socket: what others send is dropped by the kernel. "Port unreachable" is the peer's word only
+// where it comes from its address (nobody_listens); a refusal by anybody else on the way is a filter's (no_route).
+// `reply_timeout` is shared by the waits of Datagrams::ask(), the first half a second at most.
 class LiveDatagrams : public Datagrams {
  public:
   LiveDatagrams(Loop& loop, int fd, Transcript& transcript, std::chrono::milliseconds reply_timeout, Steady::time_point until);
@@ -139,8 +141,10 @@ class LiveDatagrams : public Datagrams {
 
  private:
   std::chrono::milliseconds wait_of(unsigned attempt) const;
+  void hear_refusals();
 
   Socket socket_;
+  IpAddress peer_;
   std::chrono::milliseconds reply_timeout_;
   Steady::time_point until_;
 };
@@ -180,11 +184,25 @@ class LiveNetwork : public Network {
   std::string source_address_;
 };
 
-// Who sent the ICMP error that a socket with IP_RECVERR met; nullopt: none is kept. Takes it out of the socket's queue.
-std::optional<IpAddress> icmp_sender(int fd);
+// An ICMP error that came for a socket with IP_RECVERR.
+struct IcmpError {
+  IpAddress sender;
+  std::uint8_t type = 0, code = 0;  // RFC 792, 4443: which of them the family of the sender tells
+
+  bool port_unreachable() const;
+  // Somebody says that this may not pass, or that there is no such port, protocol, network or host. The others (host or network
+  // unreachable, time exceeded, too big) come and go, and to a UDP socket without IP_RECVERR they are nothing.
+  bool is_refusal() const;
+};
+// The oldest that is kept, taken out of the socket's queue; nullopt: none.
+std::optional<IcmpError> take_icmp_error(int fd);
 
 // The address that the kernel would use towards `destination`; a loopback address when it knows no way there.
 IpAddress local_address_towards(const IpAddress& destination);
+
+// Makes the control data of a datagram that came (IP_PKTINFO) fit for its answer: from the address that was asked, by whichever
+// way leads to the peer. Where addresses are those of one link (fe80::), by that link.
+void answer_from_there(msghdr& message);
 
 // Receives datagrams: for the canary and the simulated servers. `received` is called on the loop thread; what it returns goes
 // back to the peer, from the address that was asked; empty: nothing.

@@ -56,31 +56,33 @@ bool is_broken(Reason reason) {
 
 }  // namespace
 
-void Answered::put(LastTwo& ports, std::uint16_t port, Time when) {
+void Answered::put(LastTwo& ports, const Seen& seen) {
   auto& [latest, other] = ports;
-  if (latest.port != port) other = latest;
-  latest = {port, when};
+  if (latest.is_another(seen.port, seen.transport)) other = latest;
+  latest = seen;
 }
 
-void Answered::note(const IpAddress& address, std::uint16_t port, Time when, bool connected) {
+void Answered::note(const IpAddress& address, std::uint16_t port, Transport transport, Time when, bool connected) {
   Ports& ports = seen_[address];
-  put(ports.answered, port, when);
-  if (connected) put(ports.connected, port, when);
+  const Seen seen{port, transport, when};
+  put(ports.answered, seen);
+  if (connected) put(ports.connected, seen);
 }
 
-bool Answered::on_another_port(const IpAddress& address, std::uint16_t port, Time since) const {
+bool Answered::on_another_port(const IpAddress& address, std::uint16_t port, Transport transport, Time since) const {
   const auto found = seen_.find(address);
   if (found == seen_.end()) return false;
   const LastTwo& ports = found->second.answered;
   return std::any_of(ports.begin(), ports.end(),
-                     [&](const Seen& seen) { return seen.port != 0 && seen.port != port && seen.when >= since; });
+                     [&](const Seen& seen) { return seen.is_another(port, transport) && seen.when >= since; });
 }
 
-std::optional<Time> Answered::connected_on_another_port(const IpAddress& address, std::uint16_t port) const {
+std::optional<Time> Answered::connected_on_another_port(const IpAddress& address, std::uint16_t port,
+                                                        Transport transport) const {
   const auto found = seen_.find(address);
   if (found == seen_.end()) return std::nullopt;
   for (const Seen& seen : found->second.connected) {  // the latest first
-    if (seen.port != 0 && seen.port != port) return seen.when;
+    if (seen.is_another(port, transport)) return seen.when;
   }
   return std::nullopt;
 }
@@ -238,15 +240,24 @@ Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsign
   }
   if (world.loop.shutting_down()) co_return std::nullopt;
 
-  // A connection that came about, or was refused, is an answer of that address.
+  // A connection that came about, or was refused, is an answer of that address; so is a datagram of its own. That ours was sent
+  // is none.
+  const ResultKey& key = plan.key;
+  const bool datagrams = key.transport == Transport::udp;
+  const bool refused = outcome.trouble && outcome.trouble->reason() == Reason::nobody_listens;
+  const bool heard = network.transcript().heard();
   outcome.connected = !network.source_address().empty();
-  if (outcome.connected || (outcome.trouble && outcome.trouble->reason() == Reason::nobody_listens)) {
-    world.answered.note(plan.key.address, plan.key.port, record.started, outcome.connected);
+  const bool taken = outcome.connected && !datagrams;
+  if (taken || refused || (datagrams && heard)) {
+    world.answered.note(key.address, key.port, key.transport, record.started, taken);
   }
   if (outcome.trouble) {
-    const bool filtered = !outcome.connected && is_silence(outcome.trouble->reason()) &&
-                          world.answered.on_another_port(plan.key.address, plan.key.port, record.started - 2 * agent.interval);
-    record.finding = finding_of(*outcome.trouble, network.transcript().heard(), filtered);
+    const Reason reason = outcome.trouble->reason();
+    // Most UDP ports say nothing to what they do not know: there an ICMP error alone tells of a filter.
+    const bool kept_out = datagrams ? reason == Reason::no_route && !heard : is_silence(reason) && !outcome.connected;
+    const bool filtered =
+        kept_out && world.answered.on_another_port(key.address, key.port, key.transport, record.started - 2 * agent.interval);
+    record.finding = finding_of(*outcome.trouble, heard, filtered);
   }
   if (!plan.tls) record.tls = record.finding.tls;
   record.source_address = network.source_address();

@@ -24,26 +24,29 @@
 
 namespace ajar {
 
-// Which ports of an address answered, and when: silence on another port of it is a filter, not an absent host.
+// Which ports of an address answered, and when: silence on another port of it is a filter, not an absent host. 53/udp and
+// 53/tcp are two ports.
 class Answered {
  public:
-  // `connected`: it took a connection; else it refused one.
-  void note(const IpAddress& address, std::uint16_t port, Time when, bool connected);
+  // `connected`: it took a connection; else it refused one, or a datagram came of it.
+  void note(const IpAddress& address, std::uint16_t port, Transport transport, Time when, bool connected);
   // Whether another port of the address answered at `since` or later.
-  bool on_another_port(const IpAddress& address, std::uint16_t port, Time since) const;
+  bool on_another_port(const IpAddress& address, std::uint16_t port, Transport transport, Time since) const;
   // When another port of the address last took a connection.
-  std::optional<Time> connected_on_another_port(const IpAddress& address, std::uint16_t port) const;
+  std::optional<Time> connected_on_another_port(const IpAddress& address, std::uint16_t port, Transport transport) const;
 
  private:
   struct Seen {
-    std::uint16_t port = 0;
+    std::uint16_t port = 0;  // 0: none
+    Transport transport = Transport::tcp;
     Time when{};
+    bool is_another(std::uint16_t than, Transport by) const { return port != 0 && (port != than || transport != by); }
   };
   using LastTwo = std::array<Seen, 2>;  // ports: one of them is another one
   struct Ports {
     LastTwo answered, connected;
   };
-  static void put(LastTwo& ports, std::uint16_t port, Time when);
+  static void put(LastTwo& ports, const Seen& seen);
   std::map<IpAddress, Ports> seen_;
 };
 

@@ -243,7 +243,7 @@ void judge_names(const std::vector<ReverseName>& names, const std::string& name,
     } else if (!confirmed) {
       trouble = fmt::format("Our own address {} is called {}, and that name does not lead back to it.", address,
                             fmt::join(one.names, ", "));
-    } else if (!one.leads_back.contains(to_lower(name))) {
+    } else if (is_globally_routable(one.address) && !one.leads_back.contains(to_lower(name))) {
       trouble = fmt::format("Our own address {} is called {}, and `agent.name` ({}) does not lead to it.", address,
                             fmt::join(one.names, ", "), escape(name, kShown));
     }

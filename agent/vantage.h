@@ -98,7 +98,8 @@ std::string altered_smtp(const std::string& greeting, const std::vector<std::str
 void judge_paths(const std::vector<CanaryPath>& paths, Vantage& vantage);
 // Info tiers do not count. Nothing known: no state.
 void judge_listings(const std::vector<OwnListing>& listings, Vantage& vantage);
-// `name`: how we introduce ourselves (EHLO). An address without a name counts only where it is routed globally.
+// `name`: how we introduce ourselves (EHLO). An address that is not routed globally needs no name, nor that one to lead there:
+// behind NAT, servers see another.
 void judge_names(const std::vector<ReverseName>& names, const std::string& name, Vantage& vantage);
 
 // Our addresses as those see them whom we ask: where the canary saw another one (NAT) that is routed globally, that one.

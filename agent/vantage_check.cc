@@ -36,9 +36,21 @@ std::vector<AddressPort> places_of(CanaryKind kind, const VantageRound& round) {
 
 }  // namespace
 
+std::set<CanaryKind> sides_down(const Config& config, const CanaryStatus& canary) {
+  std::set<CanaryKind> down;
+  if (config.canary.remote.empty()) return down;
+  for (const CanaryKind kind : {CanaryKind::tcp, CanaryKind::smtp}) {
+    const CanaryHealth health = canary.health(kind);
+    if (health.measured && !health.up) down.insert(kind);
+  }
+  return down;
+}
+
 VantageRound vantage_round(const Config& config, const CanaryStatus& canary) {
   VantageRound round;
+  const std::set<CanaryKind> down = sides_down(config, canary);
   for (const CanaryKind kind : {CanaryKind::tcp, CanaryKind::smtp}) {
+    if (down.contains(kind)) continue;
     for (const AddressPort& place : canary.advertised(kind)) round.places.emplace_back(kind, place);
   }
   round.source_addresses = config.agent.source_addresses;

@@ -32,7 +32,11 @@ struct VantageRound {
   std::chrono::milliseconds connect_timeout{5000}, reply_timeout{10000};
   std::chrono::milliseconds pause{1000};  // before what failed is tried once more, which then counts
 };
-VantageRound vantage_round(const Config& config, const CanaryStatus& canary);  // without `towards`
+// Without `towards`, and without sides_down().
+VantageRound vantage_round(const Config& config, const CanaryStatus& canary);
+// The sides of a canary elsewhere that are down, which it says itself or by its silence: nobody there tells nothing of the way.
+// One of our own is looked at on the same way as we look, so that what is down there may well be the way.
+std::set<CanaryKind> sides_down(const Config& config, const CanaryStatus& canary);
 
 // Of a resolver that does not read hosts(5), which on many machines gives their own name a loopback address: what others are
 // told is asked for.

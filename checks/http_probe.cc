@@ -31,7 +31,7 @@ Task<std::unique_ptr<Link>> HttpProbe::reach_offering(std::vector<std::string> p
       co_await link->start_tls(std::move(hello));
       co_return link;
     } catch (const TlsFailure& failure) {
-      if (refuses_alpn_ || failure.how() != TlsFailure::How::no_protocol) throw;
+      if (refuses_alpn_ || failure.alert() != TlsFailure::kNoApplicationProtocol) throw;
     }
     refuses_alpn_ = true;
     network().transcript().note("once more, without ALPN");

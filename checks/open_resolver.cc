@@ -1,13 +1,16 @@
 // open_resolver: would it resolve for a stranger? RFC 1035, 5358; over UDP and over TCP (RFC 7766), bytes in wire/dns_query.h.
 //
-//   C: RD, A of <token>.canary.example.net        a name that nobody can have in a cache, and that leads to our canary
-//   S: REFUSED, NOTAUTH, NOTIMP                   refused
-//   S: RA is 0                                    refused: it answers for its own zones alone, be it by a referral or by
-//   nothing S: RA, and our canary's addresses             proven: open. Authoritatively: it holds our zone itself, which proves
-//   nothing S: RA, and NXDOMAIN, nothing or others        a yes without proof: it went and asked for a stranger, or made an
-//   answer up S: a referral with RA                         refused: it says where to ask S: SERVFAIL it tried, or says so: put
-//   off.   FORMERR: no sensible answer S: TC and nothing                             cut off: neither (a limit of rates,
-//   perhaps)
+//   C: RD, A of <token>.canary.example.net   a name that nobody can have in a cache, and that leads to our canary
+//   S: REFUSED, NOTAUTH, NOTIMP              refused
+//   S: our canary's addresses                proven: open, whatever RA says: it went and asked for a stranger
+//     … authoritatively                      it holds our zone itself, which proves nothing
+//   S: RA is 0                               refused: it answers for its own zones alone, by a referral or by nothing, or from
+//                                            its cache, where a name without a token was asked for (canary.resolver_name)
+//   S: RA, and NXDOMAIN, nothing or others   a yes without proof: it went and asked for a stranger, or made an answer up
+//   S: a referral with RA                    refused: it says where to ask
+//   S: SERVFAIL                              it tried, or says so: put off
+//   S: FORMERR                               no sensible answer
+//   S: TC and nothing                        cut off: neither (a limit of rates, perhaps)
 //
 // After a yes without proof a name under .invalid is asked for, which nobody has: who finds that too says yes to everything.
 // What a victim would get for what an attacker sends is told as the amplification factor: of these answers and, where all is
@@ -33,7 +36,8 @@ namespace {
 struct Question {
   std::string name;
   std::uint16_t type = 0;
-  std::string word;  // of the type
+  std::string word;   // of the type
+  std::string whose;  // the name, in words: "of our name"
   bool edns = false;
 };
 
@@ -47,7 +51,7 @@ class Resolver {
   Task<std::string> ask(Question question, std::string token);
   Task<std::string> ask_udp(std::string query, std::string shown);
   Task<std::string> ask_tcp(std::string query, std::string shown);
-  void judge(const std::string& message, const KnownName& known, DnsType type, Variant& variant) const;
+  void judge(const std::string& message, const KnownName& known, bool fresh, DnsType type, Variant& variant) const;
   Task<void> doubt_yes();
   Task<void> measure_amplification();
   void record(Variant variant);
@@ -66,7 +70,7 @@ class Resolver {
   std::uint16_t questions_ = 0;
 };
 
-// Unpredictable as the token is; the next question's differs.
+// For who does not see the question as unpredictable as the token is, which holds an HMAC; the next question's differs.
 std::uint16_t id_of(const std::string& token, std::uint16_t number) {
   std::uint32_t hash = 2166136261U;  // FNV-1a
   for (const char c : token) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
@@ -94,7 +98,7 @@ Task<std::string> Resolver::ask(Question question, std::string token) {
   if (answer.size() * sent_ > received_ * size) {
     received_ = answer.size();
     sent_ = size;
-    worst_ = question.word + " " + (question.name == "." ? question.name : std::string("of our name"));
+    worst_ = question.word + " " + question.whose;
   }
   co_return answer;
 }
@@ -108,6 +112,13 @@ Task<std::string> Resolver::ask_udp(std::string query, std::string shown) {
   co_return answer;
 }
 
+// Whether what begins so, with its length, answers that query by its id.
+bool begins_answer(std::string_view framed, std::string_view query) {
+  if (framed.size() < 2) return false;
+  const std::optional<DnsHead> head = parse_dns_head(framed.substr(2)), asked = parse_dns_head(query);
+  return head && asked && head->response && head->id == asked->id;
+}
+
 // RFC 1035 4.2.2: two bytes of length before each message.
 Task<std::string> Resolver::ask_tcp(std::string query, std::string shown) {
   std::unique_ptr<Link> link = co_await network_.dial(subject_.address, subject_.port, subject_.tls);
@@ -117,7 +128,8 @@ Task<std::string> Resolver::ask_tcp(std::string query, std::string shown) {
   network_.transcript().note(shown);
   if (!link->unread()) co_await link->say_bytes(std::move(framed), std::move(bytes));
   const std::string first = co_await link->peek(2 + kDnsHead);
-  if (const std::string_view spoken = recognise(first); !spoken.empty()) {
+  // The length alone may look like another protocol: 90 bytes begin as a grant of SOCKS4 does.
+  if (const std::string_view spoken = recognise(first); !spoken.empty() && !begins_answer(first, query)) {
     network_.transcript().server(first);
     other_protocol_ = spoken;
     throw LinkError(Reason::other_protocol, "it speaks another protocol");
@@ -139,13 +151,17 @@ void Resolver::put_off(const LinkError& error, Variant& variant) const {
 
 void Resolver::record(Variant variant) { asked_.push_back({std::move(variant), true, false, true}); }
 
-// What an answer with recursion is worth.
-void judge_records(const std::optional<DnsRecords>& records, const DnsHead& head, const KnownName& known, Variant& variant) {
+// Some of our canary's addresses, and no others.
+bool is_right(const std::optional<DnsRecords>& records, const KnownName& known) {
   const auto ours = [&](const IpAddress& address) {
     return std::find(known.addresses.begin(), known.addresses.end(), address) != known.addresses.end();
   };
-  const bool right =
-      records && !records->addresses.empty() && std::all_of(records->addresses.begin(), records->addresses.end(), ours);
+  return records && !records->addresses.empty() && std::all_of(records->addresses.begin(), records->addresses.end(), ours);
+}
+
+// What an answer of somebody who resolves is worth.
+void judge_records(const std::optional<DnsRecords>& records, const DnsHead& head, const KnownName& known, Variant& variant) {
+  const bool right = is_right(records, known);
   if (right && !head.authoritative) {
     variant.verdict = Verdict::open;
     variant.reason = Reason::token_returned;
@@ -157,7 +173,8 @@ void judge_records(const std::optional<DnsRecords>& records, const DnsHead& head
   if (right) *variant.reply += ", the right answer, from a zone that it holds itself";
 }
 
-void Resolver::judge(const std::string& message, const KnownName& known, DnsType type, Variant& variant) const {
+// `fresh`: the name holds a token, so that nobody has it in a cache.
+void Resolver::judge(const std::string& message, const KnownName& known, bool fresh, DnsType type, Variant& variant) const {
   const DnsHead head = *parse_dns_head(message);
   const std::optional<DnsRecords> records = parse_dns_answer(message, known.name, type);
   variant.code = static_cast<int>(records ? records->rcode : head.rcode);
@@ -170,13 +187,14 @@ void Resolver::judge(const std::string& message, const KnownName& known, DnsType
   const bool said = head.rcode == kDnsNoError || head.rcode == kDnsNoSuchName;
   const bool negative = records && records->negative_ttl;
   const bool referral = head.rcode == kDnsNoError && head.answers == 0 && head.authorities > 0 && !negative;
+  const bool recursed = head.recursion_available || (fresh && !head.authoritative && is_right(records, known));
   if (head.rcode == kDnsRefused || head.rcode == kNotImplemented || head.rcode == kNotAuthoritative) {
     say(Verdict::closed, Reason::refused);
   } else if (head.rcode == kDnsServerFailure) {
     say(Verdict::unclear, Reason::canary_unreachable);
   } else if (head.rcode == kFormatError || !said) {
     say(Verdict::unclear, Reason::protocol_error);
-  } else if (!head.recursion_available || (referral && !head.truncated)) {
+  } else if (!recursed || (referral && !head.truncated)) {
     say(Verdict::closed, Reason::refused);
   } else if (head.truncated && (!records || records->addresses.empty())) {
     say(Verdict::unclear, Reason::no_proof);
@@ -191,10 +209,15 @@ Task<void> Resolver::ask_variant(std::string variant, DnsType type) {
   Variant asked;
   asked.name = variant;
   network_.transcript().note(variant);
-  const Question question{known->name, static_cast<std::uint16_t>(type), std::string(to_string(type)), false};
+  if (!known) {  // the canary is elsewhere, and no longer says where
+    put_off(LinkError(Reason::canary_unreachable, "no name leads to our canary any more"), asked);
+    record(std::move(asked));
+    co_return;
+  }
+  const Question question{known->name, static_cast<std::uint16_t>(type), std::string(to_string(type)), "of our name", false};
   try {
     const std::string answer = co_await ask(question, token);
-    judge(answer, *known, type, asked);
+    judge(answer, *known, known->name.find(token) != std::string::npos, type, asked);
   } catch (const LinkError& error) {
     if (asked_.empty() && other_protocol_.empty()) throw;
     put_off(error, asked);
@@ -210,7 +233,7 @@ Task<void> Resolver::doubt_yes() {
   const std::string token = canary_.mint("impossible");
   const std::string name = token + ".invalid";
   network_.transcript().note("impossible");
-  const Question question{name, static_cast<std::uint16_t>(DnsType::a), "A", false};
+  const Question question{name, static_cast<std::uint16_t>(DnsType::a), "A", "of a name that nobody has", false};
   try {
     const std::string answer = co_await ask(question, token);
     const std::optional<DnsRecords> records = parse_dns_answer(answer, name, DnsType::a);
@@ -224,7 +247,7 @@ Task<void> Resolver::measure_amplification() {
   const bool open =
       std::any_of(asked_.begin(), asked_.end(), [](const Asked& asked) { return asked.variant.verdict == Verdict::open; });
   if (!open || !subject_.full_matrix || subject_.transport != Transport::udp) co_return;
-  const Question large[] = {{".", kDnsTypeNs, "NS", true}, {".", kDnsTypeDnskey, "DNSKEY", true}};
+  const Question large[] = {{".", kDnsTypeNs, "NS", ".", true}, {".", kDnsTypeDnskey, "DNSKEY", ".", true}};
   for (const Question& question : large) {
     const std::string token = canary_.mint("amplification");
     try {
@@ -241,7 +264,7 @@ Finding Resolver::conclude() {
   finding.verdict = judgement.verdict;
   finding.reason = judgement.reason;
   finding.because = because(judgement, asked_, "It answers, and does not resolve for strangers");
-  finding.spoken = "DNS";
+  if (control_.result == Control::Result::succeeded) finding.spoken = "DNS";
   finding.tls = subject_.tls;
   if (judgement.verdict >= Verdict::accepted && subject_.transport == Transport::udp) {
     finding.observations.push_back(fmt::format("amplification factor {:.1f}: {} bytes for {} ({})",

@@ -201,7 +201,7 @@ void ProxyProbe::broken_off(const LinkError& error, bool without_a_byte, ProxyAn
     case Reason::hung_up:
       if (!without_a_byte) {
         say(answer, Verdict::unclear, Reason::hung_up);
-      } else if (canary_.up(proves_by())) {
+      } else if (would_arrive()) {
         say(answer, Verdict::closed, Reason::hung_up);
       } else {
         say(answer, Verdict::unclear, Reason::canary_unreachable);
@@ -209,6 +209,7 @@ void ProxyProbe::broken_off(const LinkError& error, bool without_a_byte, ProxyAn
       break;
     case Reason::nobody_listens:
       say(answer, Verdict::unclear, Reason::hung_up);  // it listened a moment ago
+      answer.gone = true;
       break;
     case Reason::auth_required:  // a certificate of ours: nobody who has none is served
       say(answer, Verdict::closed, Reason::auth_required);
@@ -286,9 +287,11 @@ void ProxyProbe::granted(const ProxyAsk& ask, ProxyAnswer& answer) {
   say(answer, Verdict::accepted, canary_.up(ask.to.kind) ? Reason::no_proof : Reason::canary_unreachable);
 }
 
-// One that leads there and not back.
+// One that leads there and not back. Where no grant was said before, the canary's log alone tells that from a refusal: one
+// elsewhere is waited for.
 Task<bool> ProxyProbe::proven_there(const ProxyAsk& ask) {
-  const std::optional<Sighting> seen = co_await canary_.sighting(ask.token, false);
+  const bool wait = proves_by() != CanaryKind::tcp;
+  const std::optional<Sighting> seen = co_await canary_.sighting(ask.token, wait);
   co_return seen && seen->proof;
 }
 
@@ -434,12 +437,13 @@ Task<ProxyProbe::Place> ProxyProbe::where_it_leads() {
   const std::string token = co_await ask_impossible(proven_.front().ask, answer);
   const std::optional<Sighting> seen = co_await canary_.sighting(token, true);
   if (answer.verdict == Verdict::open || seen) co_return Place::fixed;
-  // Who grants a tunnel has read where to.
-  if (tunnels_) co_return Place::asked_for;
-  // One that hangs up where it cannot go has answered; one that may still be busy has not.
-  const bool answered = answer.shaped ? answer.reason != Reason::timeout && !answer.silent : answer.reason == Reason::hung_up;
+  if (tunnels_ && grant_names_place()) co_return Place::asked_for;
+  // One that hangs up where it cannot go has answered; one that may still be busy, or went to our canary in vain, has not.
+  const bool in_vain = answer.reason == Reason::canary_unreachable && !grant_names_place();
+  const bool clear = answer.reason != Reason::timeout && !answer.silent && !in_vain;
+  const bool answered = answer.shaped ? clear : answer.reason == Reason::hung_up && !answer.gone;
   if (!answered) co_return Place::unknown;
-  if (!by_name) co_return Place::asked_for;
+  if (tunnels_ || !by_name) co_return Place::asked_for;
   if (answer.verdict == Verdict::closed) co_return one ? Place::fixed : Place::unknown;
   // Our own addresses met the same: a name that it has no site for, perhaps.
   for (std::size_t i = 0; i < asked_.size(); ++i) {

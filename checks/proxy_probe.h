@@ -39,6 +39,7 @@ struct ProxyAnswer {
   std::string other_protocol;        // what it speaks instead; then nothing else counts
   bool shaped = false;               // an answer in the protocol that was asked for: the control
   bool silent = false;               // a yes, and then nothing
+  bool gone = false;                 // nobody took the connection any more
   bool before_asked = false;         // said before anything was asked: it would say the same whatever is asked for
 };
 
@@ -76,6 +77,10 @@ class ProxyProbe {
   virtual bool names_place_later() const { return false; }
   // The side of our canary that proves.
   virtual CanaryKind proves_by() const { return CanaryKind::tcp; }
+  // Whether our canary would have taken what it was asked for: else one that hangs up may have tried in vain.
+  virtual bool would_arrive() const { return canary_.up(proves_by()); }
+  // Whether one that grants has read where to. Else its grant may be that of one fixed place.
+  virtual bool grant_names_place() const { return true; }
   // The variant asked for a destination that nobody can reach; its token is minted by the caller.
   virtual ProxyAsk impossible(const ProxyAsk& like, const std::string& word) const;
 
@@ -100,6 +105,7 @@ class ProxyProbe {
     answer.reason = reason;
   }
   bool heard() const { return heard_; }  // the peer has said something in this probe
+  bool any_grant() const { return tunnels_; }
   Network& network() const { return network_; }
   Canary& canary() const { return canary_; }
   const Subject& subject() const { return subject_; }

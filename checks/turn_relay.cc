@@ -96,7 +96,8 @@ std::vector<TurnAsk> whole_plan(const Canary& canary) {
       ask.name = fmt::format("{}:{}{}", to.address.is_v4() ? "ipv4" : "ipv6", to.port, channel ? "+channel" : "");
       ask.to = to;
       ask.channel = channel;
-      ask.core = asks.empty();
+      // All of one family begin with the same question, and differ once it was granted: the first one decides.
+      ask.core = std::none_of(asks.begin(), asks.end(), [&](const TurnAsk& other) { return other.v6() == ask.v6(); });
       asks.push_back(std::move(ask));
     }
   }
@@ -518,6 +519,9 @@ void TurnProbe::observe(std::string fact) {
 // Recording. Each variant begins with the same question: after silence or nonsense there, the others are not asked.
 void TurnProbe::record(TurnAsk ask, TurnAnswer answer) {
   if (answer.verdict == Verdict::accepted) canary_.expect_late(ask.token, ask.name);
+  // A family that it has not (440, or 420 for the attribute that asks for it) is no door: what it said of the other decides.
+  const bool no_such_family = ask.v6() && answer.verdict == Verdict::closed && (answer.code == 440 || answer.code == 420);
+  if (no_such_family && !asked_.empty()) ask.core = false;
   const bool broken = answer.verdict == Verdict::unclear && answer.reason != Reason::greylisted;
   silences_ = answer.silent ? silences_ + 1 : 0;
   if (broken) given_up_ = answer.reason;
@@ -532,10 +536,11 @@ void TurnProbe::record(TurnAsk ask, TurnAnswer answer) {
 
 void TurnProbe::record_unasked(TurnAsk ask) {
   ++unasked_;
-  if (!ask.must_ask) return;
+  if (!ask.core && !ask.must_ask) return;
   Asked asked;
   asked.variant = {ask.name, Verdict::unclear, *given_up_, std::nullopt, std::nullopt};
-  asked.must_ask = true;
+  asked.core = ask.core;
+  asked.must_ask = ask.must_ask;
   asked_.push_back(std::move(asked));
   said_.push_back(std::move(ask));
 }

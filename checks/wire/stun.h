@@ -75,8 +75,8 @@ std::optional<StunMessage> parse_stun(std::string_view bytes);
 // that only a stream has. nullopt: they begin neither; 0: more of them are needed to say, at most kStunHeader.
 std::optional<std::size_t> stun_frame_size(std::string_view bytes);
 
-// The same transaction id for the same words, a different one for others: twelve bytes that nobody guesses who does not know
-// `seed`, and that do not tell it.
+// The same transaction id for the same words, a different one for others: twelve bytes that nobody guesses who knows neither
+// `seed` nor another id made of it. No secret: a mixture that can be calculated backwards, so who saw one may tell the next.
 std::string stun_transaction_id(std::string_view seed, unsigned number);
 
 // RFC 8489 14.8

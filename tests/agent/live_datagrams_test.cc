@@ -1,13 +1,20 @@
 // LiveDatagrams and DatagramListener on loopback.
+#include <cstring>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 
 #include "agent/live_network.h"
+#include "tests/support/icmp.h"
 
 namespace ajar {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 AddressPort place(const char* text) { return *AddressPort::parse(text); }
@@ -99,6 +106,178 @@ TEST_F(LiveDatagramsTest, TellWhereNobodyListens) {
     port = gone.address().port;
   }
   EXPECT_THAT(ask({*IpAddress::parse("127.30.0.1"), port}), HasSubstr("[nobody_listens]"));
+}
+
+TEST_F(LiveDatagramsTest, TellWhereNobodyListensOverIpv6) {
+  std::uint16_t port = 0;
+  {
+    const DatagramListener gone(loop_, place("[::1]:0"),
+                                [](std::string_view, const AddressPort&, const AddressPort&) { return std::string(); });
+    port = gone.address().port;
+  }
+  EXPECT_THAT(ask({*IpAddress::parse("::1"), port}), HasSubstr("[nobody_listens]"));
+}
+
+// Our own router that rejects what leaves by UDP would make everything closed.
+TEST_F(LiveDatagramsTest, APortUnreachableOfSomebodyElseIsAFilters) {
+  bool sent = true;
+  const DatagramListener server(loop_, place("127.30.0.1:0"),
+                                [&](std::string_view, const AddressPort& peer, const AddressPort& local) {
+                                  sent = send_unreachable(*IpAddress::parse("127.30.0.9"), ICMP_PORT_UNREACH, peer, local);
+                                  return std::string();
+                                });
+  const std::string said = ask(server.address());
+  if (!sent) GTEST_SKIP() << "only root may send ICMP";
+  EXPECT_THAT(said, AllOf(HasSubstr("[no_route]"), HasSubstr("ICMP unreachable from 127.30.0.9")));
+}
+
+TEST_F(LiveDatagramsTest, AProhibitionOfTheHostItselfIsAFilters) {
+  bool sent = true;
+  const DatagramListener server(loop_, place("127.30.0.1:0"),
+                                [&](std::string_view, const AddressPort& peer, const AddressPort& local) {
+                                  sent = send_unreachable(local.address, ICMP_PKT_FILTERED, peer, local);
+                                  return std::string();
+                                });
+  const std::string said = ask(server.address());
+  if (!sent) GTEST_SKIP() << "only root may send ICMP";
+  EXPECT_THAT(said, HasSubstr("[no_route]"));
+}
+
+// The host's own word counts before that of others.
+TEST_F(LiveDatagramsTest, HearTheHostItselfAmongOthers) {
+  bool sent = true;
+  const DatagramListener server(loop_, place("127.30.0.1:0"),
+                                [&](std::string_view, const AddressPort& peer, const AddressPort& local) {
+                                  for (const char* sender : {"127.30.0.9", "127.30.0.1"}) {
+                                    sent = sent && send_unreachable(*IpAddress::parse(sender), ICMP_PORT_UNREACH, peer, local);
+                                  }
+                                  return std::string();
+                                });
+  const std::string said = ask(server.address());
+  if (!sent) GTEST_SKIP() << "only root may send ICMP";
+  EXPECT_THAT(said, HasSubstr("[nobody_listens]"));
+}
+
+TEST_F(LiveDatagramsTest, PassOverErrorsThatRefuseNothing) {
+  bool sent = true;
+  int came = 0;
+  const DatagramListener server(
+      loop_, place("127.30.0.1:0"), [&](std::string_view, const AddressPort& peer, const AddressPort& local) {
+        for (const int code : {ICMP_NET_UNREACH, ICMP_HOST_UNREACH, ICMP_HOST_UNR_TOS}) {
+          sent = sent && send_unreachable(*IpAddress::parse("127.30.0.9"), static_cast<std::uint8_t>(code), peer, local);
+        }
+        return ++came < 3 ? std::string() : std::string("answer");
+      });
+  const std::string said = ask(server.address());
+  if (!sent) GTEST_SKIP() << "only root may send ICMP";
+  EXPECT_EQ(said, "answer");
+  EXPECT_EQ(came, 3);
+}
+
+TEST(IcmpError, WhatRefuses) {
+  const IpAddress v4 = *IpAddress::parse("192.0.2.1"), v6 = *IpAddress::parse("2001:db8::1");
+  const auto refuses = [](const IpAddress& sender, int type, int code) {
+    return IcmpError{sender, static_cast<std::uint8_t>(type), static_cast<std::uint8_t>(code)}.is_refusal();
+  };
+  for (const int code : {ICMP_PORT_UNREACH, ICMP_PROT_UNREACH, ICMP_PKT_FILTERED, ICMP_NET_ANO, ICMP_HOST_ANO}) {
+    EXPECT_TRUE(refuses(v4, ICMP_DEST_UNREACH, code)) << code;
+  }
+  for (const int code : {ICMP_NET_UNREACH, ICMP_HOST_UNREACH, ICMP_FRAG_NEEDED, ICMP_SR_FAILED}) {
+    EXPECT_FALSE(refuses(v4, ICMP_DEST_UNREACH, code)) << code;
+  }
+  EXPECT_FALSE(refuses(v4, ICMP_TIME_EXCEEDED, ICMP_EXC_TTL));
+  EXPECT_FALSE(refuses(v4, ICMP_PARAMETERPROB, ICMP_PORT_UNREACH));
+  for (const int code : {ICMP6_DST_UNREACH_NOPORT, ICMP6_DST_UNREACH_ADMIN, 5, 6}) {  // RFC 4443 3.1
+    EXPECT_TRUE(refuses(v6, ICMP6_DST_UNREACH, code)) << code;
+  }
+  for (const int code : {ICMP6_DST_UNREACH_NOROUTE, ICMP6_DST_UNREACH_BEYONDSCOPE, ICMP6_DST_UNREACH_ADDR}) {
+    EXPECT_FALSE(refuses(v6, ICMP6_DST_UNREACH, code)) << code;
+  }
+  EXPECT_FALSE(refuses(v6, ICMP6_TIME_EXCEEDED, 0));
+  EXPECT_TRUE((IcmpError{v6, ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_NOPORT}.port_unreachable()));
+  EXPECT_FALSE((IcmpError{v6, ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_ADMIN}.port_unreachable()));
+  EXPECT_TRUE((IcmpError{v4, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH}.port_unreachable()));
+  EXPECT_FALSE((IcmpError{v4, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH}.port_unreachable()));
+}
+
+Task<void> say_to(LiveNetwork& network, AddressPort to, std::function<void()> between) {
+  std::unique_ptr<Datagrams> datagrams = co_await network.dial_udp(to.address, to.port);
+  datagrams->say("first");
+  between();
+  datagrams->say("second");
+}
+
+Task<void> give_up(Loop& loop) {
+  co_await loop.sleep_for(5s);
+  loop.stop();
+}
+
+// On loopback the error of the first is here before the second is sent.
+TEST_F(LiveDatagramsTest, AnErrorOfTheOneBeforeKeepsNoDatagramBack) {
+  AddressPort to;
+  {
+    const DatagramListener gone(loop_, place("127.30.0.1:0"),
+                                [](std::string_view, const AddressPort&, const AddressPort&) { return std::string(); });
+    to = gone.address();
+  }
+  std::string came;
+  std::unique_ptr<DatagramListener> server;
+  const auto return_to_life = [&] {
+    server = std::make_unique<DatagramListener>(loop_, to, [&](std::string_view bytes, const AddressPort&, const AddressPort&) {
+      came = bytes;
+      loop_.stop();
+      return std::string();
+    });
+  };
+  LiveNetwork network(loop_, scope_, gate_, tls_, options_);
+  start(say_to(network, to, return_to_life));
+  start(give_up(loop_));
+  loop_.run();
+  EXPECT_EQ(came, "second");
+  loop_.shut_down();
+}
+
+// A datagram that came by one interface may have to be answered by another.
+TEST(AnswerFromThere, IsBoundToNoInterface) {
+  alignas(cmsghdr) std::array<char, 128> control{};
+  msghdr message{};
+  message.msg_control = control.data();
+  message.msg_controllen = CMSG_SPACE(sizeof(in_pktinfo));
+  cmsghdr* const part = CMSG_FIRSTHDR(&message);
+  part->cmsg_level = IPPROTO_IP;
+  part->cmsg_type = IP_PKTINFO;
+  part->cmsg_len = CMSG_LEN(sizeof(in_pktinfo));
+  in_pktinfo info{};
+  info.ipi_ifindex = 7;
+  info.ipi_spec_dst.s_addr = htonl(0xc6336407);
+  std::memcpy(CMSG_DATA(part), &info, sizeof info);
+  answer_from_there(message);
+  std::memcpy(&info, CMSG_DATA(part), sizeof info);
+  EXPECT_EQ(info.ipi_ifindex, 0);
+  EXPECT_EQ(info.ipi_spec_dst.s_addr, htonl(0xc6336407));
+}
+
+TEST(AnswerFromThere, StaysOnItsLinkWhereTheAddressIsOfOne) {
+  for (const auto& [address, index] : {std::pair("2001:db8::7", 0U), std::pair("fe80::7", 7U)}) {
+    alignas(cmsghdr) std::array<char, 128> control{};
+    msghdr message{};
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(sizeof(in6_pktinfo));
+    cmsghdr* const part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = IPPROTO_IPV6;
+    part->cmsg_type = IPV6_PKTINFO;
+    part->cmsg_len = CMSG_LEN(sizeof(in6_pktinfo));
+    in6_pktinfo info{};
+    info.ipi6_ifindex = 7;
+    const IpAddress parsed = *IpAddress::parse(address);
+    const auto bytes = parsed.bytes();
+    std::memcpy(&info.ipi6_addr, bytes.data(), bytes.size());
+    std::memcpy(CMSG_DATA(part), &info, sizeof info);
+    answer_from_there(message);
+    std::memcpy(&info, CMSG_DATA(part), sizeof info);
+    EXPECT_EQ(info.ipi6_ifindex, index) << address;
+    EXPECT_EQ(std::memcmp(&info.ipi6_addr, bytes.data(), bytes.size()), 0) << address;
+  }
 }
 
 TEST_F(LiveDatagramsTest, StayInScope) {

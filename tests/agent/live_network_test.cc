@@ -157,7 +157,7 @@ Task<void> shake_hands(LiveNetwork& network, AddressPort place, TlsHello hello, 
     co_await link->start_tls(std::move(hello));
     outcome = "shaken, " + (link->protocol().empty() ? "no choice" : link->protocol());
   } catch (const TlsFailure& failure) {
-    outcome = failure.how() == TlsFailure::How::no_protocol ? "no protocol" : "another failure";
+    outcome = failure.alert() == TlsFailure::kNoApplicationProtocol ? "no protocol" : "another failure";
   }
 }
 
@@ -355,11 +355,14 @@ TEST(LiveNetwork, AnIcmpErrorIsToldFromAReset) {
     const int connected = connect(fd.get(), reinterpret_cast<const sockaddr*>(&place), sizeof place);
     if (type == SOCK_STREAM) {
       ASSERT_EQ(connected, -1);
-      EXPECT_EQ(icmp_sender(fd.get()), std::nullopt);
+      EXPECT_FALSE(take_icmp_error(fd.get()));
     } else {
       ASSERT_EQ(send(fd.get(), "x", 1, 0), 1);
-      EXPECT_EQ(icmp_sender(fd.get()), IpAddress::parse("127.0.0.1"));
-      EXPECT_EQ(icmp_sender(fd.get()), std::nullopt);
+      const std::optional<IcmpError> error = take_icmp_error(fd.get());
+      ASSERT_TRUE(error);
+      EXPECT_EQ(error->sender, IpAddress::parse("127.0.0.1"));
+      EXPECT_TRUE(error->port_unreachable());
+      EXPECT_FALSE(take_icmp_error(fd.get()));
     }
   }
 }

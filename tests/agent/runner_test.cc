@@ -46,27 +46,42 @@ TEST(Runner, SilenceIsAFilterOnlyWhereAnotherPortAnsweredLately) {
   const Time noon{hours(24 * 20000)};
   Answered answered;
   const IpAddress address = *IpAddress::parse("203.0.113.5");
-  EXPECT_FALSE(answered.on_another_port(address, 25, noon));
-  answered.note(address, 25, noon, true);
-  EXPECT_FALSE(answered.on_another_port(address, 25, noon));  // that very port, earlier
-  EXPECT_TRUE(answered.on_another_port(address, 587, noon));
-  EXPECT_FALSE(answered.on_another_port(address, 587, noon + hours(1)));  // too long ago: the host may be gone
-  answered.note(address, 587, noon + hours(1), false);
-  answered.note(address, 587, noon + hours(2), false);
-  EXPECT_TRUE(answered.on_another_port(address, 587, noon));  // 25 is still known
-  EXPECT_FALSE(answered.on_another_port(*IpAddress::parse("203.0.113.6"), 587, noon));
+  EXPECT_FALSE(answered.on_another_port(address, 25, Transport::tcp, noon));
+  answered.note(address, 25, Transport::tcp, noon, true);
+  EXPECT_FALSE(answered.on_another_port(address, 25, Transport::tcp, noon));  // that very port, earlier
+  EXPECT_TRUE(answered.on_another_port(address, 587, Transport::tcp, noon));
+  EXPECT_FALSE(answered.on_another_port(address, 587, Transport::tcp, noon + hours(1)));  // too long ago: the host may be gone
+  answered.note(address, 587, Transport::tcp, noon + hours(1), false);
+  answered.note(address, 587, Transport::tcp, noon + hours(2), false);
+  EXPECT_TRUE(answered.on_another_port(address, 587, Transport::tcp, noon));  // 25 is still known
+  EXPECT_FALSE(answered.on_another_port(*IpAddress::parse("203.0.113.6"), 587, Transport::tcp, noon));
 }
 
 TEST(Runner, ARefusedConnectionIsNoNeighbourThatListens) {
   const Time noon{std::chrono::hours(24 * 20000)};
   Answered answered;
   const IpAddress address = *IpAddress::parse("203.0.113.5");
-  EXPECT_EQ(answered.connected_on_another_port(address, 25), std::nullopt);
-  answered.note(address, 80, noon, true);
-  answered.note(address, 25, noon + std::chrono::hours(1), false);
-  answered.note(address, 443, noon + std::chrono::hours(2), false);
-  EXPECT_EQ(answered.connected_on_another_port(address, 25), noon);
-  EXPECT_EQ(answered.connected_on_another_port(address, 80), std::nullopt);
+  EXPECT_EQ(answered.connected_on_another_port(address, 25, Transport::tcp), std::nullopt);
+  answered.note(address, 80, Transport::tcp, noon, true);
+  answered.note(address, 25, Transport::tcp, noon + std::chrono::hours(1), false);
+  answered.note(address, 443, Transport::tcp, noon + std::chrono::hours(2), false);
+  EXPECT_EQ(answered.connected_on_another_port(address, 25, Transport::tcp), noon);
+  EXPECT_EQ(answered.connected_on_another_port(address, 80, Transport::tcp), std::nullopt);
+}
+
+// 53/udp beside 53/tcp.
+TEST(Runner, TheSameNumberOverUdpIsAnotherPort) {
+  const Time noon{std::chrono::hours(24 * 20000)};
+  Answered answered;
+  const IpAddress address = *IpAddress::parse("203.0.113.5");
+  answered.note(address, 53, Transport::tcp, noon, true);
+  EXPECT_FALSE(answered.on_another_port(address, 53, Transport::tcp, noon));
+  EXPECT_TRUE(answered.on_another_port(address, 53, Transport::udp, noon));
+  EXPECT_EQ(answered.connected_on_another_port(address, 53, Transport::tcp), std::nullopt);
+  EXPECT_EQ(answered.connected_on_another_port(address, 53, Transport::udp), noon);
+  answered.note(address, 53, Transport::udp, noon, false);
+  EXPECT_TRUE(answered.on_another_port(address, 53, Transport::tcp, noon));
+  EXPECT_EQ(answered.connected_on_another_port(address, 53, Transport::tcp), std::nullopt);
 }
 
 }  // namespace

@@ -145,15 +145,15 @@ TEST(Vantage, ReverseNames) {
   const auto judge = [&](const char* own, std::vector<std::string> names, std::set<std::string> back) {
     judge_names({{address(own), std::move(names), std::move(back), "no such name"}}, "Probe.example.net", vantage);
   };
-  judge("198.51.100.7", {"probe.example.net"}, {"probe.example.net"});
+  judge("8.8.4.4", {"probe.example.net"}, {"probe.example.net"});
   EXPECT_TRUE(up(vantage, VantageKind::rdns));
   // The name that we say may be another one, where it leads to us too.
-  judge("198.51.100.7", {"host7.isp.example"}, {"host7.isp.example", "probe.example.net"});
+  judge("8.8.4.4", {"host7.isp.example"}, {"host7.isp.example", "probe.example.net"});
   EXPECT_TRUE(up(vantage, VantageKind::rdns));
-  judge("198.51.100.7", {"host7.isp.example"}, {"host7.isp.example"});
+  judge("8.8.4.4", {"host7.isp.example"}, {"host7.isp.example"});
   EXPECT_THAT(vantage.states.at(VantageKind::rdns).because, HasSubstr("`agent.name` (Probe.example.net) does not lead to it"));
   EXPECT_FALSE(up(vantage, VantageKind::rdns));
-  judge("198.51.100.7", {"host7.isp.example"}, {});
+  judge("8.8.4.4", {"host7.isp.example"}, {});
   EXPECT_THAT(vantage.states.at(VantageKind::rdns).because, HasSubstr("does not lead back"));
   judge("8.8.4.4", {}, {});
   EXPECT_THAT(vantage.states.at(VantageKind::rdns).because, HasSubstr("no name in the DNS: no such name"));
@@ -162,6 +162,9 @@ TEST(Vantage, ReverseNames) {
   EXPECT_FALSE(vantage.states.contains(VantageKind::rdns));
   judge("10.0.0.7", {"other.corp.example"}, {});
   EXPECT_FALSE(up(vantage, VantageKind::rdns));
+  // Behind NAT the name that we say leads to where others see us.
+  judge("10.0.0.7", {"host7.corp.example"}, {"host7.corp.example"});
+  EXPECT_TRUE(up(vantage, VantageKind::rdns));
 }
 
 TEST(Vantage, BehindNatOurAddressIsTheOneThatTheCanarySaw) {
@@ -264,6 +267,40 @@ TEST(Vantage, Interval) {
   EXPECT_EQ(with(3s), 1min);
   EXPECT_EQ(with(5min), 5min);
   EXPECT_EQ(with(24h), 1h);
+}
+
+// -- what is asked --
+class SidesOfACanary : public CanaryStatus {
+ public:
+  CanaryHealth health(CanaryKind kind) const override { return healths.at(kind); }
+  std::vector<AddressPort> advertised(CanaryKind kind) const override {
+    return {place(kind == CanaryKind::smtp ? "198.51.100.7:25" : "198.51.100.7:80")};
+  }
+  std::map<CanaryKind, CanaryHealth> healths{{CanaryKind::tcp, {true, true, ""}}, {CanaryKind::smtp, {true, true, ""}}};
+};
+
+// While it boots, ports where nobody listens would all look blocked.
+TEST(Vantage, ACanaryElsewhereThatIsDownIsNotAsked) {
+  Config config;
+  SidesOfACanary canary;
+  config.canary.remote = "https://canary.example.net";
+  EXPECT_EQ(vantage_round(config, canary).places.size(), 2U);
+  canary.healths[CanaryKind::smtp] = {true, false, "no answer"};
+  EXPECT_THAT(vantage_round(config, canary).places, ElementsAre(std::pair(CanaryKind::tcp, place("198.51.100.7:80"))));
+  EXPECT_THAT(sides_down(config, canary), ElementsAre(CanaryKind::smtp));
+  canary.healths[CanaryKind::tcp] = {true, false, "no answer"};
+  EXPECT_THAT(vantage_round(config, canary).places, IsEmpty());
+  EXPECT_EQ(sides_down(config, canary).size(), 2U);
+  canary.healths[CanaryKind::smtp] = canary.healths[CanaryKind::tcp] = {false, false, ""};  // nobody knows yet
+  EXPECT_EQ(vantage_round(config, canary).places.size(), 2U);
+}
+
+// It is looked at from here: what fails may be the way.
+TEST(Vantage, ACanaryOfOurOwnIsAskedThoughItsTestFails) {
+  SidesOfACanary canary;
+  canary.healths[CanaryKind::smtp] = {true, false, "no answer"};
+  EXPECT_EQ(vantage_round(Config(), canary).places.size(), 2U);
+  EXPECT_THAT(sides_down(Config(), canary), IsEmpty());
 }
 
 // -- the test itself --
@@ -437,7 +474,7 @@ TEST_F(VantageCheckTest, TheFamilyThatProbesCannotAsk) {
 
 TEST_F(VantageCheckTest, TheNameOfOurAddress) {
   VantageRound round;
-  round.source_addresses = {address("198.51.100.7")};
+  round.source_addresses = {address("8.8.4.4")};
   round.name = "probe.example.net";
   const auto named = [&] {
     VantageRound again = round;
@@ -445,22 +482,21 @@ TEST_F(VantageCheckTest, TheNameOfOurAddress) {
     loop_.run();
     return check_.now().states;
   };
-  // An address of documentation: no name is no fault.
-  EXPECT_FALSE(named().contains(VantageKind::rdns));
+  EXPECT_FALSE(named().at(VantageKind::rdns).up);
   DnsAnswer name;
   name.state = DnsState::ok;
   name.names = {"host7.isp.example"};
-  dns_.answers["7.100.51.198.in-addr.arpa PTR"] = name;
+  dns_.answers["4.4.8.8.in-addr.arpa PTR"] = name;
   EXPECT_FALSE(named().at(VantageKind::rdns).up);
   DnsAnswer back;
   back.state = DnsState::ok;
-  back.addresses = {address("198.51.100.7")};
+  back.addresses = {address("8.8.4.4")};
   dns_.answers["host7.isp.example A"] = back;
   EXPECT_THAT(named().at(VantageKind::rdns).because, HasSubstr("agent.name"));
   dns_.answers["probe.example.net A"] = back;
   EXPECT_TRUE(named().at(VantageKind::rdns).up);
   // Nobody can say.
-  dns_.answers["7.100.51.198.in-addr.arpa PTR"] = DnsAnswer{};
+  dns_.answers["4.4.8.8.in-addr.arpa PTR"] = DnsAnswer{};
   EXPECT_FALSE(named().contains(VantageKind::rdns));
 }
 

@@ -5,8 +5,12 @@
 #include <vector>
 
 #include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
+#include <sys/socket.h>
 
 #include "agent/runner.h"
+#include "tests/support/icmp.h"
 
 namespace ajar {
 namespace {
@@ -56,6 +60,32 @@ Task<void> refuse_http(Link& link) {
   co_await link.say_bytes(refusal);
 }
 
+// A port of 127.0.0.1 that takes no more connections: what arrives is dropped, as a packet filter drops.
+class DroppingPort {
+ public:
+  DroppingPort() : listens_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in place{};
+    place.sin_family = AF_INET;
+    place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof place;
+    auto* const at = reinterpret_cast<sockaddr*>(&place);
+    EXPECT_EQ(bind(listens_.get(), at, length), 0);
+    EXPECT_EQ(listen(listens_.get(), 0), 0);
+    EXPECT_EQ(getsockname(listens_.get(), at, &length), 0);
+    port_ = ntohs(place.sin_port);
+    for (int i = 0; i < 4; ++i) {
+      waiting_.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+      static_cast<void>(connect(waiting_.back().get(), at, length));
+    }
+  }
+  std::uint16_t port() const { return port_; }
+
+ private:
+  FileDescriptor listens_;
+  std::vector<FileDescriptor> waiting_;
+  std::uint16_t port_ = 0;
+};
+
 class VisitTest : public testing::Test {
  protected:
   ~VisitTest() override { loop_.shut_down(); }
@@ -71,8 +101,8 @@ class VisitTest : public testing::Test {
   std::vector<ProbePlan> plans(const std::vector<const char*>& checks) {
     auto config = std::make_shared<Config>();
     config->scope = {*Cidr::parse("127.0.0.0/8")};
-    config->agent.reply_timeout = milliseconds(1500);
-    config->agent.connect_timeout = milliseconds(2000);
+    config->agent.reply_timeout = reply_timeout_;
+    config->agent.connect_timeout = connect_timeout_;
     config->canary.host = "canary.example.net";
     std::vector<ProbePlan> all;
     for (const char* check : checks) {
@@ -115,9 +145,78 @@ class VisitTest : public testing::Test {
       wall_now};
   std::unique_ptr<Listener> listener_;
   std::uint16_t port_ = 1;  // where nobody listens
+  milliseconds reply_timeout_{1500}, connect_timeout_{2000};
   int connections_ = 0;
   std::map<std::string, Record> records_;
 };
+
+// One UDP port and one TCP port of one address, asked one after the other.
+class DatagramVisitTest : public VisitTest {
+ protected:
+  DatagramVisitTest() {
+    reply_timeout_ = milliseconds(310);
+    connect_timeout_ = milliseconds(300);
+  }
+  void serve_datagrams(DatagramListener::Received received) {
+    datagrams_ = std::make_unique<DatagramListener>(loop_, *AddressPort::parse("127.0.0.1:0"), std::move(received));
+    udp_port_ = datagrams_->address().port;
+  }
+  std::string visit_udp() {
+    port_ = udp_port_;
+    std::vector<ProbePlan> all = plans({"open_resolver"});
+    all[0].key.transport = Transport::udp;
+    visit_plans(std::move(all));
+    return said("open_resolver");
+  }
+  std::string visit_tcp(std::uint16_t port) {
+    port_ = port;
+    visit({"socks5"});
+    return said("socks5");
+  }
+  std::optional<Time> neighbour(std::uint16_t port) const {
+    return answered_.connected_on_another_port(*IpAddress::parse("127.0.0.1"), port, Transport::tcp);
+  }
+
+  const DroppingPort dropping_;
+  std::unique_ptr<DatagramListener> datagrams_;
+  std::uint16_t udp_port_ = 1;  // where nobody listens
+};
+
+// That a datagram was sent is no answer, and no connection that somebody took.
+TEST_F(DatagramVisitTest, ASilentUdpPortIsNoAnswerOfItsAddress) {
+  serve_datagrams([](std::string_view, const AddressPort&, const AddressPort&) { return std::string(); });
+  EXPECT_EQ(visit_udp(), "unreachable/timeout");
+  EXPECT_EQ(visit_tcp(dropping_.port()), "unreachable/timeout");
+  EXPECT_EQ(neighbour(dropping_.port()), std::nullopt);
+}
+
+TEST_F(DatagramVisitTest, ADatagramIsAnAnswerOfItsAddressAndNoConnection) {
+  serve_datagrams([](std::string_view, const AddressPort&, const AddressPort&) { return std::string("no answer to it"); });
+  visit_udp();
+  EXPECT_EQ(visit_tcp(dropping_.port()), "unreachable/filtered");
+  EXPECT_EQ(neighbour(dropping_.port()), std::nullopt);
+}
+
+TEST_F(DatagramVisitTest, ARefusedDatagramIsAnAnswerOfItsAddressAndNoConnection) {
+  EXPECT_EQ(visit_udp(), "closed/nobody_listens");
+  EXPECT_EQ(visit_tcp(dropping_.port()), "unreachable/filtered");
+  EXPECT_EQ(neighbour(dropping_.port()), std::nullopt);
+}
+
+// What rejects our datagrams on the way is no word of the server.
+TEST_F(DatagramVisitTest, ADatagramThatAPacketFilterRefusesIsNotClosed) {
+  bool sent = true;
+  serve_datagrams([&](std::string_view, const AddressPort& peer, const AddressPort& local) {
+    sent = send_unreachable(*IpAddress::parse("127.30.0.9"), ICMP_PORT_UNREACH, peer, local);
+    return std::string();
+  });
+  const std::string alone = visit_udp();
+  if (!sent) GTEST_SKIP() << "only root may send ICMP";
+  EXPECT_EQ(alone, "unreachable/no_route");
+  EXPECT_EQ(visit_tcp(dropping_.port()), "unreachable/timeout");  // the filter's word is none of the host's
+  EXPECT_EQ(visit_tcp(1), "closed/nobody_listens");
+  EXPECT_EQ(visit_udp(), "unreachable/filtered");
+}
 
 const std::vector<const char*> kAll = {"http_connect", "http_forward", "socks4", "socks5"};
 

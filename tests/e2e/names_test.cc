@@ -121,12 +121,17 @@ address = ")" + kServer + "\"\nchecks = [\"" + check +
                                                 "\n");
     return started({"/usr/sbin/haproxy", "-db", "-f", folder_.file("haproxy.cfg")}, kServer, port_);
   }
+  // A port of the server that our canary takes TLS at as well: a router goes on to the one that it was asked at.
+  std::string ask_router_at_our_port() {
+    canary_port_ = port_;
+    return ask_router();
+  }
   std::string canary_tls() const { return std::string(kCanaryAddress) + ":" + to_string(canary_port_); }
 
   const TemporaryFolder folder_;
   const std::uint16_t upstream_port_ = free_port(kUpstream);
   const std::uint16_t port_ = free_port(kServer);
-  const std::uint16_t canary_port_ = free_port(kCanaryAddress);
+  std::uint16_t canary_port_ = free_port(kCanaryAddress);
   const std::uint16_t canary_udp_port_ = free_port(kCanaryAddress);
   std::unique_ptr<Process> upstream_;
   std::string everything_;
@@ -210,7 +215,16 @@ TEST_F(RealNames, NginxThatKnowsNoOtherNameHangsUp) {
       "  map $ssl_preread_server_name $to {\n    www.target.test 127.77.0.5:9;\n    default \"\";\n  }\n  server {\n    "
       "listen " +
       std::string(kServer) + ":" + to_string(port_) + ";\n    ssl_preread on;\n    proxy_pass $to;\n  }\n");
-  EXPECT_EQ(ask_router(), "closed/hung_up") << everything_ << server->err();
+  EXPECT_EQ(ask_router_at_our_port(), "closed/hung_up") << everything_ << server->err();
+}
+
+// Open, and our canary is not where it goes on to.
+TEST_F(RealNames, NginxThatMissesOurCanaryIsNotClosed) {
+  const auto server = nginx("  server {\n    listen " + std::string(kServer) + ":" + to_string(port_) +
+                            ";\n    ssl_preread on;\n    proxy_pass $ssl_preread_server_name:" + to_string(port_) + ";\n  }\n");
+  EXPECT_EQ(ask_router(), "unclear/canary_unreachable") << everything_ << server->err();
+  EXPECT_THAT(everything_, HasSubstr("takes no TLS at port " + to_string(port_)));
+  EXPECT_EQ(ask_router_at_our_port(), "open/token_returned") << everything_ << server->err();
 }
 
 // One fixed place, which is our canary: no proxy, whatever name is asked for.

@@ -1,5 +1,6 @@
 // The checks that ask by a name, open_resolver and sni_proxy, against raw bytes (raw_network.h). The first byte chooses the
-// check, the transport and the matrix. The codec of DNS questions is fuzzed along the way.
+// check, the transport, the matrix, and whether our canary takes TLS at the port that is asked. The codec of DNS questions is
+// fuzzed along the way.
 #include <cstdint>
 
 #include "checks/catalogue.h"
@@ -46,7 +47,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   subject.full_matrix = (data[0] & 4) != 0;
   subject.our_name = "probe.example.net";
   FixedCanary canary;
-  canary.tls_addresses = {*AddressPort::parse("198.51.100.7:443")};
+  const bool elsewhere = !resolver && (data[0] & 16) != 0;
+  canary.tls_addresses = {*AddressPort::parse(elsewhere ? "198.51.100.7:8443" : "198.51.100.7:443")};
   canary.known_addresses = {IpAddress::v4({198, 51, 100, 7})};
   if ((data[0] & 8) != 0) canary.known_addresses.push_back(*IpAddress::parse("2001:db8::7"));
   // What proves: our address, in an answer; the canary's word, through TLS.
@@ -58,6 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const CheckInfo& check = *find_check(resolver ? "open_resolver" : "sni_proxy");
     const Finding finding = run_now(check.function(network, canary, subject));
     check_finding(finding, proof);
+    if (elsewhere) require(finding.verdict != Verdict::closed || finding.reason != Reason::hung_up);
   } catch (const LinkError&) {
     // Nothing was learnt.
   }

@@ -1,7 +1,8 @@
 // A Network over raw bytes, for the fuzzers of whole checks. The input is what the server says, a line at each wait; a line
 // that begins with \x01 comes together with the line before it, before any question; one that begins with \x02 is a hang-up,
-// \x03 a silence, \x04 a handshake that fails. A datagram is two bytes of length, big-endian, and so many bytes; of length 0 it
-// was lost; the length 0xffff is ICMP port unreachable.
+// \x03 a silence, \x04 a handshake that fails, \x0e one that is refused by the alert of the next byte, \x0f one that is hung up
+// on. A datagram is two bytes of length, big-endian, and so many bytes; of length 0 it was lost; the length 0xffff is ICMP port
+// unreachable.
 #pragma once
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 
 #include "checks/datagrams.h"
 #include "checks/network.h"
+#include "checks/tls_failure.h"
 
 namespace ajar {
 
@@ -62,6 +64,13 @@ class RawLink : public Link {
   }
   Task<void> handshake(const TlsHello&) override {
     if (!stream_.empty() && stream_.front() == '\x04') throw LinkError(Reason::tls_failed, "handshake failure");
+    if (!stream_.empty() && (stream_.front() == '\x0e' || stream_.front() == '\x0f')) {
+      const bool alert = stream_.front() == '\x0e';
+      std::string line;
+      take(line);
+      if (alert) throw TlsFailure(TlsFailure::How::alert, "alert", line.size() > 1 ? static_cast<unsigned char>(line[1]) : 0);
+      throw TlsFailure(TlsFailure::How::ended, "the peer closed the connection");
+    }
     co_return;
   }
 

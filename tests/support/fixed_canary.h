@@ -29,7 +29,8 @@ class FixedCanary : public Canary {
     return bytes.find("PROOF") != std::string_view::npos;
   }
   // Of the variant that the token was minted for, by its beginning; the longest that fits.
-  Task<std::optional<Sighting>> sighting(const std::string& token, bool) override {
+  Task<std::optional<Sighting>> sighting(const std::string& token, bool wait) override {
+    if (log_is_behind && !wait) co_return std::nullopt;
     const std::string variant = minted.at(std::stoul(token.substr(5)) - 1);
     const Seen* best = nullptr;
     for (const Seen& one : seen) {
@@ -48,6 +49,7 @@ class FixedCanary : public Canary {
   }
   std::optional<KnownName> known_name(const std::string& token) const override {
     if (domain.empty() || known_addresses.empty()) return std::nullopt;
+    if (!resolver_name.empty()) return KnownName{resolver_name, known_addresses};
     return KnownName{token + "." + domain, known_addresses};
   }
   void expect_late(const std::string&, const std::string& variant) override { late.push_back(variant); }
@@ -69,6 +71,8 @@ class FixedCanary : public Canary {
   std::vector<AddressPort> reserved;             // given one after the other
   std::vector<std::optional<IpAddress>> askers;  // of reserve()
   std::vector<IpAddress> known_addresses;        // what known_name() leads to
+  std::string resolver_name;                     // the name that it gives instead of one with a token
+  bool log_is_behind = false;                    // what it saw is to be waited for
   std::vector<Seen> seen;
   std::vector<std::string> late;
   Permit permit = Permit::granted;

@@ -506,9 +506,12 @@ class ScriptedLink : public Link {
       if (protocol_ == "wants a certificate") throw LinkError(Reason::auth_required, "it wants a certificate of ours");
       if (protocol_ == kNoProtocol) {
         protocol_.clear();
-        if (!hello.protocols.empty()) throw TlsFailure(TlsFailure::How::no_protocol, "tlsv1 alert no application protocol");
+        if (!hello.protocols.empty()) {
+          throw TlsFailure(TlsFailure::How::alert, "tlsv1 alert no application protocol", TlsFailure::kNoApplicationProtocol);
+        }
       }
-      if (protocol_ == "refused") throw TlsFailure(TlsFailure::How::alert, "tlsv1 unrecognized name");
+      if (protocol_ == "refused") throw TlsFailure(TlsFailure::How::alert, "tlsv1 unrecognized name", 112);
+      if (protocol_ == "refused 80") throw TlsFailure(TlsFailure::How::alert, "tlsv1 alert internal error", 80);
       if (protocol_ == "hangup") throw TlsFailure(TlsFailure::How::ended, "the peer closed the connection");
       if (protocol_ == "silence") throw TlsFailure(TlsFailure::How::silent, "no answer");
       if (protocol_.starts_with("clear ")) {

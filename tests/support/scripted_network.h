@@ -14,9 +14,10 @@
 //                                   " | " ends a line of a reply, "hangup" and "silence" are answers too. The first that
 //                                   matches answers.
 //   S*: connect => 220 mx           the greeting of connections that are not spelled out
-//   S*: tls => fails                their handshakes fail; "wants a certificate", "refused" (an alert), "hangup", "silence",
-//                                   "clear 220 mx" (an answer without TLS), "no application protocol" (an alert, where any
-//                                   is offered), or the name that they choose (ALPN)
+//   S*: tls => fails                their handshakes fail; "wants a certificate", "refused" (by the alert unrecognized_name),
+//                                   "refused 80" (internal_error), "hangup", "silence", "clear 220 mx" (an answer without
+//                                   TLS), "no application protocol" (an alert, where any is offered), or the name that they
+//                                   choose (ALPN)
 //   S*: RCPT/20 => 421 too many     a rule that answers from the 20th command of a connection on
 //
 // After a 354 the client's lines up to "." are its message: kept, then matched as "C: ." or by a rule for ".".

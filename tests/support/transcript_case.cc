@@ -160,6 +160,8 @@ void apply_headers(const Script& script, Subject& subject, FixedCanary& canary) 
     if (key == "canary.known") {
       for (const std::string& word : words_or_none(value)) canary.known_addresses.push_back(IpAddress::parse(word).value());
     }
+    if (key == "canary.resolver_name") canary.resolver_name = value;
+    if (key == "canary.log_is_behind") canary.log_is_behind = value == "true";
     if (key == "subject.transport") subject.transport = parse_transport(value).value();
   }
   for (const std::string& text : script.all("canary.saw")) canary.seen.push_back(parse_seen(text, canary));

@@ -7,8 +7,9 @@
 //   # canary.domain: canary.example.net  canary.permit: pending (mail)
 //   # canary.tcp: 198.51.100.7:8025 …    its addresses, in this order; canary.smtp, .udp, .tls as well; "none"
 //   # canary.reserved: 198.51.100.7:50000   what reserve() gives, in this order; canary.known: ADDRESS … of known_name()
+//   # canary.resolver_name: NAME         … the same name for every token
 //   # canary.host: none                  or its name
-//   # canary.down: true
+//   # canary.down: true                  canary.log_is_behind: true: what it saw is to be waited for
 //   # canary.saw: VARIANT from 203.0.113.9 at 198.51.100.7:8025 GET; Via: 1.1 proxy
 //                                        what its log has of the tokens of variants that begin so; "GET noproof" where it was
 //                                        asked for under another name than its own; what follows are facts
