@@ -1,7 +1,6 @@
 // What `ajar check` says about a real TURN server, open and closed to strangers, and that nothing is left allocated there. A
 // stranger is who asks from 127.66.0.1; IPv6 is asked in a network namespace of the test's own.
-#include <algorithm>
-#include <map>
+#include <cstdlib>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -38,9 +37,10 @@ std::size_t count(const std::string& text, const std::string& words) {
   return found;
 }
 
+// Of a server with several addresses the next port is taken too (RFC 5780).
 std::uint16_t free_port_beside(std::uint16_t taken) {
   std::uint16_t port = taken;
-  for (int tries = 0; tries < 10 && port == taken; ++tries) port = free_port(kServer);
+  for (int tries = 0; tries < 10 && std::abs(port - taken) <= 1; ++tries) port = free_port(kServer);
   return port;
 }
 
@@ -52,7 +52,7 @@ struct Answer {
   std::string said() const { return result.value("verdict", "?") + "/" + result.value("reason", "?"); }
   std::string variant(const std::string& name) const {
     for (const json& one : result.value("variants", json::array())) {
-      if (one.value("name", "") == name) return one.value("verdict", "?") + "/" + one.value("reason", "?");
+      if (one.value("name", "") == name) return one.value("verdict", "?");
     }
     return "not asked";
   }
@@ -85,7 +85,10 @@ class RealCoturn : public testing::Test {
     EXPECT_TRUE(up && server.running()) << server.out() << server.err() << log();
     Answer answer = check(port);
     // "session …: new, …" and, for a Refresh of 0 s, "session …: refreshed, …, lifetime=0".
-    const auto given_back = [&] { return count(log(), ": new, realm=") == count(log(), "lifetime=0\n"); };
+    const auto given_back = [&] {
+      const std::string all = log();
+      return count(all, ": new, realm=") == count(all, ", lifetime=0\n") + count(all, ", lifetime=0, cipher=");
+    };
     EXPECT_TRUE(wait_until(seconds(10), given_back)) << log();
     granted_ = count(log(), ": new, realm=");
     answer.everything += log();
@@ -138,8 +141,8 @@ TEST_F(RealCoturn, OpenOverUdp) {
   const Answer answer = ask("open", to_string(port_) + "/udp");
   ASSERT_EQ(answer.said(), "open/token_returned") << answer.everything;
   EXPECT_EQ(answer.code, 2);
-  EXPECT_EQ(answer.variant(four_), "open/token_returned") << answer.everything;
-  EXPECT_EQ(answer.variant(four_ + "+channel"), "open/token_returned") << answer.everything;
+  EXPECT_EQ(answer.variant(four_), "open") << answer.everything;
+  EXPECT_EQ(answer.variant(four_ + "+channel"), "open") << answer.everything;
   EXPECT_EQ(answer.result.at("transport"), "udp");
   EXPECT_EQ(answer.result.at("source_address"), "127.66.0.1");
   EXPECT_THAT(answer.texts("exit_addresses"), ElementsAre(kServer));
@@ -151,7 +154,7 @@ TEST_F(RealCoturn, OpenOverUdp) {
 TEST_F(RealCoturn, OpenOverTcp) {
   const Answer answer = ask("open", to_string(port_));
   ASSERT_EQ(answer.said(), "open/token_returned") << answer.everything;
-  EXPECT_EQ(answer.variant(four_ + "+channel"), "open/token_returned") << answer.everything;
+  EXPECT_EQ(answer.variant(four_ + "+channel"), "open") << answer.everything;
   EXPECT_EQ(answer.result.at("transport"), "tcp");
   EXPECT_EQ(granted_, 2U) << answer.everything;
 }
@@ -159,7 +162,7 @@ TEST_F(RealCoturn, OpenOverTcp) {
 TEST_F(RealCoturn, OpenOverTls) {
   const Answer answer = ask("open", to_string(tls_port_) + "/tls");
   ASSERT_EQ(answer.said(), "open/token_returned") << answer.everything;
-  EXPECT_EQ(answer.variant(four_ + "+channel"), "open/token_returned") << answer.everything;
+  EXPECT_EQ(answer.variant(four_ + "+channel"), "open") << answer.everything;
   EXPECT_EQ(answer.result.at("tls"), "implicit");
   EXPECT_EQ(granted_, 2U) << answer.everything;
 }
@@ -213,7 +216,7 @@ TEST_F(RealCoturn, OpenOverIpv6) {
     const Answer answer = ask("open", port);
     ASSERT_EQ(answer.said(), "open/token_returned") << answer.everything;
     for (const std::string& name : {four_, six_, four_ + "+channel", six_ + "+channel"})
-      EXPECT_EQ(answer.variant(name), "open/token_returned") << name << answer.everything;
+      EXPECT_EQ(answer.variant(name), "open") << name << answer.everything;
     EXPECT_EQ(answer.result.at("source_address"), kStrangerSix);
     EXPECT_THAT(answer.texts("exit_addresses"), ElementsAre(kServer, kServerSix));
     EXPECT_EQ(granted_, 4U) << answer.everything;
@@ -228,7 +231,7 @@ TEST_F(RealCoturn, WantsALoginOverIpv6) {
   canary_ = {"[" + std::string(kCanarySix) + "]:" + to_string(canary_port_)};
   const Answer answer = ask("closed", to_string(port_) + "/udp");
   EXPECT_EQ(answer.said(), "closed/auth_required") << answer.everything;
-  EXPECT_EQ(answer.variant(six_), "closed/auth_required") << answer.everything;
+  EXPECT_EQ(answer.variant(six_), "closed") << answer.everything;
   EXPECT_EQ(granted_, 0U) << answer.everything;
 }
 
