@@ -1,10 +1,14 @@
 #include "tests/e2e/house.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <sstream>
 #include <stdexcept>
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 namespace ajar {
 
@@ -156,6 +160,28 @@ std::map<std::string, int> RunningAgent::levels() const {
     if (place.second == "smtp_relay") levels[place.first] = level;
   }
   return levels;
+}
+
+namespace {
+
+constexpr const char* kInside = "AJAR_IN_OWN_NETWORK";
+
+}  // namespace
+
+bool in_own_network() { return std::getenv(kInside) != nullptr; }
+
+void expect_in_own_network(const std::string& test, const std::vector<std::string>& addresses, const std::string& hosts) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root for a network namespace of its own";
+  const TemporaryFolder folder;
+  std::string batch = "link set lo up\n";
+  for (const std::string& address : addresses) batch += "addr add " + address + "/128 dev lo nodad\n";
+  write_file(folder.file("batch"), batch);
+  write_file(folder.file("hosts"), "127.0.0.1 localhost\n" + hosts);
+  const std::string script = "ip -batch " + folder.file("batch") + " && mount --bind " + folder.file("hosts") +
+                             " /etc/hosts && exec env " + kInside + "=1 \"$@\"";
+  Process child({"unshare", "-n", "-m", "sh", "-c", script, "sh", program("e2e_test"), "--gtest_filter=" + test});
+  EXPECT_EQ(child.wait(seconds(400)), 0) << child.out() << child.err();
+  EXPECT_THAT(child.out(), testing::HasSubstr("[  PASSED  ] 1 test.")) << child.out() << child.err();
 }
 
 }  // namespace ajar

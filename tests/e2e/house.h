@@ -83,4 +83,10 @@ class RunningAgent {
   std::unique_ptr<Process> process_;
 };
 
+// Runs one test of this program again, alone, in a network namespace of its own whose loopback device has these IPv6 addresses
+// beside its usual ones, with `hosts` (lines) in /etc/hosts; expects that it passes. Skips where that needs root.
+void expect_in_own_network(const std::string& test, const std::vector<std::string>& addresses, const std::string& hosts = {});
+// Whether this is that second run.
+bool in_own_network();
+
 }  // namespace ajar

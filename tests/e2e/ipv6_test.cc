@@ -1,13 +1,11 @@
 // Over IPv6: every personality of the lab at addresses of fd7f::/16, and a server that is open there alone. The addresses are
 // added to the loopback device of a network namespace of the test's own, in which it runs itself again.
-#include <cstdlib>
 #include <map>
 #include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 #include "tests/e2e/house.h"
 #include "tests/e2e/proxies.h"
@@ -19,35 +17,21 @@ using nlohmann::json;
 using std::chrono::seconds;
 using testing::HasSubstr;
 
-constexpr const char* kInside = "AJAR_IPV6_INSIDE";
 constexpr const char* kSix = "::1";
 
-bool inside() { return std::getenv(kInside) != nullptr; }
-
-// The commands of `ip -batch` that give lo its addresses: those of the lab, ours, and one for a real server.
-std::string addresses() {
+// Those of the lab, and ours.
+std::vector<std::string> addresses() {
   Process list({program("ajar-lab"), "--list", "--ipv6"});
   list.wait(seconds(30));
-  std::string batch = "link set lo up\n";
-  const auto add = [&batch](const std::string& address) { batch += "addr add " + address + "/128 dev lo nodad\n"; };
+  std::vector<std::string> all = {"fd7f::66:0:1", "fd7f::9:9:9"};
   std::istringstream lines(list.out());
-  for (std::string line; std::getline(lines, line);) add(json::parse(line).at("address").get<std::string>());
-  for (const char* own : {"fd7f::66:0:1", "fd7f::9:9:9"}) add(own);
-  return batch;
+  for (std::string line; std::getline(lines, line);) all.push_back(json::parse(line).at("address").get<std::string>());
+  return all;
 }
 
-// Runs one test of this program inside, and gives what it said.
+// One test of this program, where one name leads to an address of each family.
 void expect_inside(const std::string& test) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root for a network namespace of its own";
-  const TemporaryFolder folder;
-  write_file(folder.file("batch"), addresses());
-  write_file(folder.file("hosts"),
-             "127.0.0.1 localhost\n127.20.0.1 dual.ajar.test\n" + std::string(kSix) + " dual.ajar.test\n");
-  const std::string script = "ip -batch " + folder.file("batch") + " && mount --bind " + folder.file("hosts") +
-                             " /etc/hosts && exec env " + kInside + "=1 \"$@\"";
-  Process child({"unshare", "-n", "-m", "sh", "-c", script, "sh", program("e2e_test"), "--gtest_filter=" + test});
-  EXPECT_EQ(child.wait(seconds(400)), 0) << child.out() << child.err();
-  EXPECT_THAT(child.out(), HasSubstr("[  PASSED  ] 1 test.")) << child.out() << child.err();
+  expect_in_own_network(test, addresses(), "127.20.0.1 dual.ajar.test\n" + std::string(kSix) + " dual.ajar.test\n");
 }
 
 Setting six_setting() {
@@ -66,7 +50,7 @@ std::string said_at_once(const LabPlace& place, const Expected& one) {
 }
 
 TEST(Ipv6, EveryPersonalityOfTheLab) {
-  if (!inside()) return expect_inside("Ipv6.EveryPersonalityOfTheLab");
+  if (!in_own_network()) return expect_inside("Ipv6.EveryPersonalityOfTheLab");
   const Lab lab({"--ipv6"});
   const TemporaryFolder folder;
   write_file(folder.file("ajar.toml"), six_setting().text(lab.places()));
@@ -99,7 +83,7 @@ TEST(Ipv6, EveryPersonalityOfTheLab) {
 
 // One name, two addresses: closed on one, open on the other.
 TEST(Ipv6, AServerThatIsOpenThereAlone) {
-  if (!inside()) return expect_inside("Ipv6.AServerThatIsOpenThereAlone");
+  if (!in_own_network()) return expect_inside("Ipv6.AServerThatIsOpenThereAlone");
   if (const std::string missing = ProxyServer::missing(ProxyKind::tinyproxy); !missing.empty()) GTEST_SKIP() << missing;
   const AddressPort six{*IpAddress::parse(kSix), 3128}, four{*IpAddress::parse("127.20.0.1"), 3128};
   const IpAddress canary = *IpAddress::parse(kCanaryAddress);
