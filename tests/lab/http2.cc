@@ -57,8 +57,8 @@ class Server {
 
   // `type`: of the content; empty: none is announced. The stream stays open where it does not end.
   void answer(int status, const std::string& type, const std::string& content, bool ends) {
-    const std::string code = std::to_string(status);
-    const nghttp2_nv fields[] = {pair(":status", code), pair("server", "ajar-lab"), pair("content-type", type)};
+    const std::string code = std::to_string(status), server = "ajar-lab";
+    const nghttp2_nv fields[] = {pair(":status", code), pair("server", server), pair("content-type", type)};
     nghttp2_data_provider provider{};
     provider.read_callback = give;
     to_send_ = content;
@@ -77,6 +77,7 @@ class Server {
   void reset() { nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream_, NGHTTP2_PROTOCOL_ERROR); }
 
  private:
+  // Of two strings that outlive it.
   static nghttp2_nv pair(const char* name, const std::string& value) {
     const auto bytes = [](const char* text) {
       return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text));  // NOLINT: it is not written to
