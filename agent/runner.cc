@@ -13,7 +13,7 @@ std::string fresh_id() {
   return fmt::format("{:016x}", random());
 }
 
-Subject subject_of(const ProbePlan& plan, Time now) {
+Subject subject_of(const ProbePlan& plan, Time now, const Vantage* vantage) {
   Subject subject;
   subject.target = plan.key.target;
   subject.host = plan.host;
@@ -33,6 +33,7 @@ Subject subject_of(const ProbePlan& plan, Time now) {
     subject.control_recipients = target->control_recipients;
     if (subject.mail_domains.empty() && !target->place.mx_of.empty()) subject.mail_domains = {target->place.mx_of};
   }
+  if (vantage != nullptr) subject.our_addresses = vantage->addresses;
   return subject;
 }
 
@@ -231,7 +232,7 @@ Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsign
   // A token that expired meanwhile would be refused by our own canary.
   std::erase_if(plan.retries,
                 [&](const Retry& retry) { return world.keys.check(retry.token, record.started) != TokenState::valid; });
-  const Subject subject = subject_of(plan, record.started);
+  const Subject subject = subject_of(plan, record.started, world.vantage);
   const auto begin = world.loop.now();
   try {
     record.finding = co_await plan.check->function(network, canary, subject);

@@ -74,6 +74,7 @@ struct Vantage {
   // Ports that we could not reach at our own canary at any of its addresses: whether IPv4, and the port.
   std::set<std::pair<bool, std::uint16_t>> blocked;
   std::string http_altered, smtp_altered;  // a proxy in our way: what gives it away; empty: none was found
+  std::vector<IpAddress> addresses;        // ours, as own_addresses() has it
 };
 
 // -- what one conversation shows --

@@ -101,7 +101,7 @@ VantageCheck::VantageCheck(Loop& loop, const CanaryKeys& keys, const ProbeTls& t
 
 std::set<DnsblSubject> VantageCheck::subjects(bool lookup_private) const {
   std::set<DnsblSubject> all;
-  for (const IpAddress& address : addresses_) {
+  for (const IpAddress& address : now_.addresses) {
     if (!lookup_private && !is_globally_routable(address)) continue;
     all.insert({address.is_v4() ? DnsblKind::ipv4 : DnsblKind::ipv6, address.to_string()});
   }
@@ -124,11 +124,11 @@ Task<void> VantageCheck::measure(VantageRound round) {
   }
   VantageStates before = now_.states;
   judge_paths(paths, now_);
-  addresses_ = own_addresses(paths, others);
+  now_.addresses = own_addresses(paths, others);
   measured_ = true;
   say(before);
   before = now_.states;
-  std::vector<IpAddress> asked = addresses_;
+  std::vector<IpAddress> asked = now_.addresses;
   std::string own = to_lower(round.name);
   const std::vector<ReverseName> named = co_await names(std::move(asked), std::move(own));
   if (loop_.shutting_down()) co_return;

@@ -64,7 +64,7 @@ class VantageCheck {
   bool measured() const { return measured_; }
   const Vantage& now() const { return now_; }
   // Ours, as others see them. Those that databases are asked about, when private ones are or are not.
-  const std::vector<IpAddress>& addresses() const { return addresses_; }
+  const std::vector<IpAddress>& addresses() const { return now_.addresses; }
   std::set<DnsblSubject> subjects(bool lookup_private) const;
   // Whether it is an arrival of ours, and nobody else's business.
   bool note(const Arrival& arrival) { return sightings_.note(arrival); }
@@ -90,7 +90,6 @@ class VantageCheck {
   ConnectGate gate_;
   bool measured_ = false;
   Vantage now_;
-  std::vector<IpAddress> addresses_;
 };
 
 }  // namespace ajar

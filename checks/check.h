@@ -90,6 +90,7 @@ struct Subject {
   bool full_matrix = false;                     // false: core variants only
   std::vector<std::string> must_ask;  // variants that said yes before: asked in every probe, and `closed` needs their refusal
   std::vector<Retry> retries;         // variants that were put off, to be asked again unchanged
+  std::vector<IpAddress> our_addresses;  // this host's, as those see it whom it asks; empty: not known. See Network::source()
 };
 
 // What a check found. The transcript stays with the Network.

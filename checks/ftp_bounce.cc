@@ -19,9 +19,9 @@
 // from another address than the server's own it may be a passer-by, so it must come twice, from the same, and the server must
 // not have refused; or from the server itself, the second time.
 //
-// The canary must be a third host. Where it has the address that we ask from, PORT and EPRT name the client itself, which every
-// server allows that knows active mode (RFC 959 3.2): a yes and a connection prove nothing, and a refusal all the more. An FTP
-// proxy knows no such rule.
+// The canary must be a third host. Where it has the address that we ask from, or that NAT gives us, PORT and EPRT name the
+// client itself, which every server allows that knows active mode (RFC 959 3.2): a yes and a connection prove nothing, and a
+// refusal all the more. An FTP proxy knows no such rule.
 //
 // How this harms nobody: the only address named is our own canary's. Nothing is stored, fetched or deleted; what is listed goes
 // to our canary, which throws it away.
@@ -320,7 +320,8 @@ Task<void> FtpBounce::ask_for_data(const Ask& ask, const std::string& token, Ans
     co_return;
   }
   const std::string line = ask.form == Form::port ? "PORT " + ftp_port_argument(*place) : "EPRT " + ftp_eprt_argument(*place);
-  answer.to_ourselves = source == place->address;
+  const auto& ours = subject_.our_addresses;
+  answer.to_ourselves = source == place->address || std::find(ours.begin(), ours.end(), place->address) != ours.end();
   const FtpReply reply = co_await session_.command(line);
   judge_port(ask, reply, answer);
   if (answer.verdict == Verdict::accepted) co_await open_data(answer);

@@ -144,6 +144,9 @@ void apply_headers(const Script& script, Subject& subject, FixedCanary& canary) 
     if (key == "subject.control_recipients") subject.control_recipients = words(value);
     if (key == "subject.full_matrix") subject.full_matrix = value == "true";
     if (key == "subject.must_ask") subject.must_ask = words(value);
+    if (key == "subject.our_addresses") {
+      for (const std::string& word : words(value)) subject.our_addresses.push_back(IpAddress::parse(word).value());
+    }
     if (key == "subject.our_name") subject.our_name = value;
     if (key == "subject.retry") {
       const std::vector<std::string> parts = words(value);
