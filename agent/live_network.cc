@@ -180,7 +180,7 @@ ProbeTls::ProbeTls() : context_(SSL_CTX_new(TLS_client_method())) {
 }
 
 LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
-                   Steady::time_point until, const std::string* sni)
+                   Steady::time_point until, TlsMemory* memory)
     : Link(transcript),
       side_(side),
       socket_(loop, fd),
@@ -188,7 +188,7 @@ LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& tran
       reply_timeout_(reply_timeout),
       first_reply_timeout_(reply_timeout),
       until_(until),
-      sni_(sni) {
+      memory_(memory) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   LiveLink::begin_wait();
@@ -198,7 +198,13 @@ LiveLink::~LiveLink() {
   if (!ssl_) return;
   if (SSL_is_init_finished(ssl_.get()) == 1) SSL_shutdown(ssl_.get());
   SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);  // else the session could not be resumed
+  if (keeps_session_ && !wants_certificate()) keep_session();
   ERR_clear_error();
+}
+
+void LiveLink::keep_session() {
+  std::unique_ptr<SSL_SESSION, TlsMemory::Free> session(SSL_get1_session(ssl_.get()));
+  if (session && SSL_SESSION_is_resumable(session.get()) == 1) memory_->session = std::move(session);
 }
 
 void LiveLink::begin_wait() {
@@ -418,13 +424,16 @@ Task<void> LiveLink::handshake(const TlsHello& hello) {
   ssl_.reset(SSL_new(context_));
   SSL_set_fd(ssl_.get(), socket_.fd());
   const bool client = side_ == Side::client;
-  const std::string name = !hello.server_name.empty() ? hello.server_name : sni_ != nullptr ? *sni_ : std::string();
+  const bool by_default = hello.server_name.empty() && memory_ != nullptr;
+  const std::string name = by_default ? memory_->sni : hello.server_name;
   const bool named = !name.empty() && !IpAddress::parse(name);
   if (client && named) SSL_set_tlsext_host_name(ssl_.get(), name.c_str());
   if (client && !hello.protocols.empty()) {
     const std::string list = alpn_list(hello.protocols);
     SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<const unsigned char*>(list.data()), static_cast<unsigned>(list.size()));
   }
+  const bool resumes = client && by_default && memory_->session;
+  if (resumes) SSL_set_session(ssl_.get(), memory_->session.get());
   for (;;) {
     errno = 0;
     const int result = client ? SSL_connect(ssl_.get()) : SSL_accept(ssl_.get());
@@ -454,11 +463,17 @@ Task<void> LiveLink::handshake(const TlsHello& hello) {
     }
     if (trouble.empty()) continue;
     transcript().note("TLS failed: " + trouble);
+    if (resumes) memory_->session.reset();
+    // Perhaps for the session alone: what hangs up is asked again, and then without one.
+    if (resumes && reason == Reason::tls_failed && how != TlsFailure::How::silent) {
+      throw LinkError(Reason::hung_up, "the TLS session was not resumed: " + trouble);
+    }
     if (how) throw TlsFailure(*how, "the TLS handshake failed: " + trouble, alert);
     throw LinkError(reason, "the TLS handshake failed: " + trouble);
   }
   transcript().note(tls_facts());
   if (!client) co_return;
+  keeps_session_ = by_default;
   // Once: a probe connects often, and meets the same certificate each time.
   for (const std::string& fact : certificate_facts(ssl_.get(), named ? name : std::string())) {
     if (!transcript().noted(fact)) transcript().note(fact);
@@ -467,7 +482,8 @@ Task<void> LiveLink::handshake(const TlsHello& hello) {
 
 std::string LiveLink::tls_facts() const {
   if (!ssl_) return {};
-  return fmt::format("{} {}", SSL_get_version(ssl_.get()), SSL_get_cipher_name(ssl_.get()));
+  return fmt::format("{} {}{}", SSL_get_version(ssl_.get()), SSL_get_cipher_name(ssl_.get()),
+                     SSL_session_reused(ssl_.get()) == 1 ? ", resumed" : "");
 }
 
 std::string LiveLink::protocol() const {
@@ -530,7 +546,7 @@ LiveNetwork::LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, cons
       gate_(gate),
       tls_(tls),
       options_(std::move(options)),
-      sni_(std::move(sni)),
+      memory_{std::move(sni), nullptr},
       until_(loop.now() + options_.probe_timeout) {}
 
 int LiveNetwork::begin_connect(const AddressPort& place) {
@@ -578,7 +594,7 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
     const int fd = begin_connect(place);
     const auto by = std::min(loop_.now() + options_.connect_timeout, until_);
     auto link = std::make_unique<LiveLink>(loop_, fd, LiveLink::Side::client, tls_.context(), transcript_,
-                                           options_.reply_timeout, until_, &sni_);
+                                           options_.reply_timeout, until_, &memory_);
     co_await link->connected(by);
     keep_icmp_errors(fd, address.is_v4(), false);
     if (source_address_.empty()) note_source(fd);

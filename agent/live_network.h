@@ -49,13 +49,24 @@ class ProbeTls {
   std::unique_ptr<SSL_CTX, Free> context_;
 };
 
+// What the TLS conversations of one probe share.
+struct TlsMemory {
+  std::string sni;  // the name to say
+  // Of the last handshake by that name, to be resumed by the next (RFC 8446 2.2). Never of a server that asked for a
+  // certificate of ours: it would not ask again.
+  struct Free {
+    void operator()(SSL_SESSION* session) const { SSL_SESSION_free(session); }
+  };
+  std::unique_ptr<SSL_SESSION, Free> session;
+};
+
 // A connected TCP socket as a Link, client or server side. `reply_timeout` bounds every wait for the peer (from its beginning),
-// `until` the whole conversation. `sni`: the name to say in a TLS handshake; outlives the link.
+// `until` the whole conversation. `memory` outlives the link.
 class LiveLink : public Link {
  public:
   enum class Side : std::uint8_t { client, server };
   LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
-           Steady::time_point until, const std::string* sni = nullptr);
+           Steady::time_point until, TlsMemory* memory = nullptr);
   ~LiveLink() override;
   int fd() const { return socket_.fd(); }
   // Awaits the end of a connect() under way; LinkError with its cause.
@@ -101,16 +112,18 @@ class LiveLink : public Link {
   Task<bool> wait_for_tls(int result);
   bool unanswered() const;
   bool answers_in_clear() const;
+  void keep_session();
 
   Side side_;
-  bool reset_ = false;           // an error that says so comes once, to whoever asks first
+  bool reset_ = false;  // an error that says so comes once, to whoever asks first
+  bool keeps_session_ = false;
   std::uint16_t tls_error_ = 0;  // OpenSSL's reason; the same, where unread() met it
   Socket socket_;
   SSL_CTX* context_;
   std::unique_ptr<SSL, Free> ssl_;
   std::chrono::milliseconds reply_timeout_, first_reply_timeout_;
   Steady::time_point until_;
-  const std::string* sni_;
+  TlsMemory* memory_;
 };
 
 // Spreads connects in time: at most `per_second`, evenly, for all probes of the process together. 0: no limit.
@@ -179,7 +192,7 @@ class LiveNetwork : public Network {
   ConnectGate& gate_;
   const ProbeTls& tls_;
   NetworkOptions options_;
-  std::string sni_;
+  TlsMemory memory_;
   Steady::time_point until_;
   std::string source_address_;
 };

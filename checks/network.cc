@@ -136,9 +136,10 @@ bool Transcript::noted(std::string_view line) const {
 void Transcript::append(std::string_view prefix, std::string_view line) {
   const std::size_t needed = text_.size() + prefix.size() + line.size() + 1;
   if (needed > text_.capacity()) {
-    // In small steps: a string that grows by itself doubles, and leaves as much again unused in every conversation at rest.
+    // In steps of a few lines: a string that grows by itself doubles, and leaves as much again unused in every conversation at
+    // rest.
     std::string larger;
-    larger.reserve(needed + std::max<std::size_t>(32, needed / 8));
+    larger.reserve(needed + std::max<std::size_t>(160, needed / 4));
     larger += text_;
     text_.swap(larger);
   }
@@ -231,6 +232,15 @@ Link::Say Link::say_lines(const std::vector<std::string>& lines) {
   }
   return Say(*this, std::move(bytes));
 }
+
+void Link::gather(std::string_view line, std::string& together) {
+  must_be_one_line(line);
+  transcript_.client(line);
+  together += line;
+  together += "\r\n";
+}
+
+Link::Say Link::say_together(std::string together) { return Say(*this, std::move(together)); }
 
 Link::Hear Link::hear() { return Hear(*this); }
 Link::HearInto Link::hear(std::string& line) { return HearInto(*this, line); }

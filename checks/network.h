@@ -101,6 +101,11 @@ class Link {
   Say say_bytes(std::string bytes, std::string as = {});
   // Sends lines, each with CRLF, in one go; in the transcript they are lines. A CR or LF inside is a bug of ours.
   Say say_lines(const std::vector<std::string>& lines);
+  // Adds `line`, with CRLF, to what say_together() will send; it is in the transcript at once. A CR or LF inside is a bug of
+  // ours.
+  void gather(std::string_view line, std::string& together);
+  // Sends lines that were gathered, in one go. They are in the transcript already.
+  Say say_together(std::string together);
   // The next line without its CRLF or LF. A line that is here already does not suspend. LinkError: hung_up at end of stream,
   // timeout on silence, protocol_error for an over-long line or too many bytes.
   class Hear;

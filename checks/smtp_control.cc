@@ -1,16 +1,21 @@
 #include "checks/smtp_control.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace ajar {
 namespace {
 
 constexpr std::size_t kMaxControls = 16;
 
+// Our own sender; a form that the matrix does not have.
+constexpr SmtpPipeline::Kind kControl = {0, SmtpPipeline::kKinds - 1};
+static_assert(kRecipients.size() < SmtpPipeline::kKinds && kSenders.size() < SmtpPipeline::kKinds);
+
 }  // namespace
 
-SmtpControl::SmtpControl(SmtpVisit& visit, const Subject& subject, std::string sender)
-    : visit_(visit), sender_(std::move(sender)) {
+SmtpControl::SmtpControl(SmtpVisit& visit, const Subject& subject, std::string sender, SmtpPipeline* pipeline)
+    : visit_(visit), pipeline_(pipeline), sender_(std::move(sender)) {
   mailboxes_ = subject.control_recipients;
   for (const std::string& domain : subject.mail_domains) mailboxes_.push_back("postmaster@" + domain);
   if (subject.mail_domains.empty()) mailboxes_.push_back("postmaster@" + visit.local_domain());
@@ -18,6 +23,8 @@ SmtpControl::SmtpControl(SmtpVisit& visit, const Subject& subject, std::string s
   if (mailboxes_.size() >= kMaxControls) mailboxes_.resize(kMaxControls - 1);
   mailboxes_.push_back("Postmaster");
 }
+
+bool SmtpControl::goes_together() const { return pipeline_ != nullptr && pipeline_->takes(kControl); }
 
 // Worth asking when every core variant on this side of STARTTLS was refused: beside anything else it changes nothing.
 bool SmtpControl::needed(bool tls, const std::vector<SmtpResult>& results) const {
@@ -47,9 +54,10 @@ Task<void> SmtpControl::ask(bool tls, const std::vector<SmtpResult>& results) {
   while (next_ < mailboxes_.size() && result_.result != Control::Result::succeeded) {
     std::optional<Reason> failure;
     try {
-      const bool ready = co_await visit_.prepare(tls);
+      const auto reset = pipeline_ != nullptr ? SmtpVisit::Reset::with_batch : SmtpVisit::Reset::at_once;
+      bool ready = co_await visit_.prepare(tls, reset);
+      if (ready && !goes_together()) ready = co_await visit_.prepare(tls);
       if (!ready) co_return;
-      visit_.note("control");
       co_await transaction(results);
     } catch (const LinkError& error) {
       failure = error.reason();
@@ -67,8 +75,26 @@ Task<void> SmtpControl::ask(bool tls, const std::vector<SmtpResult>& results) {
 Task<void> SmtpControl::transaction(const std::vector<SmtpResult>& results) {
   result_.result = Control::Result::failed;
   result_.reason = Reason::control_failed;
-  SmtpReply reply = co_await visit_.command("MAIL FROM:<" + sender_ + ">");
-  if (reply.kind() == 5) reply = co_await visit_.command("MAIL FROM:<>");
+  SmtpReply reply;
+  std::optional<SmtpReply> together;  // the reply to RCPT, where that was asked with MAIL
+  if (goes_together()) {
+    pipeline_->add(kControl, "control", "MAIL FROM:<" + sender_ + ">", "RCPT TO:<" + mailboxes_[next_] + ">");
+    const bool whole = co_await pipeline_->ask();
+    const bool asked = whole && !pipeline_->void_of(0);
+    if (asked) {
+      reply = pipeline_->mail(0);
+      together = pipeline_->rcpt(0);
+    }
+    co_await pipeline_->end();
+    if (!asked) co_return;  // again, one by one
+  } else {
+    visit_.note("control");
+    reply = co_await visit_.command("MAIL FROM:<" + sender_ + ">");
+  }
+  if (reply.kind() == 5) {
+    together.reset();
+    reply = co_await visit_.command("MAIL FROM:<>");
+  }
   if (reply.code == 421) throw LinkError(Reason::hung_up, "421 to the control");
   if (reply.kind() != 2) {
     blocked_ = blocked_ || visit_.blocks_us(reply, SmtpStage::mail);
@@ -77,7 +103,12 @@ Task<void> SmtpControl::transaction(const std::vector<SmtpResult>& results) {
   }
   visit_.left_open(true);
   for (bool first = true; next_ < mailboxes_.size() && (first || !visit_.session().worn_out()); first = false) {
-    reply = co_await visit_.command("RCPT TO:<" + mailboxes_[next_] + ">");
+    if (together) {
+      reply = std::move(*together);
+      together.reset();
+    } else {
+      reply = co_await visit_.command("RCPT TO:<" + mailboxes_[next_] + ">");
+    }
     if (reply.code == 421) throw LinkError(Reason::hung_up, "421 to the control");
     ++next_;
     if (is_success(reply, results)) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "checks/fold.h"
+#include "checks/smtp_pipeline.h"
 #include "checks/smtp_verdict.h"
 #include "checks/smtp_visit.h"
 
@@ -15,8 +16,9 @@ namespace ajar {
 class SmtpControl {
  public:
   // After visit.meet(). Asked in this order, one success suffices: control_recipients, postmaster@ each mail domain, bare
-  // <Postmaster>. `sender`: our own address. Visit and subject outlive the control.
-  SmtpControl(SmtpVisit& visit, const Subject& subject, std::string sender);
+  // <Postmaster>. `sender`: our own address. Visit, pipeline and subject outlive the control. Without a pipeline it is asked
+  // one command at a time.
+  SmtpControl(SmtpVisit& visit, const Subject& subject, std::string sender, SmtpPipeline* pipeline = nullptr);
 
   // Asks, where beside `results` it matters, on this side of STARTTLS. No message follows. Never throws LinkError.
   Task<void> ask(bool tls, const std::vector<SmtpResult>& results);
@@ -27,11 +29,13 @@ class SmtpControl {
   }
 
  private:
+  bool goes_together() const;
   bool needed(bool tls, const std::vector<SmtpResult>& results) const;
   bool is_success(const SmtpReply& reply, const std::vector<SmtpResult>& results) const;
   Task<void> transaction(const std::vector<SmtpResult>& results);
 
   SmtpVisit& visit_;
+  SmtpPipeline* pipeline_;
   std::string sender_;
   std::vector<std::string> mailboxes_;
   std::size_t next_ = 0;

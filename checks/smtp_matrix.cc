@@ -1,8 +1,8 @@
 #include "checks/smtp_matrix.h"
 
 #include <algorithm>
+#include <stdexcept>
 
-#include <fmt/args.h>
 #include <fmt/format.h>
 
 namespace ajar {
@@ -22,6 +22,15 @@ const Retry* retry_of(const Subject& subject, const std::string& name) {
   const auto found =
       std::find_if(subject.retries.begin(), subject.retries.end(), [&](const Retry& r) { return r.variant == name; });
   return found == subject.retries.end() ? nullptr : &*found;
+}
+
+const std::string& word_of(std::string_view name, const MailboxWords& words) {
+  if (name == "token") return words.token;
+  if (name == "sender") return words.sender;
+  if (name == "canary") return words.canary;
+  if (name == "domain") return words.domain;
+  if (name == "address") return words.address;
+  throw std::logic_error("a form of the matrix has no such word: " + std::string(name));
 }
 
 // A way that said yes is asked on both sides of STARTTLS: it may be offered no longer, or be demanded now.
@@ -83,8 +92,17 @@ std::vector<SmtpAsk> plan_smtp_relay(const Subject& subject) {
 }
 
 std::string write_mailbox(std::string_view form, const MailboxWords& words) {
-  return fmt::format(fmt::runtime(form), fmt::arg("token", words.token), fmt::arg("sender", words.sender),
-                     fmt::arg("canary", words.canary), fmt::arg("domain", words.domain), fmt::arg("address", words.address));
+  std::string mailbox;
+  while (!form.empty()) {
+    const std::size_t open = std::min(form.find('{'), form.size());
+    mailbox += form.substr(0, open);
+    form.remove_prefix(open);
+    if (form.empty()) break;
+    const std::size_t close = form.find('}');
+    mailbox += word_of(form.substr(1, close - 1), words);
+    form.remove_prefix(close + 1);
+  }
+  return mailbox;
 }
 
 }  // namespace ajar

@@ -15,6 +15,9 @@
 //   S: 250 2.1.5 Ok
 //   C: STARTTLS                                        and the same again: another policy may hold behind it
 //
+// Where EHLO offers PIPELINING (RFC 2920), RSET, MAIL and RCPT of a variant, and of as many of the next as the server surely
+// bears, are said at once; DATA never, because whether a message follows is for the answer to RCPT to decide. smtp_pipeline.h.
+//
 // `closed`: every core variant was refused and the control was granted (or all core variants want a login). `accepted`: a yes;
 // only the arrival at our canary makes it `open`, and that is not for this file to say.
 //
@@ -39,16 +42,26 @@
 #include "checks/smtp_delivery.h"
 #include "checks/smtp_matrix.h"
 #include "checks/smtp_message.h"
+#include "checks/smtp_pipeline.h"
 #include "checks/smtp_verdict.h"
 #include "checks/smtp_visit.h"
 
 namespace ajar {
 namespace {
 
+SmtpPipeline::Kind kind_of(const SmtpAsk& ask) {
+  return {static_cast<std::uint8_t>(ask.sender - kSenders.data()),
+          static_cast<std::uint8_t>(ask.recipient - kRecipients.data())};
+}
+
 class RelayProbe {
  public:
   RelayProbe(Network& network, Canary& canary, const Subject& subject)
-      : canary_(canary), subject_(subject), visit_(network, subject, canary.mail_domain()), picks_(pick_smtp_relay(subject)) {}
+      : canary_(canary),
+        subject_(subject),
+        visit_(network, subject, canary.mail_domain()),
+        pipeline_(visit_),
+        picks_(pick_smtp_relay(subject)) {}
   static Task<Finding> run(Network& network, Canary& canary, const Subject& subject);
 
  private:
@@ -58,8 +71,15 @@ class RelayProbe {
     bool tls;
   };
   static constexpr std::array<Part, 4> kParts = {Part{true, false}, Part{true, true}, Part{false, false}, Part{false, true}};
+  Task<void> ask_all();
   SmtpAsk* next_of(const Part& part);
+  SmtpAsk& spelled(const SmtpPick& pick);
   Task<void> ask(SmtpAsk& ask);
+  Task<bool> ask_together(SmtpAsk& ask, SmtpResult& result);
+  void gather(SmtpAsk& ask);
+  std::vector<SmtpAsk*> gather_more(const SmtpAsk& first);
+  std::size_t take_answers(const std::vector<SmtpAsk*>& asked);
+  bool missing_here(const SmtpAsk& ask, SmtpResult& result) const;
   Task<void> transaction(SmtpAsk& ask, SmtpResult& result);
   Task<void> send_message(const SmtpAsk& ask, SmtpResult& result);
   Task<int> ask_other(const SmtpAsk& like, std::string sender, std::string recipient);
@@ -76,19 +96,23 @@ class RelayProbe {
   void record(const SmtpAsk& ask, SmtpResult result);
   void record_unasked(const SmtpAsk& ask, Reason reason);
   void begin_control();
+  void begin_again();
   Finding conclude();
 
   Canary& canary_;
   const Subject& subject_;
   SmtpVisit visit_;
+  SmtpPipeline pipeline_;
   std::vector<SmtpPick> picks_;
   std::size_t next_ = 0;
-  std::forward_list<SmtpAsk> asks_;  // those whose turn has come
+  std::forward_list<SmtpAsk> asks_;  // those whose turn has come, once at least
   std::vector<SmtpResult> results_;
+  std::vector<SmtpResult> more_;  // of those that were asked together with one and come after it
   std::vector<Retry> retries_;
   std::string sender_token_;  // of our own sender address in this probe
   std::unique_ptr<SmtpControl> control_;
   unsigned unasked_ = 0;  // forms that the server left us no time for
+  bool alone_ = false;    // something was granted: no two variants in a batch
   bool accepts_everything_ = false;
   bool recently_sent_ = false;
 };
@@ -98,23 +122,48 @@ Task<Finding> RelayProbe::run(Network& network, Canary& canary, const Subject& s
   const std::unique_ptr<SmtpVisit::Dismissal> dismissal = co_await probe.visit_.meet();
   if (dismissal) co_return probe.visit_.dismissed(*dismissal);
   probe.sender_token_ = canary.mint("sender");
-  for (const Part& part : kParts) {
-    while (SmtpAsk* const one = probe.next_of(part)) {
-      co_await probe.ask(*one);
-    }
-    settle_forged(probe.results_);
-    if (!part.core) continue;
-    probe.begin_control();
-    co_await probe.control_->ask(part.tls, probe.results_);
+  co_await probe.ask_all();
+  if (probe.visit_.session().out_of_step()) {
+    probe.begin_again();
+    co_await probe.ask_all();
   }
-  co_await probe.doubt_yeses();
-  co_await probe.visit_.session().quit();
   co_return probe.conclude();
+}
+
+// Ends early where the session falls out of step.
+Task<void> RelayProbe::ask_all() {
+  const SmtpSession& session = visit_.session();
+  for (const Part& part : kParts) {
+    while (SmtpAsk* const one = next_of(part)) {
+      co_await ask(*one);
+      if (session.out_of_step()) co_return;
+    }
+    settle_forged(results_);
+    if (!part.core) continue;
+    begin_control();
+    co_await control_->ask(part.tls, results_);
+    if (session.out_of_step()) co_return;
+  }
+  co_await doubt_yeses();
+  co_await visit_.session().quit();
+}
+
+// Which of its replies answered what is not known: nothing of it counts, and all is asked one by one.
+void RelayProbe::begin_again() {
+  visit_.note("it said more than it was asked: all is asked again, one by one");
+  visit_.begin_again();
+  next_ = 0;
+  results_.clear();
+  retries_.clear();
+  control_.reset();
+  unasked_ = 0;
+  accepts_everything_ = recently_sent_ = false;
 }
 
 void RelayProbe::begin_control() {
   if (control_) return;
-  control_ = std::make_unique<SmtpControl>(visit_, subject_, write_mailbox(kSenders[0].mailbox, words({}, sender_token_)));
+  control_ =
+      std::make_unique<SmtpControl>(visit_, subject_, write_mailbox(kSenders[0].mailbox, words({}, sender_token_)), &pipeline_);
 }
 
 // RFC 5321 3.3: MAIL, RCPT, DATA
@@ -123,7 +172,7 @@ void RelayProbe::begin_control() {
 SmtpAsk* RelayProbe::next_of(const Part& part) {
   for (; next_ < picks_.size() && picks_[next_].core == part.core && picks_[next_].tls == part.tls; ++next_) {
     if (part.tls && (!visit_.starttls_offered() || visit_.starttls_failed())) continue;
-    SmtpAsk& one = asks_.emplace_front(spell_out(picks_[next_], subject_));
+    SmtpAsk& one = spelled(picks_[next_]);
     if (!visit_.given_up()) {
       ++next_;
       return &one;
@@ -133,19 +182,50 @@ SmtpAsk* RelayProbe::next_of(const Part& part) {
   return nullptr;
 }
 
-// Asks one variant; where the server hangs up on it, once more on a new connection.
+// Whose turn comes a second time keeps its token.
+SmtpAsk& RelayProbe::spelled(const SmtpPick& pick) {
+  const auto same = [&](const SmtpAsk& ask) {
+    return ask.tls == pick.tls && ask.sender == &kSenders[pick.sender] && ask.recipient == &kRecipients[pick.recipient];
+  };
+  const auto found = std::find_if(asks_.begin(), asks_.end(), same);
+  return found != asks_.end() ? *found : asks_.emplace_front(spell_out(pick, subject_));
+}
+
+// That way is not there: refused, in a word.
+bool RelayProbe::missing_here(const SmtpAsk& ask, SmtpResult& result) const {
+  if (!ask.recipient->needs_smtputf8 || visit_.offers().smtputf8) return false;
+  result.ask = &ask;
+  result.asked.variant.verdict = Verdict::closed;
+  result.asked.variant.reason = Reason::refused;
+  return true;
+}
+
+// Asks one variant, and with it as many of the next as the server takes at once; where it hangs up on that one, once more on a
+// new connection.
 Task<void> RelayProbe::ask(SmtpAsk& ask) {
   for (int attempt = 1;; ++attempt) {
     SmtpResult result;
     std::optional<Reason> failure;
-    bool ready = true;
+    bool ready = true, answered = true;
     try {
-      ready = co_await visit_.prepare(ask.tls);
-      if (ready) co_await transaction(ask, result);
+      ready = co_await visit_.prepare(ask.tls, SmtpVisit::Reset::with_batch);
+      const bool missing = ready && missing_here(ask, result);
+      if (ready && !missing && !pipeline_.takes(kind_of(ask))) ready = co_await visit_.prepare(ask.tls);
+      if (ready && !missing) {
+        if (pipeline_.takes(kind_of(ask))) {
+          answered = co_await ask_together(ask, result);
+        } else {
+          co_await transaction(ask, result);
+        }
+      }
     } catch (const LinkError& error) {
       failure = error.reason();
     }
     if (!ready) co_return;
+    if (!answered) {
+      --attempt;  // it comes alone now, or one command at a time
+      continue;
+    }
     if (failure) visit_.broken_off(*failure);
     if (result.closing) visit_.session().drop();
     const bool again = attempt == 1 && !visit_.given_up() && (failure ? *failure != Reason::timeout : result.closing);
@@ -156,32 +236,85 @@ Task<void> RelayProbe::ask(SmtpAsk& ask) {
       visit_.answered();
       record(ask, std::move(result));
     }
+    for (SmtpResult& more : more_) record(*more.ask, std::move(more));
+    more_.clear();
     co_return;
   }
 }
 
 Task<void> RelayProbe::transaction(SmtpAsk& ask, SmtpResult& result) {
   result.ask = &ask;
-  if (ask.recipient->needs_smtputf8 && !visit_.offers().smtputf8) {
-    // That way is not there: refused, in a word.
-    result.asked.variant.verdict = Verdict::closed;
-    result.asked.variant.reason = Reason::refused;
-    co_return;
-  }
   if (ask.token.empty()) ask.token = canary_.mint(ask.name);
   visit_.note(ask.name);
 
   std::string line = mail_line(ask);
   SmtpReply reply = co_await visit_.command(std::move(line));
   if (reply.kind() != 2) {
+    pipeline_.learn(kind_of(ask), reply, nullptr);
     judge(result, reply, SmtpStage::mail);
     co_return;
   }
   visit_.left_open(true);
   line = rcpt_line(ask);
-  reply = co_await visit_.command(std::move(line));
-  judge(result, reply, SmtpStage::rcpt);
+  const SmtpReply answer = co_await visit_.command(std::move(line));
+  pipeline_.learn(kind_of(ask), reply, &answer);
+  judge(result, answer, SmtpStage::rcpt);
   if (result.asked.variant.verdict == Verdict::accepted) co_await send_message(ask, result);
+}
+
+// RFC 2920: transactions together, DATA never with them: whether a message follows is decided by the answer to RCPT
+
+void RelayProbe::gather(SmtpAsk& ask) {
+  if (ask.token.empty()) ask.token = canary_.mint(ask.name);
+  pipeline_.add(kind_of(ask), ask.name, mail_line(ask), rcpt_line(ask));
+}
+
+// Those of the same part that come after `first`. Where something was granted there will be DATA: then each is alone.
+std::vector<SmtpAsk*> RelayProbe::gather_more(const SmtpAsk& first) {
+  std::vector<SmtpAsk*> asked;
+  while (!alone_ && next_ < picks_.size()) {
+    const SmtpPick& pick = picks_[next_];
+    if (pick.core != first.core || pick.tls != first.tls) break;
+    if (kRecipients[pick.recipient].needs_smtputf8 && !visit_.offers().smtputf8) break;
+    if (!pipeline_.takes({pick.sender, pick.recipient})) break;
+    asked.push_back(&spelled(pick));
+    gather(*asked.back());
+    ++next_;
+  }
+  return asked;
+}
+
+// False: nothing is known of `ask` yet, and it is to be asked again.
+Task<bool> RelayProbe::ask_together(SmtpAsk& ask, SmtpResult& result) {
+  gather(ask);
+  std::vector<SmtpAsk*> asked = gather_more(ask);
+  asked.insert(asked.begin(), &ask);
+  const bool whole = co_await pipeline_.ask();
+  const std::size_t taken = whole ? take_answers(asked) : 0;
+  co_await pipeline_.end();
+  // The rest has its turn again.
+  next_ -= asked.size() - std::max<std::size_t>(taken, 1);
+  if (taken == 0) co_return false;
+  result = std::move(more_.front());
+  more_.erase(more_.begin());
+  if (result.asked.variant.verdict == Verdict::accepted) co_await send_message(ask, result);
+  co_return true;
+}
+
+// Into more_. Returns how many of them are to stand: up to a RSET that was refused, and up to the first yes that is not alone,
+// because its transaction is over.
+std::size_t RelayProbe::take_answers(const std::vector<SmtpAsk*>& asked) {
+  for (std::size_t i = 0; i < asked.size() && !pipeline_.void_of(i); ++i) {
+    SmtpResult result;
+    result.ask = asked[i];
+    const bool greeted = pipeline_.mail(i).kind() == 2;
+    judge(result, greeted ? pipeline_.rcpt(i) : pipeline_.mail(i), greeted ? SmtpStage::rcpt : SmtpStage::mail);
+    const bool yes = result.asked.variant.verdict == Verdict::accepted;
+    alone_ = alone_ || yes;
+    if (yes && asked.size() > 1) break;
+    more_.push_back(std::move(result));
+  }
+  return more_.size();
 }
 
 // RFC 5321 4.1.1.4. A yes becomes a message to ourselves, where the canary can see it arrive.

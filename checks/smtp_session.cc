@@ -1,17 +1,15 @@
 #include "checks/smtp_session.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <utility>
 
 #include "checks/wire/ascii.h"
 #include "checks/wire/greeting.h"
 
 namespace ajar {
-namespace {
 
-// 500 to 504 and 555: about the command, not about mail. Exim counts them.
-bool odd_syntax(int code) { return (code >= 500 && code <= 504) || code == 555; }
-
-}  // namespace
+bool is_odd_syntax(int code) { return (code >= 500 && code <= 504) || code == 555; }
 
 bool is_other_protocol(std::string_view line) {
   const std::string_view protocol = recognise(line);
@@ -43,7 +41,7 @@ bool SmtpSession::take_reply_line(SmtpReplyReader& reader, const std::string& li
   if (step == SmtpReplyReader::Step::more) return true;
   last_ = reader.take_reply();
   if (last_.kind() >= 4) ++refusals_;
-  if (odd_syntax(last_.code)) ++odd_;
+  if (is_odd_syntax(last_.code)) ++odd_;
   return false;
 }
 
@@ -53,12 +51,20 @@ Task<SmtpReply> SmtpSession::hear_reply() {
     const std::string line = co_await link_->hear();
     more = take_reply_line(reader, line);
   }
-  co_return last_;
+  co_return std::move(last_);
+}
+
+// Answers before the question; after a batch, perhaps one too many to that.
+void SmtpSession::expect_silence(const char* otherwise) {
+  if (!link_->unread()) return;
+  out_of_step_ = out_of_step_ || batched_;
+  one_by_one_ = one_by_one_ || batched_;
+  throw LinkError(Reason::protocol_error, otherwise);
 }
 
 // Not by hear_reply(): this is where a probe spends its time, and another coroutine would wait there with it.
 Task<SmtpReply> SmtpSession::command(std::string&& line) {
-  if (link_->unread()) throw LinkError(Reason::protocol_error, "bytes before the command they would answer");
+  expect_silence("bytes before the command they would answer");
   {
     Link::Say saying = link_->say(std::move(line));
     co_await saying;
@@ -70,7 +76,71 @@ Task<SmtpReply> SmtpSession::command(std::string&& line) {
     co_await link_->hear(line);
     more = take_reply_line(reader, line);
   }
-  co_return last_;
+  co_return std::move(last_);
+}
+
+void SmtpSession::gather(std::string_view command, std::string_view note) {
+  if (command.find_first_of("\r\n") != std::string_view::npos) throw std::logic_error("a command holds a line break");
+  if (!note.empty()) gathered_.append("# ").append(note).append("\n");
+  gathered_.append(command).append("\n");
+  ++gathered_commands_;
+}
+
+// What was gathered, as it is sent; into the evidence at the same time.
+std::string SmtpSession::take_gathered() {
+  const std::string lines = std::exchange(gathered_, {});
+  std::string together;
+  together.reserve(lines.size() + 32);
+  for (std::size_t at = 0, end = 0; at < lines.size(); at = end + 1) {
+    end = lines.find('\n', at);
+    const std::string_view line = std::string_view(lines).substr(at, end - at);
+    if (line.starts_with("# ")) {
+      network_.transcript().note(line.substr(2));
+    } else {
+      link_->gather(line, together);
+    }
+  }
+  return together;
+}
+
+Task<bool> SmtpSession::batch(std::vector<SmtpReply>& replies) {
+  const auto commands = static_cast<std::size_t>(std::exchange(gathered_commands_, 0));
+  replies.clear();
+  replies.reserve(commands);
+  bool whole = false;
+  try {
+    expect_silence("bytes before the commands they would answer");
+    {
+      Link::Say saying = link_->say_together(take_gathered());
+      co_await saying;
+    }
+    std::string line;
+    SmtpReplyReader reader;
+    while (replies.size() < commands) {
+      for (bool more = true; more;) {
+        line.clear();
+        line.shrink_to_fit();
+        co_await link_->hear(line);
+        more = take_reply_line(reader, line);
+      }
+      if (last_.code == 421) throw LinkError(Reason::hung_up, "421 in a batch");
+      replies.push_back(std::move(last_));
+    }
+    expect_silence("more replies than commands");
+    batched_ = whole = true;
+  } catch (const LinkError& error) {
+    network_.transcript().note(std::string("asked again, one by one: ") + error.what());
+  }
+  if (whole) co_return true;
+  gathered_.clear();
+  one_by_one_ = true;
+  drop();
+  co_return false;
+}
+
+Task<void> SmtpSession::give_up_pipelining() {
+  one_by_one_ = true;
+  co_await quit();
 }
 
 Task<void> SmtpSession::say_message(std::string message) {
@@ -80,7 +150,7 @@ Task<void> SmtpSession::say_message(std::string message) {
 }
 
 Task<void> SmtpSession::say_bytes(std::string bytes, std::string shown) {
-  if (link_->unread()) throw LinkError(Reason::protocol_error, "bytes before what they would answer");
+  expect_silence("bytes before what they would answer");
   co_await link_->say_bytes(std::move(bytes), std::move(shown));
 }
 
@@ -88,12 +158,14 @@ Task<void> SmtpSession::say_bytes(std::string bytes, std::string shown) {
 Task<bool> SmtpSession::hello() {
   offers_ = {};
   const SmtpReply extended = co_await command("EHLO " + subject_.our_name);
+  last_ = extended;
   if (extended.kind() == 2) {
     offers_ = parse_ehlo(extended);
     co_return true;
   }
   if (extended.kind() != 5) co_return false;
   const SmtpReply plain = co_await command("HELO " + subject_.our_name);
+  last_ = plain;
   co_return plain.kind() == 2;
 }
 
@@ -113,7 +185,7 @@ bool SmtpSession::speaks_ftp(const SmtpReply& greeting) const {
 Task<SmtpSession::Opening> SmtpSession::open() {
   link_.reset();
   refusals_ = odd_ = 0;
-  after_starttls_ = false;
+  after_starttls_ = batched_ = false;
   ++connections_;
   TlsMode first = TlsMode::none;
   if (subject_.tls == TlsMode::implicit) first = TlsMode::implicit;
@@ -182,7 +254,7 @@ Task<void> SmtpSession::reset() {
   bool granted = false;
   try {
     const SmtpReply reply = co_await command("RSET");
-    granted = reply.code == 250;
+    granted = grants_reset_ = reply.code == 250;
   } catch (const LinkError&) {
     drop();
   }
@@ -193,7 +265,7 @@ Task<void> SmtpSession::quit() {
   if (!link_) co_return;
   try {
     const SmtpReply reply = co_await command("QUIT");
-    static_cast<void>(reply);
+    if (batched_ && reply.code != 221) out_of_step_ = one_by_one_ = true;
   } catch (const LinkError&) {
     drop();  // it is gone already; that was the wish
   }

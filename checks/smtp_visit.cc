@@ -153,8 +153,10 @@ Task<void> SmtpVisit::connect() {
   throw LinkError(blocked ? Reason::source_blocked : Reason::hung_up, "turned away from a later connection");
 }
 
-Task<bool> SmtpVisit::prepare(bool tls) {
+Task<bool> SmtpVisit::prepare(bool tls, Reset reset) {
   if (session_.connected() && (session_.worn_out() || (session_.after_starttls() && !tls))) co_await session_.quit();
+  const bool stays = session_.pipelines() && session_.after_starttls() == tls;
+  if (stays && reset == Reset::with_batch) co_return true;
   if (session_.connected() && left_open_) co_await session_.reset();
   left_open_ = false;
   if (!session_.connected()) co_await connect();
@@ -170,6 +172,12 @@ Task<bool> SmtpVisit::prepare(bool tls) {
     co_await connect();
   }
   co_return true;
+}
+
+void SmtpVisit::begin_again() {
+  session_.begin_again();
+  dead_ = 0;
+  given_up_.reset();
 }
 
 void SmtpVisit::broken_off(Reason reason) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checks/smtp_answer.h"
@@ -33,17 +34,23 @@ class SmtpVisit {
   Finding dismissed(const Dismissal& dismissal) const;
 
   // A connection on which a transaction may begin, in clear text or after STARTTLS; the transaction before is reset. False:
-  // STARTTLS is not to be had. LinkError.
-  Task<bool> prepare(bool tls);
+  // STARTTLS is not to be had. LinkError. `with_batch`: where the server pipelines, RSET is left to the batch that follows
+  // (is_left_open()).
+  enum class Reset { at_once, with_batch };
+  Task<bool> prepare(bool tls, Reset reset = Reset::at_once);
   // LinkError. See SmtpSession::command.
   Task<SmtpReply> command(std::string&& line) { return session_.command(std::move(line)); }
   SmtpSession& session() { return session_; }
-  void note(const std::string& text) { transcript_.note(text); }  // in the evidence
+  const SmtpSession& session() const { return session_; }
+  void note(std::string_view text) { transcript_.note(text); }  // in the evidence
   // A transaction is open: before the next one comes RSET.
   void left_open(bool open) { left_open_ = open; }
+  bool is_left_open() const { return left_open_; }
   // After a LinkError: what was said so far stays valid, the rest is asked on a new connection, until that has no sense.
   void broken_off(Reason reason);
   void answered() { dead_ = 0; }
+  // All is to be asked again, because the session was out of step.
+  void begin_again();
   // Why nothing more is to be asked.
   const std::optional<Reason>& given_up() const { return given_up_; }
 

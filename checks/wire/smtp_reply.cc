@@ -107,6 +107,7 @@ SmtpCapabilities parse_ehlo(const SmtpReply& reply) {
     if (keyword == "STARTTLS") offers.starttls = true;
     if (keyword == "SMTPUTF8") offers.smtputf8 = true;
     if (keyword == "DSN") offers.dsn = true;
+    if (keyword == "PIPELINING") offers.pipelining = true;
     if (keyword == "AUTH") take_mechanisms(reply.lines[i], offers);
     if (keyword == "XCLIENT") offers.xclient = true;
     if (keyword == "XFORWARD") offers.xforward = true;

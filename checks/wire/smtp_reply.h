@@ -52,14 +52,15 @@ class SmtpReplyReader {
 
 // What an EHLO reply offers. Keywords are compared without case.
 struct SmtpOffers {
-  bool starttls = false;  // RFC 3207
-  bool smtputf8 = false;  // RFC 6531
-  bool dsn = false;       // RFC 3461
-  bool auth = false;      // RFC 4954, and the older "AUTH=LOGIN"
-  bool plain = false;     // … by PLAIN (RFC 4616)
-  bool login = false;     // … by LOGIN (draft-murchison-sasl-login)
-  bool xclient = false;   // Postfix XCLIENT_README
-  bool xforward = false;  // Postfix XFORWARD_README
+  bool starttls = false;    // RFC 3207
+  bool smtputf8 = false;    // RFC 6531
+  bool dsn = false;         // RFC 3461
+  bool pipelining = false;  // RFC 2920
+  bool auth = false;        // RFC 4954, and the older "AUTH=LOGIN"
+  bool plain = false;       // … by PLAIN (RFC 4616)
+  bool login = false;       // … by LOGIN (draft-murchison-sasl-login)
+  bool xclient = false;     // Postfix XCLIENT_README
+  bool xforward = false;    // Postfix XFORWARD_README
 };
 struct SmtpCapabilities : SmtpOffers {
   std::string name;  // the server's own name, first word of the first line

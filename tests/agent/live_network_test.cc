@@ -103,6 +103,7 @@ TEST(LiveNetwork, ImplicitTls) {
   EXPECT_EQ(house.outcome, "echo one|echo two");
   const std::vector<std::string> lines = network.transcript().lines();
   EXPECT_THAT(lines, Contains(testing::StartsWith("# TLSv1.3 ")).Times(2));
+  EXPECT_THAT(lines, Contains(testing::EndsWith(", resumed")).Times(1));
   EXPECT_THAT(lines,
               Contains(testing::MatchesRegex("# TLS certificate: subject CN = mx.example.org; issuer CN = mx.example.org; "
                                              "from 20..-..-.. to 20..-..-..; it does not verify: self.signed certificate"))
@@ -310,6 +311,39 @@ TEST(LiveNetwork, AServerThatAsksForACertificate) {
       EXPECT_EQ(house.outcome, mode == SSL_VERIFY_PEER ? "echo one, and asked for a certificate" : "echo one");
     }
   }
+}
+
+// Every second connection is cut where TLS would be.
+int connections = 0;
+Task<void> cut_every_second(Link& link) {
+  if (++connections % 2 == 0) {
+    co_await link.hear_some();
+    co_return;
+  }
+  co_await link.start_tls();
+  co_await echo_lines(link);
+}
+
+// A failure with a session may be for the session: it counts as a hang-up, which is asked again, without one.
+TEST(LiveNetwork, ASessionThatIsNotResumedIsForgotten) {
+  House house;
+  const auto certificate = self_signed_context("mx.example.org");
+  connections = 0;
+  const auto listener = listen(house.loop, cut_every_second, certificate.get());
+  LiveNetwork network = house.network();
+  house.run(ask_twice(network, listener->address(), TlsMode::implicit, house.outcome));
+  EXPECT_EQ(house.outcome, "echo one|echo two");
+  house.run(ask_twice(network, listener->address(), TlsMode::implicit, house.outcome));
+  EXPECT_THAT(house.outcome, HasSubstr("hung_up: the TLS session was not resumed"));
+  house.run(ask_twice(network, listener->address(), TlsMode::implicit, house.outcome));
+  EXPECT_EQ(house.outcome, "echo one|echo two");
+  house.run(ask_twice(network, listener->address(), TlsMode::implicit, house.outcome));
+  EXPECT_THAT(house.outcome, HasSubstr("hung_up: "));
+  connections = 1;
+  LiveNetwork fresh = house.network();
+  house.run(ask_twice(fresh, listener->address(), TlsMode::implicit, house.outcome));
+  EXPECT_THAT(house.outcome, HasSubstr("tls_failed: "));
+  EXPECT_THAT(network.transcript().lines(), testing::Not(Contains(testing::EndsWith(", resumed"))));
 }
 
 TEST(LiveNetwork, BindsTheSourceAddress) {

@@ -2,7 +2,9 @@
  * server takes postmaster and refuses every other recipient with 554; an HTTP server answers every request with 403 and keeps
  * the connection. Bound to the loopback device, and a peer that is not 127.x.y.z is dropped. For the benchmark only.
  *
- *     fleet smtp|http PORT [SECONDS] [hold]     prints "ready" once it listens; ends after SECONDS (default 600).
+ *     fleet smtp|smtp-pipelining|http PORT [SECONDS] [hold]
+ *                                               prints "ready" once it listens; ends after SECONDS (default 600).
+ *                                               "smtp-pipelining" offers PIPELINING (RFC 2920).
  *                                               With "hold" no RCPT and no HTTP request is ever answered: every client stays
  *                                               in the middle of its dialog. */
 #define _GNU_SOURCE
@@ -28,7 +30,7 @@ struct connection {
   char line[kLine];
 };
 static struct connection* connections[kMaxFd];
-static int http, hold;
+static int http, pipelining, hold;
 
 static const char* answer_http(struct connection* c, const char* line) {
   static const char forbidden[] =
@@ -50,7 +52,10 @@ static const char* answer_smtp(struct connection* c, const char* line) {
     c->in_data = 0;
     return "250 2.0.0 Ok\r\n";
   }
-  if (strncasecmp(line, "EHLO", 4) == 0) return "250-mx.fleet.test\r\n250-SIZE 10240000\r\n250 ENHANCEDSTATUSCODES\r\n";
+  if (strncasecmp(line, "EHLO", 4) == 0) {
+    return pipelining ? "250-mx.fleet.test\r\n250-PIPELINING\r\n250 ENHANCEDSTATUSCODES\r\n"
+                      : "250-mx.fleet.test\r\n250-SIZE 10240000\r\n250 ENHANCEDSTATUSCODES\r\n";
+  }
   if (strncasecmp(line, "RCPT", 4) == 0) {
     if (hold) return "";
     return strcasestr(line, "<postmaster") ? "250 2.1.5 Ok\r\n" : "554 5.7.1 Relay access denied\r\n";
@@ -114,10 +119,11 @@ static void take(int listener, int loop) {
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    fprintf(stderr, "usage: fleet smtp|http PORT [SECONDS] [hold]\n");
+    fprintf(stderr, "usage: fleet smtp|smtp-pipelining|http PORT [SECONDS] [hold]\n");
     return 2;
   }
   http = strcmp(argv[1], "http") == 0;
+  pipelining = strcmp(argv[1], "smtp-pipelining") == 0;
   alarm(argc > 3 ? (unsigned)atoi(argv[3]) : 600U);
   hold = argc > 4 && strcmp(argv[4], "hold") == 0;
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -3,8 +3,9 @@
  *
  *     limit smtp|http FILE HOSTS IN_FLIGHT PORT     FILE as `probe_bench … dialog` prints it
  *
- * smtp: it sends the next line when the reply to the last one is whole. A line QUIT ends a connection; lines after it start the
- * next one to the same host.
+ * smtp: it sends the next line when the reply to the last one is whole; lines after one that begins with '+' go with it, up to
+ * one that begins without, and each has its reply (RFC 2920). A line QUIT ends a connection; lines after it start the next one
+ * to the same host.
  * http: a request ends with an empty line (more of them belong to it), and each has a connection of its own, which the client
  * closes when the reply is whole: its head, and as much content as that announces.
  *
@@ -25,18 +26,20 @@
 
 enum { kMaxRequests = 512, kMaxFd = 65536 };
 
-/* What is sent at once, and answered by one reply. */
+/* What is sent at once. */
 struct request {
   char* bytes;
   size_t length;
+  int replies;
   int last; /* of its connection */
 };
 static struct request requests[kMaxRequests];
 static int request_count;
 
 struct dialog {
-  int next; /* the request to send at the next whole reply */
-  int last; /* the last one was sent on this connection */
+  int next;    /* the request to send at the next whole reply, */
+  int replies; /* but for so many */
+  int last;    /* the last one was sent on this connection */
   uint32_t host;
   int column;  /* in the current reply line */
   char fourth; /* smtp: its fourth character: ' ' ends a reply */
@@ -66,10 +69,13 @@ static void read_dialog(const char* path) {
   while (request_count < kMaxRequests && fgets(line, sizeof line, file)) {
     size_t n = strcspn(line, "\r\n");
     if (!http) {
+      const int more = line[0] == '+';
       requests[request_count].last = n == 4 && memcmp(line, "QUIT", 4) == 0;
-      append(&requests[request_count++], line, n);
+      ++requests[request_count].replies;
+      append(&requests[request_count], line + more, n - (size_t)more);
+      if (!more) ++request_count;
     } else if (n > 0 || in_head || request_count == 0) {
-      requests[request_count].last = 1;
+      requests[request_count].last = requests[request_count].replies = 1;
       append(&requests[request_count], line, n);
       in_head = n > 0;
       if (!in_head) ++request_count;
@@ -120,6 +126,7 @@ static int ask(int fd) {
   const struct request* request = &requests[d->next];
   if (send(fd, request->bytes, request->length, MSG_NOSIGNAL) != (ssize_t)request->length) return 0;
   ++d->next;
+  d->replies = request->replies - 1;
   d->last = request->last;
   return 1;
 }
@@ -164,6 +171,7 @@ static int advance(int fd) {
       if (!(http ? take_http(d, bytes[i]) : take_smtp(d, bytes[i]))) continue;
       ++replies;
       if (http) return hang_up(fd);
+      if (d->replies > 0 && d->replies--) continue;
       if (d->last) continue; /* the goodbye; end of stream follows */
       if (d->next < request_count && !ask(fd)) return hang_up(fd);
     }

@@ -108,9 +108,15 @@ class Bench {
     return options;
   }
 
-  static void print_commands(const Transcript& transcript) {
-    for (const std::string& line : transcript.lines()) {
-      if (line.starts_with("C: ")) fmt::print("{}\n", line.substr(3));
+  // Of SMTP commands that were said together (RFC 2920) all but the last begin with a plus.
+  static void print_commands(const Transcript& transcript, bool smtp) {
+    const std::vector<std::string> lines = transcript.lines();
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      if (!lines[i].starts_with("C: ")) continue;
+      std::size_t next = i + 1;
+      while (next < lines.size() && lines[next].starts_with("# ")) ++next;
+      const bool together = smtp && next < lines.size() && lines[next].starts_with("C: ");
+      fmt::print("{}{}\n", together ? "+" : "", lines[i].substr(3));
     }
   }
 
@@ -124,7 +130,7 @@ class Bench {
       fmt::print(stderr, "{}: {} {}: {}\n", subject.address.to_string(), to_string(finding.verdict), to_string(finding.reason),
                  finding.because);
     }
-    if (print) print_commands(network.transcript());
+    if (print) print_commands(network.transcript(), finding.spoken == "SMTP");
   }
 
   // Every probe waits for an answer that does not come, once the process has had nothing to do for a while.

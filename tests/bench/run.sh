@@ -36,12 +36,14 @@ if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt $((probes + 500)) ]; 
   exit 1
 fi
 
-protocol_of() { case $1 in smtp_*) echo smtp ;; http_*) echo http ;; esac; }
+protocol_of() { case $1 in smtp*) echo smtp ;; http*) echo http ;; esac; }
 
+# compare CHECK core|full [FLEET]
 compare() {
-  local check=$1 mode=$2 protocol
+  local check=$1 mode=$2 protocol kind
   protocol=$(protocol_of "$check")
-  start_fleet "$protocol"
+  kind=${3:-$protocol}
+  start_fleet "$kind"
   timeout 60 "$build/probe_bench" "$check" "$mode" dialog $port > "$work/dialog"
   : > "$work/pairs"
   for ((i = 0; i < repetitions; ++i)); do
@@ -56,7 +58,7 @@ compare() {
     awk '{ for (i = 1; i <= NF; ++i) if ($i == "cpu_us_per_host") print $(i + 1) }' "$work/ajar" "$work/limit" | xargs >> "$work/pairs"
   done
   awk '{ print $1 / $2, $1, $2 }' "$work/pairs" | sort -n > "$work/sorted"
-  awk -v what="$check $mode" -v lines="$(wc -l < "$work/dialog")" -v max=$max_ratio '
+  awk -v what="$check $mode, $kind" -v lines="$(wc -l < "$work/dialog")" -v max=$max_ratio '
     { ratio[NR] = $1; ajar[NR] = $2; limit[NR] = $3 }
     END {
       middle = int((NR + 1) / 2)
@@ -76,8 +78,10 @@ weigh() {
 }
 
 failures=0
-for check in smtp_relay http_connect; do
-  for mode in core full; do compare $check $mode; done
-  weigh $check
+for mode in core full; do
+  compare smtp_relay $mode
+  compare smtp_relay $mode smtp-pipelining
+  compare http_connect $mode
 done
+for check in smtp_relay http_connect; do weigh $check; done
 exit $failures

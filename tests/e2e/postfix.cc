@@ -55,6 +55,7 @@ Postfix::Postfix(const std::string& mode, const AddressPort& listen, const Addre
                                  {"@CANARY_PORT@", std::to_string(canary.port)}};
   make_queue(folder_);
   main_ = fill_template("postfix/main.cf", values) + fill_template("postfix/" + mode + ".cf", values);
+  if (main_.find("@DIRECTIVE@") == std::string::npos) main_ += "\n@DIRECTIVE@\n";
   write_file(folder_.file("etc/main.cf"), with_values(main_, {{"@DIRECTIVE@", directive}}));
   write_file(folder_.file("etc/master.cf"), fill_template("postfix/master.cf", values));
   write_file(folder_.file("etc/dynamicmaps.cf"), "");

@@ -196,6 +196,44 @@ TEST_F(RealPostfix, ItsRemedyCloses) {
   EXPECT_EQ(tried, 2);
 }
 
+// What a result says, but for tokens and times.
+std::vector<std::string> findings(const Answer& answer) {
+  std::vector<std::string> lines = {said(answer)};
+  if (!answer.result.is_object()) return lines;
+  lines.push_back(answer.result.value("tls", "?"));
+  for (const json& fact : answer.result.at("observations")) lines.push_back(fact.get<std::string>());
+  for (const json& one : answer.result.at("variants")) {
+    lines.push_back(one.value("name", "?") + " " + one.value("verdict", "?") + " " + one.at("code").dump());
+  }
+  return lines;
+}
+
+// How often a command followed another without an answer between them.
+int said_together(const Answer& answer) {
+  int together = 0;
+  std::string before;
+  for (const json& line : answer.result.at("transcript")) {
+    const std::string text = line.get<std::string>();
+    if (text.starts_with("# ")) continue;
+    together += before.starts_with("C: ") && text.starts_with("C: ");
+    before = text;
+  }
+  return together;
+}
+
+// RFC 2920: in batches or one by one, the full matrix comes to the same.
+TEST_F(RealPostfix, IsTheSameWithAndWithoutPipelining) {
+  for (const char* mode : {"closed", "closed-reject", "open-sender", "greylist", "postdata-reject", "submission"}) {
+    SCOPED_TRACE(mode);
+    const Answer pipelined = ask(Postfix(mode, server_, canary_), "20s");
+    const Answer serial = ask(Postfix(mode, server_, canary_, "smtpd_discard_ehlo_keywords = pipelining"), "20s");
+    ASSERT_TRUE(pipelined.result.is_object() && serial.result.is_object()) << pipelined.everything << serial.everything;
+    EXPECT_EQ(findings(pipelined), findings(serial)) << pipelined.everything << serial.everything;
+    EXPECT_GT(said_together(pipelined), 5) << pipelined.everything;
+    EXPECT_EQ(said_together(serial), 0) << serial.everything;
+  }
+}
+
 // smtpd dies at once: the listener takes connections, and nobody greets.
 TEST_F(RealPostfix, BrokenIsNeverClosed) {
   const Answer answer = ask("broken-permit", "2s");

@@ -34,6 +34,21 @@ void check_finding(const Finding& finding, const FixedCanary& canary) {
   require(canary.unsent.size() <= canary.asked.size());
 }
 
+// However it answers: DATA is said after a yes to RCPT and with nothing else, and no connection brings more refusals than
+// Postfix bears.
+void check_manners(const Transcript& transcript) {
+  int refusals = 0;
+  std::string before;
+  for (const std::string& line : transcript.lines()) {
+    if (line == "C: DATA") require(before.starts_with("S: 2") || before.starts_with("# …"));
+    if (line.starts_with("C: EHLO ") && !before.starts_with("# TLS")) refusals = 0;
+    if (line.size() > 3 && line.starts_with("S: ") && (line[3] == '4' || line[3] == '5') && line.substr(6, 1) != "-")
+      ++refusals;
+    require(refusals <= SmtpSession::kHangUpRefusals);
+    if (!line.starts_with("# ") || line.starts_with("# …")) before = line;
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -54,6 +69,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const LinkError&) {
     // Nothing was learnt.
   }
+  check_manners(network.transcript());
   require(network.dials <= SmtpSession::kMaxConnections + 1);
   return 0;
 }

@@ -29,14 +29,17 @@ Task<void> ignore(Link& link) {
   }
 }
 
+// `reply_delay`: as of a server that is far away, so it is one for all the commands that came together (RFC 2920).
 Task<void> speak_smtp(Link& link, Dialog& dialog, World& world, milliseconds reply_delay) {
   if (reply_delay > milliseconds(0)) co_await world.pause(reply_delay);
   std::string wire = as_wire(dialog.greeting());
   co_await link.say_bytes(std::move(wire));
   while (true) {
+    const bool in_batch = link.unread();
     const std::string line = co_await link.hear();
     Step step = dialog.hear(line, world.now());
     for (Message& message : step.messages) world.carry(std::move(message));
+    if (in_batch) step.delay -= reply_delay;
     if (step.delay > milliseconds(0)) co_await world.pause(step.delay);
     if (!step.reply.empty()) {
       wire = as_wire(std::move(step.reply));

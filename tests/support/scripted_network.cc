@@ -304,6 +304,7 @@ class ScriptedLink : public Link {
     if (bytes.empty()) return;
     const bool lines = script().framing == Framing::lines;
     in_message_ = in_message_ || (lines && bytes.starts_with("354"));
+    network_.exchanges_.back().answer += bytes;
     if (lines && !ready_.empty()) {
       ready_.back() += bytes;
     } else {
@@ -390,6 +391,7 @@ class ScriptedLink : public Link {
       network_.messages_.push_back(std::exchange(message_, {}));
       in_message_ = false;
     }
+    network_.exchanges_.push_back({line, {}, Exchange::End::none, {}, {}});
     heard_write({line});
   }
 
@@ -424,13 +426,21 @@ class ScriptedLink : public Link {
 
   Task<std::size_t> read_some(std::string& into, std::size_t max) override {
     end_pause();
-    if (ready_.empty() && alert_) throw LinkError(*alert_, "an alert");
+    if (ready_.empty()) network_.exchanges_.back().end = ended_ ? Exchange::End::hang_up : Exchange::End::silence;
+    if (ready_.empty() && alert_) {
+      const LinkError alert(*alert_, "an alert");
+      network_.exchanges_.back().alert = alert;
+      throw LinkError(alert);
+    }
     if (ready_.empty() && silent_) throw LinkError(Reason::timeout, "silence");
     if (ready_.empty() && !ended_) throw LinkError(Reason::timeout, "both wait");
     co_return take(into, max);
   }
   Task<void> write_all(std::string bytes) override {
-    if (ended_ && ready_.empty()) throw LinkError(Reason::hung_up, "the server has hung up");
+    if (ended_ && ready_.empty()) {
+      network_.exchanges_.back().end = Exchange::End::hang_up;
+      throw LinkError(Reason::hung_up, "the server has hung up");
+    }
     write(bytes);
     co_return;
   }
@@ -484,6 +494,15 @@ class ScriptedLink : public Link {
     co_return !ready_.empty() || ended_;
   }
   Task<void> handshake(const TlsHello& hello) override {
+    network_.exchanges_.push_back({"TLS", {}, Exchange::End::none, {}, {}});
+    try {
+      co_await shake_hands(hello);
+    } catch (const LinkError& error) {
+      network_.exchanges_.back().failure = error;
+      throw;
+    }
+  }
+  Task<void> shake_hands(const TlsHello& hello) {
     const Script::Event* event = next();
     bool fails = false;
     if (event == nullptr && ended_) throw TlsFailure(TlsFailure::How::ended, "the peer closed the connection");
@@ -574,6 +593,7 @@ const Script::Rule* ScriptedNetwork::greeting() const {
 
 int ScriptedNetwork::begin_connection(const IpAddress& address, std::uint16_t port) {
   const std::size_t index = static_cast<std::size_t>(dials_++);
+  exchanges_.push_back({"connect", {}, Exchange::End::none, {}, {}});
   const bool spelled_out = index < script_.connections.size();
   if (spelled_out) {
     reached_.resize(index + 1);
@@ -594,7 +614,13 @@ int ScriptedNetwork::begin_connection(const IpAddress& address, std::uint16_t po
 }
 
 Task<std::unique_ptr<Link>> ScriptedNetwork::dial(const IpAddress& address, std::uint16_t port, TlsMode tls) {
-  const int index = begin_connection(address, port);
+  int index = 0;
+  try {
+    index = begin_connection(address, port);
+  } catch (const LinkError& error) {
+    exchanges_.back().failure = error;
+    throw;
+  }
   std::unique_ptr<ScriptedLink> link = std::make_unique<ScriptedLink>(*this, index);
   co_await link->begin(tls);
   co_return std::unique_ptr<Link>(std::move(link));

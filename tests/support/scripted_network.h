@@ -98,6 +98,16 @@ struct Script {
   std::string first(std::string_view key, std::string fallback = {}) const;
 };
 
+// What was said in lines, as the client met it.
+struct Exchange {
+  enum class End { none, hang_up, silence };
+  std::string command;               // "connect", a line of the client, "TLS"; "." is the end of a message
+  std::string answer;                // bytes
+  End end = End::none;               // … and then
+  std::optional<LinkError> failure;  // of a connection or a handshake
+  std::optional<LinkError> alert;    // instead of more
+};
+
 class ScriptedNetwork : public Network {
  public:
   explicit ScriptedNetwork(Script script) : script_(std::move(script)) {}
@@ -108,6 +118,7 @@ class ScriptedNetwork : public Network {
   // What went otherwise than scripted: a line of the client that nothing matched, lines that were never reached.
   std::vector<std::string> complaints() const;
   int dials() const { return dials_; }
+  const std::vector<Exchange>& exchanges() const { return exchanges_; }
   const std::vector<std::string>& messages() const { return messages_; }  // with CRLF, stuffing and end of data removed
 
  private:
@@ -121,6 +132,7 @@ class ScriptedNetwork : public Network {
   std::vector<std::size_t> reached_;  // events used, of each spelled-out connection
   std::vector<std::string> complaints_;
   std::vector<std::string> messages_;
+  std::vector<Exchange> exchanges_;
 };
 
 // Runs a task that never suspends to its end; what it throws is thrown on. std::logic_error when it suspended.
