@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
-#include <set>
 #include <thread>
-#include <tuple>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -90,6 +88,7 @@ Agent::Agent(std::shared_ptr<const Config> config)
       gate_(loop_, config_->agent.connections_per_second),
       scheduler_(limits_of(config_->agent)),
       targets_(resolver_, wall_now, target_events()),
+      discovery_(loop_, resolver_, discovery_events()),
       zones_(loop_),
       sightings_(loop_, config_->canary.remote.empty() ? milliseconds(0) : kRemoteLag),
       public_dns_(loop_, without_hosts()),
@@ -111,7 +110,8 @@ Agent::Agent(std::shared_ptr<const Config> config)
   zones_.seed(ledger_.take_listings());
   std::vector<KnownResult> known;
   for (const ResultState& result : ledger_.results()) known.push_back({result.key, result.host});
-  targets_.seed(known);
+  targets_.seed(known, !config_->discovery.empty());
+  discovery_.apply(config_);
   if (ledger_.paused()) spdlog::warn("probing is paused since before the start; POST /-/resume goes on");
   publish_targets();
   try {
@@ -182,6 +182,24 @@ TargetEvents Agent::target_events() {
     targets_changed_ = true;
     if (!note.empty()) spdlog::warn("target {}: {}", escape(target), escape(note));
   };
+  return events;
+}
+
+DiscoveryEvents Agent::discovery_events() {
+  DiscoveryEvents events;
+  events.put = [this](const TargetConfig& found) {
+    targets_.put(found);
+    targets_changed_ = true;
+  };
+  events.removed = [this](const std::string& name) {
+    targets_.remove(name);
+    targets_changed_ = true;
+  };
+  events.changed = [this] {
+    targets_changed_ = true;
+    metrics_.discovery(discovery_.view());
+  };
+  events.complete = [this] { targets_.retire_unknown(); };
   return events;
 }
 
@@ -261,27 +279,22 @@ void Agent::publish_targets() {
   next_publish_ = loop_.now() + seconds(1);
   std::vector<TargetView> views;
   bool resolving = false;
+  const std::shared_ptr<const DiscoveryView> found = discovery_.view();
   for (const TargetStatus& status : targets_.status()) {
-    if (const TargetConfig* target = config_->find_target(status.name); target != nullptr) {
-      TargetView& view = views.emplace_back();
-      view.config = *target;
-      view.addresses = status.addresses;
-      view.note = status.note;
-    }
+    TargetView& view = views.emplace_back();
+    view.config = *status.config;
+    view.addresses = status.addresses;
+    view.note = status.note;
+    if (const auto by = found->found_by.find(status.name); by != found->found_by.end()) view.found_by = by->second;
     resolving = resolving || status.resolving;
   }
-  std::map<std::string, std::size_t> by_check;
-  std::set<std::tuple<IpAddress, std::uint16_t, Transport>> places;
-  targets_.each([&](const Planned& plan) {
-    if (!plan.paused) ++by_check[plan.key.check];
-    places.emplace(plan.key.address, plan.key.port, plan.key.transport);
-    return true;
-  });
-  metrics_.endpoints(places.size(), std::move(by_check));
+  TargetTotals totals = targets_.totals();
+  metrics_.endpoints(totals.endpoints, std::move(totals.by_check));
   zones_.apply(config_->dnsbl, views, vantage_.subjects(config_->dnsbl.lookup_private));
   auto published = std::make_shared<const TargetViews>(std::move(views));
   const std::lock_guard lock(published_mutex_);
   published_targets_ = std::move(published);
+  published_discovery_ = found;
   published_config_ = config_;
   if (resolving) {
     targets_changed_ = true;  // the first answers are still to come
@@ -319,7 +332,7 @@ void Agent::tell_service_manager() {
   if (loop_.now() >= next_status_) {
     next_status_ = loop_.now() + kStatusInterval;
     const LedgerTotals totals = ledger_.totals();
-    service_manager_.status(fmt::format("targets: {}, results: {}, open cases: {}{}", config_->targets.size(), totals.results,
+    service_manager_.status(fmt::format("targets: {}, results: {}, open cases: {}{}", targets_.size(), totals.results,
                                         totals.open_cases, ledger_.paused() ? "; probing is paused" : ""));
   }
   if (ready_) service_manager_.ready();
@@ -404,6 +417,7 @@ std::optional<ProbePlan> Agent::plan_for(const ResultKey& key) const {
   if (!endpoint || check == nullptr) return std::nullopt;
   ProbePlan plan;
   plan.config = config_;
+  plan.target = std::make_shared<const TargetConfig>(*targets_.find(key.target));
   plan.check = check;
   plan.key = key;
   plan.host = endpoint->host;
@@ -492,9 +506,9 @@ void Agent::refused(const std::string& target, const std::string& host, const Ip
   targets_changed_ = true;
   spdlog::warn("target {}: {}{} is outside the scope and is not probed", escape(target),
                host.empty() ? "" : escape(host) + " points to ", address.to_string());
-  const TargetConfig* const declared = config_->find_target(target);
-  if (declared == nullptr) return;
-  for (const std::string& check : declared->checks) metrics_.scope_refused(check);
+  const TargetConfig* const of = targets_.find(target);
+  if (of == nullptr) return;
+  for (const std::string& check : of->checks) metrics_.scope_refused(check);
 }
 
 std::optional<std::string> Agent::reload() {
@@ -527,6 +541,8 @@ std::optional<std::string> Agent::take_over_configuration() {
   scheduler_.set_limits(limits_of(config_->agent));
   ledger_.set_options(ledger_options(*config_));
   targets_.apply(*config_);
+  discovery_.apply(config_);
+  metrics_.discovery(discovery_.view());
   next_vantage_ = loop_.now();
   publish_targets();
   spdlog::info("the configuration was taken over: {} targets", config_->targets.size());
@@ -544,7 +560,7 @@ void Agent::set_paused(bool paused) {
 }
 
 ProbeNow Agent::probe_now(const std::string& target, const std::optional<std::string>& check) {
-  if (config_->find_target(target) == nullptr) return ProbeNow::unknown;
+  if (targets_.find(target) == nullptr) return ProbeNow::unknown;
   const Time now = wall_now();
   auto& last = asked_[target];
   if (now - last < kProbeNowInterval) return ProbeNow::limited;
@@ -607,6 +623,10 @@ WebState Agent::web_state() {
       [this] {
         const std::lock_guard lock(published_mutex_);
         return published_zones_;
+      },
+      [this] {
+        const std::lock_guard lock(published_mutex_);
+        return published_discovery_;
       },
   };
 }

@@ -14,6 +14,7 @@
 
 #include "agent/canary_keys.h"
 #include "agent/canary_status.h"
+#include "agent/discovery.h"
 #include "agent/ledger.h"
 #include "agent/live_network.h"
 #include "agent/loop.h"
@@ -51,6 +52,7 @@ class Agent {
  private:
   void start_canary();
   TargetEvents target_events();
+  DiscoveryEvents discovery_events();
   MessageBook message_book();
 
   // -- loop thread --
@@ -112,6 +114,7 @@ class Agent {
   std::unique_ptr<CanaryApi> canary_api_;
   Scheduler scheduler_;
   Targets targets_;
+  Discovery discovery_;
   Zones zones_;
   Sightings sightings_;
   Resolver public_dns_;  // without hosts(5): names as others see them
@@ -133,6 +136,7 @@ class Agent {
   std::shared_ptr<const Config> published_config_;
   std::shared_ptr<const TargetViews> published_targets_ = std::make_shared<TargetViews>();
   std::shared_ptr<const ZonesView> published_zones_;
+  std::shared_ptr<const DiscoveryView> published_discovery_;
   std::atomic<bool> ready_{false};
   std::atomic<bool> stopping_{false};
   std::unique_ptr<Web> web_;  // last: its threads end first

@@ -16,6 +16,7 @@
 #include "agent/canary_remote.h"
 #include "agent/canary_server.h"
 #include "agent/check_output.h"
+#include "agent/discovery.h"
 #include "agent/judge.h"
 #include "agent/ledger_options.h"
 #include "agent/log.h"
@@ -568,8 +569,23 @@ Config config_of(const CheckOptions& options) {
   return config;
 }
 
+// With what is found, unless everything that was asked for is declared. `whole`: false when a source could not be read and its
+// targets would have been asked.
+Config with_sources(Config config, const CheckOptions& options, bool& whole) {
+  const bool declared = std::all_of(options.targets.begin(), options.targets.end(), [&](const std::string& text) {
+    return std::any_of(config.targets.begin(), config.targets.end(), [&](const auto& target) { return is_at(target, text); });
+  });
+  if (config.discovery.empty() || (declared && !options.targets.empty())) return config;
+  std::vector<std::string> troubles;
+  config = with_discovered(std::move(config), troubles);
+  for (const std::string& trouble : troubles) spdlog::warn("{}", trouble);
+  whole = troubles.empty() || !options.targets.empty();
+  return config;
+}
+
 Outcome check(const CheckOptions& options) {
-  Config config = config_of(options);
+  bool all_sources = true;
+  Config config = with_sources(config_of(options), options, all_sources);
   const bool stored = !config.file.empty();
   const auto narrow = narrowed(std::move(config), options);
   if (!stored) {
@@ -588,7 +604,9 @@ Outcome check(const CheckOptions& options) {
       throw UsageError(fmt::format("{}, but it does not answer on {}: {}", locked.what(), agent->address(), agent->trouble()));
   }
   Check run(narrow, options, keys);
-  return outcome_of(run, std::move(ledger), std::move(agent));
+  Outcome outcome = outcome_of(run, std::move(ledger), std::move(agent));
+  outcome.whole = outcome.whole && all_sources;
+  return outcome;
 }
 
 }  // namespace

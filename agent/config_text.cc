@@ -44,6 +44,13 @@ std::string strings(const std::vector<std::string>& items) {
 
 std::string duration(Duration value) { return quote(format_duration(value)); }
 
+std::string inline_table(const std::map<std::string, std::string>& values) {
+  std::string out;
+  for (const auto& [key, value] : values)
+    out += fmt::format("{}{} = {}", out.empty() ? " " : ", ", key_text(key), quote(value));
+  return out.empty() ? "{}" : "{" + out + " }";
+}
+
 // The password of "https://user:password@host/", in whatever key it stands.
 std::string without_password(const std::string& url) {
   const std::size_t scheme = url.find("://");
@@ -154,12 +161,42 @@ void put_target(Writer& out, const Config& config, const TargetConfig& target) {
     out.put("intervals." + check, duration(config.interval(target, check)));
   }
   out.put("owner", quote(target.owner));
-  std::string labels;
-  for (const auto& [key, value] : target.labels) {
-    labels += fmt::format("{}{} = {}", labels.empty() ? " " : ", ", key_text(key), quote(value));
-  }
-  out.put("labels", labels.empty() ? "{}" : "{" + labels + " }");
+  out.put("labels", inline_table(target.labels));
   out.put("paused", target.paused ? "true" : "false");
+}
+
+// What stands behind the ? of a URL may be a key.
+std::string without_query(const std::string& url) {
+  const std::size_t query = url.find('?');
+  return query == std::string::npos ? url : url.substr(0, query) + "?<secret>";
+}
+
+void put_discovery(Writer& out, const DiscoveryConfig& source) {
+  out.section("[[discovery]]");
+  out.put("name", quote(source.name));
+  if (!source.file.empty()) out.put("file", quote(source.file));
+  if (!source.dns_srv.empty()) out.put("dns_srv", quote(source.dns_srv));
+  if (source.dns_srv.empty()) out.put("refresh", duration(source.refresh));
+  if (!source.url.empty()) {
+    out.put("url", quote(without_query(source.url)));
+    out.put("timeout", duration(source.timeout));
+    const std::pair<const char*, const std::string&> files[] = {{"ca_file", source.ca_file},
+                                                                {"cert_file", source.cert_file},
+                                                                {"key_file", source.key_file},
+                                                                {"bearer_token_file", source.bearer_token_file}};
+    for (const auto& [key, file] : files) {
+      if (!file.empty()) out.put(key, quote(file));
+    }
+    if (!source.username.empty()) {
+      out.put("basic_auth", inline_table({{"username", source.username}, {"password_file", source.password_file}}));
+    }
+  }
+  std::vector<std::string> checks = source.checks;
+  if (source.dnsbl) checks.emplace_back("dnsbl");
+  out.put("checks", strings(checks));
+  out.put("owner", quote(source.owner));
+  out.put("labels", inline_table(source.labels));
+  out.put("ignore_ports", source.ignore_ports ? "true" : "false");
 }
 
 }  // namespace
@@ -179,6 +216,7 @@ std::string config_text(const Config& config) {
   out.put("detail", quote(config.metrics.detail));
   put_canary(out, config.canary);
   for (const TargetConfig& target : config.targets) put_target(out, config, target);
+  for (const DiscoveryConfig& source : config.discovery) put_discovery(out, source);
   put_dnsbl(out, config.dnsbl);
   for (const ExemptionConfig& exemption : config.exemptions) {
     out.section("[[exemption]]");

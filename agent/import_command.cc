@@ -12,6 +12,7 @@
 #include <spdlog/spdlog.h>
 
 #include "agent/agent_client.h"
+#include "agent/discovery.h"
 #include "agent/ledger_options.h"
 #include "agent/log.h"
 #include "agent/loop.h"
@@ -86,7 +87,9 @@ class FileStore : public Store {
  public:
   FileStore(const Config& config, std::unique_ptr<Ledger> ledger)
       : ledger_(std::move(ledger)), resolver_(loop_, ResolverOptions{}), targets_(resolver_, wall_now, no_events()) {
-    targets_.apply(config);
+    std::vector<std::string> troubles;
+    targets_.apply(with_discovered(config, troubles));
+    for (const std::string& trouble : troubles) spdlog::warn("{}", trouble);
     std::vector<KnownResult> known;
     for (const ResultState& result : ledger_->results()) known.push_back({result.key, result.host});
     targets_.seed(known);

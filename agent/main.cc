@@ -41,7 +41,9 @@ int run_agent(const std::string& file, bool check_only) {
     for (const auto& warnings : {config->warnings, web.settings->file.warnings}) {
       for (const ajar::ConfigError& warning : warnings) fmt::print(stderr, "warning: {}\n", warning.to_string());
     }
-    fmt::print("{}: valid, {} targets\n", file, config->targets.size());
+    const std::size_t sources = config->discovery.size();
+    fmt::print("{}: valid, {} targets{}\n", file, config->targets.size(),
+               sources == 0 ? "" : fmt::format(", {} sources of more", sources));
     return 0;
   }
   ajar::set_up_log(config->log);

@@ -11,6 +11,7 @@
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
+#include "agent/discovery_metrics.h"
 #include "agent/process_metrics.h"
 #include "agent/suspicions.h"
 #include "agent/version.h"
@@ -369,6 +370,10 @@ struct Metrics::State {
     const std::lock_guard lock(mutex);
     return certificate_expiry;
   }
+  std::shared_ptr<const DiscoveryView> discovered() const {
+    const std::lock_guard lock(mutex);
+    return discovery;
+  }
   void changed() { version.fetch_add(1, std::memory_order_relaxed); }
 
   WallClock now;
@@ -392,6 +397,7 @@ struct Metrics::State {
   std::map<std::string, std::vector<std::optional<Exemplar>>> exemplars;  // by check: one for each bucket
   std::map<CanaryKind, bool> canary;
   VantageStates vantage;
+  std::shared_ptr<const DiscoveryView> discovery;  // nullptr: none
   std::optional<Time> certificate_expiry;
   std::map<std::string, std::size_t> expected;
 
@@ -502,6 +508,14 @@ void Metrics::vantage(VantageStates states) {
   state_->changed();
 }
 
+void Metrics::discovery(std::shared_ptr<const DiscoveryView> view) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->discovery = std::move(view);
+  }
+  state_->changed();
+}
+
 void Metrics::certificate_expiry(std::optional<Time> expiry) {
   {
     const std::lock_guard lock(state_->mutex);
@@ -559,6 +573,7 @@ void Metrics::write(Exposition& out, const Scene& scene) const {
   write_vantage(out, vantage());
   write_zones(out, scene.zones != nullptr ? *scene.zones : ZonesView());
   write_suspicions(out, scene.ledger);
+  write_discovery(out, state_->discovered().get());
   begin(out, kCertificate);
   if (const std::optional<Time> expiry = state_->certificate_until()) out.sample({}, to_seconds(*expiry));
   own(kReloadOk);

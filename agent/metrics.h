@@ -22,6 +22,7 @@
 
 namespace ajar {
 
+struct DiscoveryView;
 struct ZonesView;
 
 class Metrics {
@@ -47,6 +48,7 @@ class Metrics {
   void arrival(CanaryKind kind, ArrivalResult result);  // what is none of the contract's four results is not counted
   void canary_up(CanaryKind kind, bool up);             // the latest self-test
   void vantage(VantageStates states);                   // what is known of it now
+  void discovery(std::shared_ptr<const DiscoveryView> view);
   // When our own web certificate ends; nullopt: there is none.
   void certificate_expiry(std::optional<Time> expiry);
   void reload(bool ok);  // a reload was tried

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "agent/agent_client.h"
+#include "agent/discovery.h"
 #include "agent/ledger_options.h"
 #include "agent/log.h"
 #include "agent/notice_reply.h"
@@ -50,7 +51,10 @@ int from_agent(const Config& config, const NoticeOptions& options, const NoticeW
                           escape(client.trouble())));
 }
 
-int from_state(const Config& config, const NoticeWish& wish, const std::string& name) {
+int from_state(const Config& declared, const NoticeWish& wish, const std::string& name) {
+  std::vector<std::string> troubles;
+  const Config config = declared.find_target(name) != nullptr ? declared : with_discovered(declared, troubles);
+  for (const std::string& trouble : troubles) spdlog::warn("{}", trouble);
   const TargetConfig* target = config.find_target(name);
   if (target == nullptr) return fail(fmt::format("unknown target `{}`: name one of {}", escape(name), config.file));
   Ledger ledger(ledger_options(config));

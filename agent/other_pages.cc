@@ -78,8 +78,9 @@ std::string runbook_page(const Frame& frame, const Runbook& runbook) {
   return page(frame, runbook.alert, "<div class=book>" + markdown_html(runbook.markdown) + "</div>");
 }
 
-std::string config_page(const Frame& frame, const Config& config) {
+std::string config_page(const Frame& frame, const Config& config, const DiscoveryView* discovery) {
   std::string body = "<h1>Configuration</h1>";
+  if (discovery != nullptr) body += discovery_section(*discovery, frame.now);
   body +=
       fmt::format("<p>As it is in force, defaults included{}.</p><pre tabindex=0 role=group aria-label=Configuration>{}</pre>",
                   config.file.empty() ? "" : ", from <b>" + html(config.file) + "</b>", html(config_text(config)));

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -24,6 +25,8 @@
 #include "agent/zones.h"
 
 namespace ajar {
+
+struct DiscoveryView;
 
 struct Overview {
   std::vector<ExposureView> open;  // the first of them: what can be acted on, the oldest first; what is exempt comes last
@@ -45,7 +48,8 @@ struct TargetsPage {
   std::vector<TargetRow> rows;  // of this page
   PageOf place;
   TargetFilter filter;
-  std::vector<std::string> owners;  // that there are
+  std::vector<std::string> owners;                      // that there are
+  std::shared_ptr<const DiscoveryView> discovery = {};  // nullptr: every target is declared
 };
 
 // One result with its evidence.
@@ -93,7 +97,12 @@ std::string exposure_table(std::string_view caption, const std::vector<ExposureV
 std::string zones_page(const Frame& frame, const ZonesView& zones);
 std::string runbooks_page(const Frame& frame, std::span<const Runbook> runbooks);
 std::string runbook_page(const Frame& frame, const Runbook& runbook);
-std::string config_page(const Frame& frame, const Config& config);
+// `discovery`: what its sources say; nullptr: there are none.
+std::string config_page(const Frame& frame, const Config& config, const DiscoveryView* discovery = nullptr);
+// The sources of targets, how they are and what of theirs is not taken; empty without any.
+std::string discovery_section(const DiscoveryView& discovery, Time now);
+// One sentence about them for the list of targets; empty without any.
+std::string discovery_note(const DiscoveryView& discovery);
 // What a browser gets instead of the line of text that a script gets.
 std::string error_page(const Frame& frame, int status, std::string_view text);
 // The effective configuration in its own notation; what is secret in it is masked.

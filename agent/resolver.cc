@@ -147,7 +147,7 @@ Task<DnsAnswer> Resolver::look_up_from(std::shared_ptr<State> state, std::string
       co_return failure(DnsState::failed, fmt::format("the DNS answer to {} of {} cannot be read", to_string(type), asked));
     }
     const bool found = !records->addresses.empty() || !records->exchangers.empty() || !records->names.empty() ||
-                       records->null_mx || records->dropped;
+                       records->null_mx || !records->services.empty() || records->no_service || records->dropped;
     if (found || records->canonical != asked) answer.ttl = std::min(answer.ttl, std::chrono::seconds(records->ttl));
     answer.canonical = records->canonical;
     if (found) {
@@ -156,6 +156,8 @@ Task<DnsAnswer> Resolver::look_up_from(std::shared_ptr<State> state, std::string
       answer.names = records->names;
       answer.exchangers = records->exchangers;
       answer.null_mx = records->null_mx;
+      answer.services = records->services;
+      answer.dropped = records->dropped;
       co_return answer;
     }
     if (records->canonical == asked) {

@@ -32,6 +32,8 @@ struct DnsAnswer {
   std::vector<std::string> names;         // PTR: at most kMaxDnsRecords
   std::vector<MailExchanger> exchangers;  // MX: by preference; empty with null_mx
   bool null_mx = false;                   // RFC 7505; the state is ok
+  std::vector<ServicePlace> services;     // SRV: at most kMaxDnsServices; empty where the service is said not to be there
+  bool dropped = false;                   // there were more records, or some that name no possible host
   std::string canonical;                  // the end of the alias chain
   std::chrono::seconds ttl{0};            // unless failed or no_such_name: the smallest along the chain
 };

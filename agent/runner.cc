@@ -8,6 +8,10 @@
 namespace ajar {
 namespace {
 
+const TargetConfig* target_of(const ProbePlan& plan) {
+  return plan.target ? plan.target.get() : plan.config->find_target(plan.key.target);
+}
+
 std::string fresh_id() {
   static thread_local std::mt19937_64 random{std::random_device{}()};
   return fmt::format("{:016x}", random());
@@ -27,7 +31,7 @@ Subject subject_of(const ProbePlan& plan, Time now, const Vantage* vantage) {
   subject.full_matrix = plan.full_matrix;
   subject.must_ask = plan.must_ask;
   subject.retries = plan.retries;
-  const TargetConfig* const target = plan.config->find_target(plan.key.target);
+  const TargetConfig* const target = target_of(plan);
   if (target != nullptr) {
     subject.mail_domains = target->mail_domains;
     subject.control_recipients = target->control_recipients;
@@ -197,7 +201,7 @@ Record begin_record(const ProbeWorld& world, const ProbePlan& plan) {
   record.full_matrix = plan.full_matrix;
   record.started = world.now();
   record.tls = plan.tls ? TlsMode::implicit : TlsMode::none;
-  if (const TargetConfig* target = plan.config->find_target(plan.key.target); target != nullptr) record.owner = target->owner;
+  if (const TargetConfig* target = target_of(plan); target != nullptr) record.owner = target->owner;
   return record;
 }
 

@@ -68,6 +68,7 @@ struct ProbeWorld {
 // What to ask, and of whom. Holds the configuration that it began under.
 struct ProbePlan {
   std::shared_ptr<const Config> config;
+  std::shared_ptr<const TargetConfig> target = {};  // nullptr: what `config` has under the name of the key
   const CheckInfo* check = nullptr;
   ResultKey key;
   std::string host;  // may be empty

@@ -240,7 +240,9 @@ SiteReply Site::get(const SiteRequest& request) {
     return request.auth.empty() ? notice(request, path.substr(kNoticesPrefix.size())) : internal(request);
   }
   if (path.starts_with(kStaticPrefix)) return static_file(request, path.substr(kStaticPrefix.size()));
-  if (path == "/config") return packed(request, reply(200, config_page(frame("/config"), *state_.config()), kHtml));
+  if (path == "/config") {
+    return packed(request, reply(200, config_page(frame("/config"), *state_.config(), discovery().get()), kHtml));
+  }
   if (path == "/-/healthy") return reply(200, "ajar is healthy\n");
   if (path == "/-/ready") return state_.ready() ? reply(200, "ajar is ready\n") : reply(503, "ajar is not ready\n");
   if (path == kProbePath) return probe_results(request);
@@ -346,6 +348,8 @@ SiteReply Site::probe_now(const SiteRequest& request) const {
   made.headers.emplace_back("Location", fmt::format("{}?after={}", back, asked.time_since_epoch().count()));
   return made;
 }
+
+std::shared_ptr<const DiscoveryView> Site::discovery() const { return state_.discovery ? state_.discovery() : nullptr; }
 
 std::shared_ptr<const ZonesView> Site::zones() const {
   std::shared_ptr<const ZonesView> known = state_.zones ? state_.zones() : nullptr;

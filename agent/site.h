@@ -87,6 +87,7 @@ class Site {
   SiteReply api_suspicions(const SiteRequest& request) const;
 
   std::shared_ptr<const ZonesView> zones() const;  // never null
+  std::shared_ptr<const DiscoveryView> discovery() const;
   ExposureView exposure_view(Case exposure, const Config& config) const;
   std::vector<ExposureView> cases(const ExposureFilter& filter) const;
 

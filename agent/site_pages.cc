@@ -163,6 +163,7 @@ SiteReply Site::targets(const SiteRequest& request) {
   shown.place = page_of(rows.size(), shown.filter.page);
   shown.rows = rows_of(std::move(rows), shown.place);
   shown.owners = owners_of(*targets);
+  shown.discovery = discovery();
   return packed(request, reply(200, targets_page(frame("/targets"), shown), kHtml));
 }
 

@@ -138,7 +138,7 @@ bool test(const Suspicion& suspicion, const std::vector<std::string>& names, con
   const Config& config = targets.config();
   bool any = false;
   for (const std::string& name : names) {
-    const TargetConfig* const target = config.find_target(name);
+    const TargetConfig* const target = targets.find(name);
     if (target == nullptr) continue;
     for (const std::string& check : target->checks) {
       for (const Port& port : config.ports(*target, check)) {

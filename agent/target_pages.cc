@@ -71,6 +71,7 @@ std::string targets_page(const Frame& frame, const TargetsPage& shown) {
   };
   std::string body = "<h1>Targets</h1>" + filters(shown);
   body += fmt::format("<p>{}</p>", count_text(shown.place, "target", "targets"));
+  if (shown.discovery) body += discovery_note(*shown.discovery);
   std::vector<std::vector<Cell>> rows;
   for (const TargetRow& row : shown.rows) rows.push_back(target_row(row, frame.now));
   body += rows.empty() ? "<p class=dim>None.</p>"
@@ -243,6 +244,8 @@ std::string target_facts(const TargetView& target) {
   if (config.dnsbl) checks.emplace_back("dnsbl");
   out += fact("Checks", html(join(checks, ", ")));
   if (config.paused) out += fact("Paused", "by the configuration: it is not probed");
+  if (!target.found_by.empty())
+    out += fact("Found by", peer(target.found_by) + " (<a href=\"/config#discovery\">discovery</a>)");
   if (!target.note.empty()) out += fact("Note", peer(target.note));
   return out + "</dl>";
 }

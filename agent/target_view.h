@@ -13,6 +13,7 @@ struct TargetView {
   TargetConfig config;
   std::vector<std::string> addresses;  // that are probed now; a network is one entry, "203.0.113.0/26"
   std::string note;                    // "does not resolve; keeps its last addresses"; empty when all is well
+  std::string found_by = {};           // the [[discovery]] that found it; empty: a [[target]]
 };
 
 using TargetViews = std::vector<TargetView>;

@@ -71,8 +71,16 @@ struct Targets::Resolution {
   std::chrono::seconds ttl = kLongest;
 };
 
+// What a target owns. In the totals, an endpoint that several targets ask belongs to the first of its address.
+struct Targets::Counts {
+  std::uint64_t endpoints = 0, in_total = 0;
+  std::map<std::string, std::size_t> by_check;
+};
+
 struct Targets::Declared {
+  static constexpr std::uint64_t kFound = UINT64_MAX;
   TargetConfig config;
+  std::uint64_t order = kFound;  // in the configuration
   std::vector<Ask> asks;
   // Of address, host and mx_of; a network's are counted from its first.
   Addresses addresses;
@@ -86,8 +94,12 @@ struct Targets::Declared {
   bool resolving = false;
   bool answered = false;
   std::string note;
-  mutable std::optional<std::uint64_t> endpoints;
+  mutable std::optional<Counts> counts;
 
+  bool found() const { return order == kFound; }
+  bool goes_before(const Declared& other) const {
+    return order != other.order ? order < other.order : config.name < other.config.name;
+  }
   bool named() const { return !config.place.host.empty() || !config.place.mx_of.empty(); }
   const std::string& host() const { return config.place.host.empty() ? config.place.mx_of : config.place.host; }
   const Ask* find_ask(const Slot& slot) const {
@@ -108,6 +120,7 @@ class Targets::Model {
   // Fills the target's addresses from its place and names, by the scope.
   void collect(Declared& target) const;
   void insert(std::unique_ptr<Declared> target);
+  void erase(Declared& target);
   void index(Declared& target, const IpAddress& address);
   void unindex(const Declared& target, const IpAddress& address);
   void schedule(Declared& target, std::optional<Time> when);
@@ -133,17 +146,19 @@ class Targets::Model {
 
   Config config;
   Scope scope;
-  std::vector<std::unique_ptr<Declared>> targets;  // in the order of the configuration
+  std::vector<std::unique_ptr<Declared>> targets;  // in their order
   std::map<std::string, Declared*> by_name;
   std::set<std::pair<Time, Declared*>> due;  // resolutions
 
  private:
-  std::uint64_t order_of(const Declared* target) const { return order.at(target); }
+  std::vector<std::unique_ptr<Declared>>::iterator place_of(const Declared& target) {
+    return std::lower_bound(targets.begin(), targets.end(), target,
+                            [](const std::unique_ptr<Declared>& a, const Declared& b) { return a->goes_before(b); });
+  }
 
   std::map<IpAddress, std::vector<Declared*>> by_address;
   // By family and prefix length, the longest first; each in the order of the configuration.
   std::map<std::pair<bool, unsigned>, std::map<Cidr, std::vector<Declared*>>, std::greater<>> by_network;
-  std::map<const Declared*, std::uint64_t> order;
 };
 
 void Targets::Model::collect(Declared& target) const {
@@ -175,9 +190,8 @@ void Targets::Model::collect(Declared& target) const {
 
 void Targets::Model::insert(std::unique_ptr<Declared> target) {
   Declared& added = *target;
-  order[&added] = targets.size();
   by_name.try_emplace(added.config.name, &added);
-  targets.push_back(std::move(target));
+  targets.insert(place_of(added), std::move(target));
   if (const auto& network = added.config.place.network) {
     by_network[{network->first().is_v4(), network->length()}][*network].push_back(&added);
   }
@@ -185,10 +199,17 @@ void Targets::Model::insert(std::unique_ptr<Declared> target) {
   if (added.refresh_at) due.insert({*added.refresh_at, &added});
 }
 
+void Targets::Model::erase(Declared& target) {
+  for (const auto& [address, host] : target.addresses) unindex(target, address);
+  schedule(target, std::nullopt);
+  by_name.erase(target.config.name);
+  targets.erase(place_of(target));
+}
+
 void Targets::Model::index(Declared& target, const IpAddress& address) {
   std::vector<Declared*>& holders = by_address[address];
   const auto place = std::lower_bound(holders.begin(), holders.end(), &target,
-                                      [this](const Declared* a, const Declared* b) { return order_of(a) < order_of(b); });
+                                      [](const Declared* a, const Declared* b) { return a->goes_before(*b); });
   holders.insert(place, &target);
 }
 
@@ -302,6 +323,11 @@ Targets::~Targets() { *alive_ = false; }
 
 const Scope& Targets::scope() const { return model_->scope; }
 const Config& Targets::config() const { return model_->config; }
+std::size_t Targets::size() const { return model_->targets.size(); }
+const TargetConfig* Targets::find(const std::string& name) const {
+  const Declared* const target = model_->find(name);
+  return target == nullptr ? nullptr : &target->config;
+}
 
 // ---- a configuration, and the difference to the one before ----
 
@@ -388,16 +414,18 @@ class Targets::OtherSide {
 
 void Targets::apply(const Config& config) {
   auto next = std::make_unique<Model>(config);
-  for (const TargetConfig& written : config.targets) {
-    auto target = std::make_unique<Declared>();
-    const Declared* old = model_->find(written.name);
-    if (old != nullptr && old->config.place == written.place) *target = *old;
-    target->config = written;
+  const auto take_over = [&](const TargetConfig& written, std::uint64_t order) {
+    if (next->find(written.name) != nullptr) return;  // found, and declared meanwhile
+    std::unique_ptr<Declared> target = prepare(written, model_->find(written.name));
+    target->order = order;
     target->asks = asks_of(config, written);
-    target->endpoints.reset();
-    if (target->named() && !target->resolving && !target->refresh_at) target->refresh_at = now_();
     next->collect(*target);
     next->insert(std::move(target));
+  };
+  std::uint64_t order = 0;
+  for (const TargetConfig& written : config.targets) take_over(written, order++);
+  for (const auto& target : model_->targets) {
+    if (target->found()) take_over(target->config, Declared::kFound);
   }
   const std::unique_ptr<Model> old = std::exchange(model_, std::move(next));
   const std::set<std::string> names = touched(*old, *model_);
@@ -427,6 +455,72 @@ void Targets::apply(const Config& config) {
     const bool same = was != nullptr && was->config.place == target->config.place;
     report(*target, same ? was->refused : none);
   }
+}
+
+// With what is known of its names, where its place is the same. Its questions are left to the caller.
+std::unique_ptr<Targets::Declared> Targets::prepare(const TargetConfig& written, const Declared* old) const {
+  auto target = std::make_unique<Declared>();
+  if (old != nullptr && old->config.place == written.place) *target = *old;
+  target->config = written;
+  target->counts.reset();
+  if (target->named() && !target->resolving && !target->refresh_at) target->refresh_at = now_();
+  return target;
+}
+
+// ---- targets that are found ----
+
+void Targets::put(const TargetConfig& found) {
+  const Declared* const old = model_->find(found.name);
+  if (old != nullptr && !old->found()) return;
+  std::unique_ptr<Declared> next = prepare(found, old);
+  next->order = Declared::kFound;
+  next->asks = asks_of(model_->config, found);
+  if (const auto known = unknown_.find(found.name); known != unknown_.end() && next->named() && !next->answered) {
+    for (const KnownResult& result : known->second) take_known(*next, result);
+  }
+  model_->collect(*next);
+  replace(found.name, std::move(next));
+}
+
+void Targets::remove(const std::string& name) {
+  const Declared* const old = model_->find(name);
+  if (old != nullptr && old->found()) replace(name, nullptr);
+}
+
+// Puts `next` where the target of that name is, if there is one; nullptr: takes it out. Its addresses change hands.
+void Targets::replace(const std::string& name, std::unique_ptr<Declared> next) {
+  Declared* const old = model_->find(name);
+  const bool same_place = old != nullptr && next && old->config.place == next->config.place;
+  const Addresses refused_before = same_place ? old->refused : Addresses();
+  std::vector<IpAddress> places;
+  for (const Declared* side : {static_cast<const Declared*>(old), static_cast<const Declared*>(next.get())}) {
+    if (side == nullptr) continue;
+    for (const auto& [address, host] : side->addresses) add_once(places, address);
+  }
+  std::map<ResultKey, Planned> before, now;
+  const auto note = [&](std::map<ResultKey, Planned>& into) {
+    for (const IpAddress& address : places) {
+      for (Planned& planned : model_->owned_at(address)) into.try_emplace(planned.key, planned);
+      model_->holders(address, [](const Declared& holder) {
+        holder.counts.reset();
+        return true;
+      });
+    }
+  };
+  note(before);
+  Declared* const added = next.get();
+  if (old != nullptr) model_->erase(*old);
+  if (next) model_->insert(std::move(next));
+  note(now);
+  for (const auto& [key, planned] : before) {
+    if (!now.contains(key)) events_.retired(key);
+  }
+  for (const auto& [key, planned] : now) {
+    const auto was = before.find(key);
+    const bool same = was != before.end() && was->second.interval == planned.interval && was->second.paused == planned.paused;
+    if (!same) events_.planned(planned);
+  }
+  if (added != nullptr) report(*added, refused_before);
 }
 
 // Says what was refused that was not before, and the note when it changed.
@@ -459,23 +553,40 @@ void Targets::report(Declared& target, const Addresses& refused_before) {
 
 // ---- names ----
 
-void Targets::seed(const std::vector<KnownResult>& known) {
+// Its address is one of the target's last known ones. False: its place was another name then, or it has none.
+bool Targets::take_known(Declared& target, const KnownResult& result) {
+  const std::string& host = result.host.empty() ? target.host() : result.host;
+  if (!target.config.place.host.empty() && host != target.config.place.host) return false;
+  Name& name = target.names[host];
+  if (std::find(target.hosts.begin(), target.hosts.end(), host) == target.hosts.end()) target.hosts.push_back(host);
+  add_once(result.key.address.is_v4() ? name.v4 : name.v6, result.key.address);
+  return true;
+}
+
+void Targets::seed(const std::vector<KnownResult>& known, bool more_to_come) {
   std::set<Declared*> seeded;
   for (const KnownResult& result : known) {
     Declared* target = model_->find(result.key.target);
     if (target == nullptr || !target->named() || target->answered) continue;
-    const std::string& host = result.host.empty() ? target->host() : result.host;
-    // Its place was another name when that was found.
-    if (!target->config.place.host.empty() && host != target->config.place.host) continue;
-    Name& name = target->names[host];
-    if (std::find(target->hosts.begin(), target->hosts.end(), host) == target->hosts.end()) target->hosts.push_back(host);
-    add_once(result.key.address.is_v4() ? name.v4 : name.v6, result.key.address);
-    seeded.insert(target);
+    if (take_known(*target, result)) seeded.insert(target);
   }
   for (Declared* target : seeded) update(*target);
   for (const KnownResult& result : known) {
+    if (more_to_come && model_->find(result.key.target) == nullptr) {
+      unknown_[result.key.target].push_back(result);
+      continue;
+    }
     const Declared* owner = model_->owner(result.key.address, slot_of(result.key));
     if (owner == nullptr || owner->config.name != result.key.target) events_.retired(result.key);
+  }
+}
+
+void Targets::retire_unknown() {
+  for (const auto& [name, results] : std::exchange(unknown_, {})) {
+    for (const KnownResult& result : results) {
+      const Declared* owner = model_->owner(result.key.address, slot_of(result.key));
+      if (owner == nullptr || owner->config.name != result.key.target) events_.retired(result.key);
+    }
   }
 }
 
@@ -500,11 +611,11 @@ void Targets::update(Declared& target) {
     }
     for (Planned& planned : model_->owned_at(address)) now.try_emplace(planned.key, planned);
     model_->holders(address, [](const Declared& holder) {
-      holder.endpoints.reset();
+      holder.counts.reset();
       return true;
     });
   }
-  target.endpoints.reset();
+  target.counts.reset();
   for (const auto& [key, planned] : old) {
     if (!now.contains(key)) events_.retired(key);
   }
@@ -649,18 +760,65 @@ std::optional<Endpoint> Targets::endpoint(const ResultKey& key) const {
   return endpoint;
 }
 
-std::uint64_t Targets::count_endpoints(const Declared& target) const {
-  if (target.endpoints) return *target.endpoints;
-  std::uint64_t count = 0;
-  std::optional<std::tuple<IpAddress, std::uint16_t, Transport>> last;  // the checks of one endpoint come one after the other
-  model_->each_owned(target, [&](const IpAddress& address, const Ask& ask) {
-    const std::tuple here(address, ask.port.number, ask.port.transport);
-    if (last != here) ++count;
-    last = here;
+const Targets::Counts& Targets::count(const Declared& target) const {
+  if (target.counts) return *target.counts;
+  Counts counts;
+  using Place = std::pair<std::uint16_t, Transport>;
+  const auto distinct = [](const std::vector<Ask>& asks) {  // in the order of ports
+    std::uint64_t count = 0;
+    std::optional<Place> last;
+    for (const Ask& ask : asks) {
+      const Place here(ask.port.number, ask.port.transport);
+      if (last != here) ++count;
+      last = here;
+    }
+    return count;
+  };
+  std::map<std::string_view, std::size_t> by_check;
+  for (const Ask& ask : target.asks) by_check.try_emplace(ask.check);
+  const std::uint64_t own_places = distinct(target.asks);
+  Model::Holders holders;
+  std::uint64_t alone = 0;  // addresses that nobody else holds
+  model_->each_address(target, [&](const IpAddress& address) {
+    model_->holders(address, holders);
+    if (holders.size() == 1) {
+      ++alone;
+      return true;
+    }
+    std::set<Place> owned, all;
+    for (const Ask& ask : target.asks) {
+      if (Model::owner(holders, slot_of(ask)) != &target) continue;
+      owned.emplace(ask.port.number, ask.port.transport);
+      ++by_check[ask.check];
+    }
+    counts.endpoints += owned.size();
+    if (holders.front() != &target) return true;
+    for (const Declared* holder : holders) {
+      for (const Ask& ask : holder->asks) all.emplace(ask.port.number, ask.port.transport);
+    }
+    counts.in_total += all.size();
     return true;
   });
-  target.endpoints = count;
-  return count;
+  counts.endpoints += alone * own_places;
+  counts.in_total += alone * own_places;
+  if (!target.config.paused) {
+    for (const Ask& ask : target.asks) by_check[ask.check] += alone;
+    for (const auto& [check, results] : by_check) {
+      if (results > 0) counts.by_check.emplace(check, results);
+    }
+  }
+  target.counts = std::move(counts);
+  return *target.counts;
+}
+
+TargetTotals Targets::totals() const {
+  TargetTotals totals;
+  for (const auto& target : model_->targets) {
+    const Counts& counts = count(*target);
+    totals.endpoints += counts.in_total;
+    for (const auto& [check, results] : counts.by_check) totals.by_check[check] += results;
+  }
+  return totals;
 }
 
 std::vector<TargetStatus> Targets::status() const {
@@ -668,13 +826,14 @@ std::vector<TargetStatus> Targets::status() const {
   for (const auto& target : model_->targets) {
     TargetStatus status;
     status.name = target->config.name;
+    status.config = &target->config;
     status.host = target->host();
     if (const auto& network = target->config.place.network) status.addresses.push_back(network->to_string());
     for (const auto& [address, host] : target->addresses) status.addresses.push_back(address.to_string());
     for (const auto& [address, host] : target->refused) {
       if (status.refused.size() < kMaxRefused) status.refused.push_back(address.to_string());
     }
-    status.endpoints = count_endpoints(*target);
+    status.endpoints = count(*target).endpoints;
     status.note = target->note;
     status.resolving = target->named() && !target->answered;
     all.push_back(std::move(status));

@@ -17,6 +17,8 @@
 // host and mx_of before networks, a longer prefix before a shorter one, then the order of the configuration. So there is one
 // probe and one case.
 //
+// Targets that were found (discovery) come and go one by one, and stand behind the declared ones, in the order of their names.
+//
 // Nothing here probes or waits: events go to the scheduler and the ledger, look-ups to Dns. Loop thread only.
 #pragma once
 
@@ -65,12 +67,19 @@ struct KnownResult {
 // A target as pages, JSON and ajar_target_info show it.
 struct TargetStatus {
   std::string name;
-  std::string host;                    // as configured: host or mx_of; empty for address and network
-  std::vector<std::string> addresses;  // that are probed; a network is one entry, "203.0.113.0/26"
-  std::uint64_t endpoints = 0;         // address, port and transport, each once
-  std::vector<std::string> refused;    // addresses outside scope, at most kMaxRefused
-  std::string note;                    // what an operator should know ("mx1.example.org does not resolve: …"); mostly empty
-  bool resolving = false;              // a name whose first answer is still awaited
+  const TargetConfig* config = nullptr;  // valid until the next call that changes anything
+  std::string host;                      // as configured: host or mx_of; empty for address and network
+  std::vector<std::string> addresses;    // that are probed; a network is one entry, "203.0.113.0/26"
+  std::uint64_t endpoints = 0;           // address, port and transport, each once
+  std::vector<std::string> refused;      // addresses outside scope, at most kMaxRefused
+  std::string note;                      // what an operator should know ("mx1.example.org does not resolve: …"); mostly empty
+  bool resolving = false;                // a name whose first answer is still awaited
+};
+
+// How much there is to ask, over all targets.
+struct TargetTotals {
+  std::uint64_t endpoints = 0;                  // address, port and transport, each once
+  std::map<std::string, std::size_t> by_check;  // results, without those of paused targets
 };
 
 // What happens. Called from apply(), seed() and when a look-up ends. Handlers may
@@ -103,17 +112,29 @@ class Targets {
   void apply(const Config& config);
   // Once, after the first apply() and before the first refresh(): results of an earlier run are the last known addresses of
   // host and mx_of targets, so that probing goes on while the DNS is down. Results that nobody asks for any more are retired.
-  void seed(const std::vector<KnownResult>& known);
+  // `more_to_come`: others of these results may be those of targets that are still to be found; they wait for retire_unknown().
+  void seed(const std::vector<KnownResult>& known, bool more_to_come = false);
+  void retire_unknown();
+  // A target that was found, new or changed; apply() keeps it. Costs what its own results cost, however many others there are.
+  // Nothing happens when the configuration declares one of that name. Its place is an address or a host.
+  void put(const TargetConfig& found);
+  // It is found no more. Nothing happens to one that the configuration declares.
+  void remove(const std::string& name);
   // Starts the resolutions that are due, kMaxLookUps at a time; they end by themselves.
   void refresh();
   // When refresh() should be called again. nullopt: nothing to resolve, or resolutions that are under way come first.
   std::optional<Time> next_refresh() const;
 
   const Scope& scope() const;
-  // The endpoint of a result that exists; nullopt otherwise. Its configuration is config().find_target(key.target).
+  // Declared or found; nullptr: neither. Valid until the next call that changes anything.
+  const TargetConfig* find(const std::string& name) const;
+  std::size_t size() const;
+  // The endpoint of a result that exists; nullopt otherwise. Its configuration is find(key.target).
   std::optional<Endpoint> endpoint(const ResultKey& key) const;
   const Config& config() const;              // the one applied last
-  std::vector<TargetStatus> status() const;  // in the order of the configuration
+  std::vector<TargetStatus> status() const;  // in the order of the configuration, then what was found, by name
+  // Counted anew only where something changed since it was asked last.
+  TargetTotals totals() const;
   // Whose address this is: the targets that hold it, the owner of most questions first; for `ajar check ADDRESS` and listings.
   std::vector<std::string> targets_at(const IpAddress& address) const;
   // Every result that exists, for the whole configuration; stops when `visit` returns false.
@@ -132,9 +153,13 @@ class Targets {
   static void read_exchangers(const std::string& domain, const DnsAnswer& mx, Resolution& found);
   static std::string read_addresses(const std::string& host, const DnsAnswer& a, const DnsAnswer& aaaa, Name& name);
   void take(const std::string& name, const TargetPlace& place, const Resolution& found);
+  std::unique_ptr<Declared> prepare(const TargetConfig& written, const Declared* old) const;
+  void replace(const std::string& name, std::unique_ptr<Declared> next);
+  static bool take_known(Declared& target, const KnownResult& result);
   void update(Declared& target);
   void report(Declared& target, const Addresses& refused_before);
-  std::uint64_t count_endpoints(const Declared& target) const;
+  struct Counts;
+  const Counts& count(const Declared& target) const;
 
   Dns& dns_;
   WallClock now_;
@@ -142,6 +167,7 @@ class Targets {
   std::shared_ptr<bool> alive_;
   std::unique_ptr<Model> model_;
   std::size_t resolving_ = 0;
+  std::map<std::string, std::vector<KnownResult>> unknown_;  // by target, until retire_unknown()
 };
 
 }  // namespace ajar

@@ -21,6 +21,7 @@
 
 namespace ajar {
 
+struct DiscoveryView;
 struct ZonesView;
 
 // A request of one ajar to another: arrivals of a remote canary, results that `ajar check` stores.
@@ -62,6 +63,8 @@ struct WebState {
   WallClock now = wall_now;
   // What public databases say; absent or nullptr: none is asked.
   std::function<std::shared_ptr<const ZonesView>()> zones = {};
+  // What the sources of targets say; absent or nullptr: there are none.
+  std::function<std::shared_ptr<const DiscoveryView>()> discovery = {};
 };
 
 // An address cannot be listened on, or the configuration asks for what this server cannot do. what() names the key and the

@@ -105,6 +105,27 @@ struct TargetConfig {
   friend bool operator==(const TargetConfig&, const TargetConfig&) = default;
 };
 
+// Where targets are read from while the agent runs. Exactly one of file, url and dns_srv is set.
+struct DiscoveryConfig {
+  std::string name;     // unique; by default the pattern, the URL without its query, the service
+  std::string file;     // file_sd: a path whose last part may hold one *; relative to the configuration's folder
+  std::string url;      // http_sd
+  std::string dns_srv;  // "_smtp._tcp.example.org"
+  Duration refresh = std::chrono::minutes(1);  // of file: the second look, should the system not tell of a change
+  // Of url alone. Paths, relative to the configuration file's folder; read at every request.
+  Duration timeout = std::chrono::seconds(10);  // of the whole request
+  std::string ca_file, cert_file, key_file;
+  std::string username, password_file;  // basic_auth
+  std::string bearer_token_file;
+  // What an entry gets that does not say it itself.
+  std::vector<std::string> checks;  // resolved, without "dnsbl"
+  bool dnsbl = true;
+  std::string owner;
+  std::map<std::string, std::string> labels;
+  bool ignore_ports = false;  // the ports of entries are those of an exporter
+  friend bool operator==(const DiscoveryConfig&, const DiscoveryConfig&) = default;
+};
+
 struct ExemptionConfig {
   std::string target;
   std::string check;
@@ -151,6 +172,7 @@ struct Config {
   MetricsConfig metrics;
   CanaryConfig canary;
   std::vector<TargetConfig> targets;
+  std::vector<DiscoveryConfig> discovery;
   std::vector<ExemptionConfig> exemptions;
   DnsblConfig dnsbl;
   std::vector<ConfigError> warnings;  // what is right and has no effect, for reasons that the operator may not know

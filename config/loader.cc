@@ -59,6 +59,7 @@ void read_document(const toml::table& document, bool read_keys, Config& config, 
   Section metrics = top.sub_table("metrics");
   Section canary = top.sub_table("canary");
   std::vector<Section> targets = top.sub_tables("target");
+  std::vector<Section> discovery = top.sub_tables("discovery");
   std::vector<Section> exemptions = top.sub_tables("exemption");
   Section dnsbl = top.sub_table("dnsbl");
   std::vector<Section> zones = dnsbl.sub_tables("zone");
@@ -68,9 +69,9 @@ void read_document(const toml::table& document, bool read_keys, Config& config, 
   read_metrics(metrics, config.metrics);
   read_canary(canary, config.web, config.canary);
   read_targets(targets, scope_known, config);
+  read_discovery(discovery, config);
   read_exemptions(exemptions, config);
   read_dnsbl(dnsbl, zones, read_keys, config);
-  top.refuse("discovery", "[[discovery]] is not supported in this version: remove it, and write each server as a [[target]]");
 
   const Homes all = {{"below [agent]", agent.known()},   {"below [log]", log.known()},
                      {"below [web]", web.known()},       {"below [metrics]", metrics.known()},
@@ -79,6 +80,7 @@ void read_document(const toml::table& document, bool read_keys, Config& config, 
   top.finish(all);
   for (Section* section : {&agent, &log, &web, &metrics, &canary, &dnsbl}) section->finish(above);
   for (Section& section : targets) section.finish(above);
+  for (Section& section : discovery) section.finish(above);
   for (Section& section : exemptions) section.finish(above);
   for (Section& section : zones) section.finish(above);
 }

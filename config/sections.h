@@ -1,7 +1,9 @@
 // The sections of the file, one function each. Errors are collected in the Section; a value that is wrong keeps its default.
 #pragma once
 
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/config.h"
@@ -17,6 +19,8 @@ void read_metrics(Section& section, MetricsConfig& metrics);
 void read_canary(Section& section, const WebConfig& web, CanaryConfig& canary);
 // Every [[target]]. `scope_known`: false when scope itself is wrong, so that nothing is said to be outside of it.
 void read_targets(std::vector<Section>& sections, bool scope_known, Config& config);
+// Every [[discovery]]; reads no file and asks nobody.
+void read_discovery(std::vector<Section>& sections, Config& config);
 // [dnsbl] with every [[dnsbl.zone]]; both sections are finished by the caller. Warnings go to `config`. `read_keys`: read the
 // files of keys.
 void read_dnsbl(Section& section, std::vector<Section>& zones, bool read_keys, Config& config);
@@ -25,9 +29,11 @@ void read_exemptions(std::vector<Section>& sections, Config& config);
 
 // The names in the catalogue.
 std::vector<std::string> check_names();
-
-// An interval between probes: bounds that keep a slip from hammering a server, or from never asking it again.
-inline constexpr Duration kShortestInterval = std::chrono::seconds(1);
-inline constexpr Duration kLongestInterval = std::chrono::hours(24 * 30);
+// `checks` of a target or discovery, with those that are on by default where it is not written; "dnsbl" becomes the flag. False
+// when something of it is wrong.
+bool read_checks(Section& section, std::vector<std::string>& checks, bool& dnsbl);
+// A table below `section` whose keys are checks, labels or words of its own. Empty when it is not written.
+Section named_values(Section& section, const std::string& key, std::string_view example);
+void read_labels(Section& section, std::map<std::string, std::string>& labels);
 
 }  // namespace ajar

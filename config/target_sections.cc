@@ -17,7 +17,11 @@ bool covers(const Cidr& allowed, const Cidr& network) {
   return allowed.contains(network) && (!network.first().is_link_local() || allowed.first().is_link_local());
 }
 
-// Whether the whole of `network` lies in the scope, be it in several pieces.
+// What is asked of databases, not of the target: no port, no conversation, and an interval of its own in [dnsbl].
+constexpr std::string_view kDnsbl = "dnsbl";
+
+}  // namespace
+
 bool in_scope(const std::vector<Cidr>& scope, const Cidr& network) {
   if (std::any_of(scope.begin(), scope.end(), [&](const Cidr& allowed) { return covers(allowed, network); })) return true;
   const unsigned longest = network.first().is_v4() ? 32 : 128;
@@ -33,14 +37,72 @@ bool in_scope(const std::vector<Cidr>& scope, const Cidr& network) {
 
 std::string read_check(std::string_view text) { return read_one_of(text, check_names()); }
 
-// What is asked of databases, not of the target: no port, no conversation, and an interval of its own in [dnsbl].
-constexpr std::string_view kDnsbl = "dnsbl";
-
 std::string read_target_check(std::string_view text) {
   std::vector<std::string> names = check_names();
   names.emplace_back(kDnsbl);
   return read_one_of(text, names);
 }
+
+std::string port_problem(const Port& port, const std::vector<Port>& before, const CheckInfo& check) {
+  const auto same_transport = [&](const Port& other) { return other.transport == port.transport; };
+  if (!check.default_ports.empty() && std::none_of(check.default_ports.begin(), check.default_ports.end(), same_transport)) {
+    return fmt::format("is not spoken by {}: write it {}", check.name,
+                       port.transport == Transport::udp ? "without /udp" : "with /udp");
+  }
+  for (const Port& other : before) {
+    if (other == port) return "is there twice: remove one";
+    if (other.number != port.number || other.transport != port.transport) continue;
+    return fmt::format("is there as \"{}\" too: keep one, a port is either plain or TLS from the first byte",
+                       format_port(other));
+  }
+  return {};
+}
+
+std::string as_label(std::string_view name) {
+  std::string out;
+  for (const char c : name) {
+    const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c >= '0' && c <= '9');
+    if (good) out += c;
+    if (!good && (out.empty() || out.back() != '_')) out += '_';
+  }
+  if (out.empty() || (out[0] >= '0' && out[0] <= '9')) out.insert(out.begin(), '_');
+  return out;
+}
+
+void read_labels(Section& section, std::map<std::string, std::string>& labels) {
+  for (const auto& [key, value] : section.table()) {
+    const std::string name(key.str());
+    const std::string right = as_label(name);
+    std::string text;
+    if (section.text(name, text, read_words)) labels[name] = text;
+    if (right == name) continue;
+    section.wrong(place_of(key), name,
+                  fmt::format("is not a name that Prometheus takes (letters, digits and _): write {}", right));
+  }
+}
+
+Section named_values(Section& section, const std::string& key, std::string_view example) {
+  static const toml::table none;
+  const toml::node* node = section.find(key);
+  const auto* table = node ? node->as_table() : nullptr;
+  if (node && !table) {
+    section.wrong(place_of(*node), key, fmt::format("must be a table, but this is {}: write {}", kind_of(*node), example));
+  }
+  return {table ? *table : none, key, node ? place_of(*node) : section.place(), section.errors(), key + "."};
+}
+
+bool read_checks(Section& section, std::vector<std::string>& checks, bool& dnsbl) {
+  const bool written = section.has("checks");
+  const bool right = section.list("checks", checks, read_target_check) || !written;
+  dnsbl = !written || std::erase(checks, kDnsbl) > 0;
+  if (written) return right;
+  for (const CheckInfo& check : catalogue()) {
+    if (check.on_by_default) checks.emplace_back(check.name);
+  }
+  return true;
+}
+
+namespace {
 
 // Exactly one of host, address, network and mx_of.
 void read_place(Section& section, const std::vector<Cidr>* scope, TargetPlace& place) {
@@ -97,22 +159,6 @@ std::optional<Port> read_port(Section& section, const toml::node& element, const
   return std::nullopt;
 }
 
-// What is wrong with `port` beside those that stand before it; empty when nothing is.
-std::string port_problem(const Port& port, const std::vector<Port>& before, const CheckInfo& check) {
-  const auto same_transport = [&](const Port& other) { return other.transport == port.transport; };
-  if (!check.default_ports.empty() && std::none_of(check.default_ports.begin(), check.default_ports.end(), same_transport)) {
-    return fmt::format("is not spoken by {}: write it {}", check.name,
-                       port.transport == Transport::udp ? "without /udp" : "with /udp");
-  }
-  for (const Port& other : before) {
-    if (other == port) return "is there twice: remove one";
-    if (other.number != port.number || other.transport != port.transport) continue;
-    return fmt::format("is there as \"{}\" too: keep one, a port is either plain or TLS from the first byte",
-                       format_port(other));
-  }
-  return {};
-}
-
 void read_ports(Section& section, const TargetConfig& target, bool checks_right,
                 std::map<std::string, std::vector<Port>>& into) {
   for (const auto& [key, value] : section.table()) {
@@ -162,41 +208,6 @@ void read_intervals(Section& section, const TargetConfig& target, bool checks_ri
   }
 }
 
-// The label's name as Prometheus would take it: what to write instead of `name`.
-std::string as_label(std::string_view name) {
-  std::string out;
-  for (const char c : name) {
-    const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c >= '0' && c <= '9');
-    if (good) out += c;
-    if (!good && (out.empty() || out.back() != '_')) out += '_';
-  }
-  if (out.empty() || (out[0] >= '0' && out[0] <= '9')) out.insert(out.begin(), '_');
-  return out;
-}
-
-void read_labels(Section& section, std::map<std::string, std::string>& labels) {
-  for (const auto& [key, value] : section.table()) {
-    const std::string name(key.str());
-    const std::string right = as_label(name);
-    std::string text;
-    if (section.text(name, text, read_words)) labels[name] = text;
-    if (right == name) continue;
-    section.wrong(place_of(key), name,
-                  fmt::format("is not a name that Prometheus takes (letters, digits and _): write {}", right));
-  }
-}
-
-// A table of the target whose keys are checks or labels. Empty when it is not written.
-Section named_values(Section& section, const std::string& key, std::string_view example) {
-  static const toml::table none;
-  const toml::node* node = section.find(key);
-  const auto* table = node ? node->as_table() : nullptr;
-  if (node && !table) {
-    section.wrong(place_of(*node), key, fmt::format("must be a table, but this is {}: write {}", kind_of(*node), example));
-  }
-  return {table ? *table : none, key, node ? place_of(*node) : section.place(), section.errors(), key + "."};
-}
-
 // The keys of `section` that are no check.
 void refuse_unknown_checks(Section& section) {
   for (const auto& [key, value] : section.table()) {
@@ -219,13 +230,7 @@ void read_target(Section& section, const std::vector<Cidr>* scope, const Config&
   read_place(section, scope, target.place);
   section.list("mail_domains", target.mail_domains, read_host);
   section.list("control_recipients", target.control_recipients, read_mailbox);
-  const bool checks_right = section.list("checks", target.checks, read_target_check) || !section.has("checks");
-  target.dnsbl = !section.has("checks") || std::erase(target.checks, kDnsbl) > 0;
-  if (!section.has("checks")) {
-    for (const CheckInfo& check : catalogue()) {
-      if (check.on_by_default) target.checks.emplace_back(check.name);
-    }
-  }
+  const bool checks_right = read_checks(section, target.checks, target.dnsbl);
   Section ports = named_values(section, "ports", "ports.smtp_relay = [25, 587, \"465/tls\"]");
   Section intervals = named_values(section, "intervals", "intervals.smtp_relay = \"15m\"");
   Section labels = named_values(section, "labels", "labels = { site = \"zrh\" }");
@@ -238,7 +243,7 @@ void read_target(Section& section, const std::vector<Cidr>* scope, const Config&
   section.flag("paused", target.paused);
 }
 
-void read_exemption(Section& section, const Config& config, ExemptionConfig& exemption) {
+void read_exemption(Section& section, Config& config, ExemptionConfig& exemption) {
   section.require("target", "target = \"mx1\", the name of a target");
   section.require("check", "check = \"smtp_relay\", the name of a check");
   section.require("until", "until = 2027-01-31, its last day");
@@ -249,7 +254,14 @@ void read_exemption(Section& section, const Config& config, ExemptionConfig& exe
     for (const TargetConfig& target : config.targets) names.push_back(target.name);
     const auto near = did_you_mean(exemption.target, names);
     const std::string remedy = near ? fmt::format("did you mean `{}`?", *near) : "write the name of a [[target]] of this file";
-    section.wrong(section.place("target"), "target", about(exemption.target, "is not a target: " + remedy));
+    if (config.discovery.empty()) {
+      section.wrong(section.place("target"), "target", about(exemption.target, "is not a target: " + remedy));
+    } else if (near) {  // it may be one that is found later
+      const Place place = section.place("target");
+      config.warnings.push_back(
+          {config.file, place.line, place.column,
+           fmt::format("`target` = {} is no [[target]], but may be found: {}", quote(exemption.target), remedy)});
+    }
   }
   section.text("check", exemption.check, read_check);
   if (const toml::node* node = section.find("until")) {

@@ -197,6 +197,43 @@ std::string read_remote(std::string_view text) {
   throw Wrong("is not a URL: write the address of the other canary, like \"https://canary.example.net:8443\"");
 }
 
+bool is_private_url(std::string_view url) {
+  if (url.starts_with("https://")) return true;
+  const auto address = IpAddress::parse(host_of(url, "http://"));
+  return address && address->is_loopback();
+}
+
+std::string read_discovery_url(std::string_view text) {
+  const std::size_t scheme = text.find("://");
+  const std::string_view rest = scheme == std::string_view::npos ? text : text.substr(scheme + 3);
+  if (rest.substr(0, rest.find_first_of("/?#")).find('@') != std::string_view::npos) {
+    throw Wrong("has a password: write basic_auth = { username = \"…\", password_file = \"…\" } below it");
+  }
+  if (text.find('#') != std::string_view::npos) throw Wrong("has a fragment, which no server sees: remove # and what follows");
+  if (is_url(text, "https://") || is_url(text, "http://")) return std::string(text);
+  throw Wrong("is not a URL: write the address of the list, like \"https://cmdb.example.net/targets\"");
+}
+
+std::string read_discovery_file(std::string_view text) {
+  const std::size_t slash = text.rfind('/');
+  const std::string_view name = slash == std::string_view::npos ? text : text.substr(slash + 1);
+  const bool known = name.ends_with(".json") || name.ends_with(".yml") || name.ends_with(".yaml");
+  if (!known) throw Wrong("does not end in .json, .yml or .yaml, which says how it is read: write \"targets/*.json\"");
+  if (text.substr(0, text.size() - name.size()).find('*') != std::string_view::npos) {
+    throw Wrong("has a * in the name of a folder: write it in the name of the file alone, like \"targets/*.json\"");
+  }
+  if (std::count(name.begin(), name.end(), '*') > 1) throw Wrong("has more than one *: write one, like \"targets/*.json\"");
+  return std::string(text);
+}
+
+std::string read_service(std::string_view text) {
+  std::string name = read_host(text);
+  const std::size_t dot = name.find('.');
+  const bool service = name.starts_with('_') && dot != std::string::npos && name[dot + 1] == '_';
+  if (!service) throw Wrong("is not the name of a service: write \"_smtp._tcp.example.org\"");
+  return name;
+}
+
 PortRange read_port_range(std::string_view text) {
   constexpr std::uint16_t kLeast = 1024;  // servers send no data to a port of the system (RFC 2577 3)
   constexpr int kMost = 1000;

@@ -13,7 +13,7 @@ namespace ajar {
 namespace {
 
 constexpr std::size_t kDeepest = 16;
-constexpr std::size_t kMostNodes = 20'000;
+constexpr std::size_t kMostKeys = 10'000;  // of one map: each is compared with those before it
 
 Place place_of(const YAML::Mark& mark) {
   return {static_cast<unsigned>(std::max(mark.line, 0)) + 1, static_cast<unsigned>(std::max(mark.column, 0)) + 1};
@@ -22,7 +22,7 @@ Place place_of(const YAML::Mark& mark) {
 // Takes the parser's events; what is refused is thrown as the parser's own exception.
 class TreeBuilder : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(Errors& errors) : errors_(errors) {}
+  TreeBuilder(Errors& errors, std::size_t most) : errors_(errors), most_(most) {}
 
   void OnDocumentStart(const YAML::Mark& /*mark*/) override {}
   void OnDocumentEnd() override {}
@@ -83,7 +83,7 @@ class TreeBuilder : public YAML::EventHandler {
   bool awaits_key() const { return !open_.empty() && open_.back().node.kind == YamlNode::Kind::map && !open_.back().key; }
 
   void add(YamlNode node, const YAML::Mark& mark) {
-    if (++nodes_ > kMostNodes) throw YAML::ParserException(mark, "the file has too many values");
+    if (++nodes_ > most_) throw YAML::ParserException(mark, "the file has too many values");
     if (open_.empty()) {
       root_ = std::move(node);
       return;
@@ -108,6 +108,7 @@ class TreeBuilder : public YAML::EventHandler {
   void add_entry(Open& parent, YamlNode value) {
     auto& entries = parent.node.entries;
     const std::string& name = parent.key->text;
+    if (entries.size() >= kMostKeys) throw YAML::ParserException(parent.mark, "the map has too many keys");
     const auto same = std::find_if(entries.begin(), entries.end(), [&](const auto& entry) { return entry.first.text == name; });
     if (same == entries.end()) {
       entries.emplace_back(*std::move(parent.key), std::move(value));
@@ -119,6 +120,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   Errors& errors_;
+  std::size_t most_;
   std::vector<Open> open_;
   YamlNode root_;
   std::size_t nodes_ = 0;
@@ -126,7 +128,7 @@ class TreeBuilder : public YAML::EventHandler {
 
 }  // namespace
 
-std::optional<YamlNode> parse_yaml(std::string_view text, Errors& errors) {
+std::optional<YamlNode> parse_yaml(std::string_view text, Errors& errors, std::size_t most) {
   // The parser ends at a NUL in silence.
   if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
     const auto line = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(nul), '\n');
@@ -136,9 +138,9 @@ std::optional<YamlNode> parse_yaml(std::string_view text, Errors& errors) {
   try {
     std::istringstream in{std::string(text)};
     YAML::Parser parser(in);
-    TreeBuilder tree(errors);
+    TreeBuilder tree(errors, most);
     parser.HandleNextDocument(tree);
-    TreeBuilder more(errors);
+    TreeBuilder more(errors, most);
     if (parser.HandleNextDocument(more)) {
       errors.add(more.take().place, "a second document: remove it, and the --- before it");
       return std::nullopt;

@@ -2,6 +2,7 @@
 // aliases, no tags, keys that are text and unique.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,8 +23,9 @@ struct YamlNode {
   std::vector<std::pair<YamlNode, YamlNode>> entries = {};  // of a map: key (text) and value, in their order
 };
 
-// The document (nothing for an empty one), or nullopt with what is wrong in `errors`.
-std::optional<YamlNode> parse_yaml(std::string_view text, Errors& errors);
+// The document (nothing for an empty one), or nullopt with what is wrong in `errors`; so is one of more values than `most`.
+inline constexpr std::size_t kMostYamlNodes = 20'000;
+std::optional<YamlNode> parse_yaml(std::string_view text, Errors& errors, std::size_t most = kMostYamlNodes);
 
 // "text", "a list", …: for "must be …, but this is …".
 std::string_view kind_of(const YamlNode& node);

@@ -110,6 +110,7 @@ struct Held {
   std::uint32_t ttl = 0;
   IpAddress address;
   MailExchanger exchanger;
+  ServicePlace service;
   std::string text;
   bool cut = false;
 };
@@ -165,6 +166,10 @@ bool read_answer(Reader& reader, const Record& record, DnsType type, Records& se
   held.ttl = record.ttl;
   if (type == DnsType::mx) {
     if (!reader.u16(held.exchanger.preference) || !reader.name(held.exchanger.host)) return false;
+  } else if (type == DnsType::srv) {
+    std::uint16_t priority = 0, weight = 0;
+    if (!reader.u16(priority) || !reader.u16(weight) || !reader.u16(held.service.port)) return false;
+    if (!reader.name(held.service.host)) return false;
   } else if (type == DnsType::ptr) {
     if (!reader.name(held.text)) return false;
   } else if (type == DnsType::txt) {
@@ -230,7 +235,7 @@ bool is_within(std::string_view name, std::string_view zone) {
 
 // The records of the chain's end, bounded and in order.
 void keep(const Records& section, DnsType type, DnsRecords& records, bool& any) {
-  std::size_t exchangers = 0, root = 0;
+  std::size_t exchangers = 0, services = 0, root = 0;
   for (const Held& held : section.held) {
     if (held.owner != records.canonical) continue;
     records.ttl = any ? std::min(records.ttl, held.ttl) : held.ttl;
@@ -243,6 +248,15 @@ void keep(const Records& section, DnsType type, DnsRecords& records, bool& any) 
         records.dropped = true;
       } else {
         records.exchangers.push_back(held.exchanger);
+      }
+    } else if (type == DnsType::srv) {
+      ++services;
+      if (held.service.host.empty()) {
+        ++root;
+      } else if (!is_dns_name(held.service.host) || held.service.port == 0 || records.services.size() >= kMaxDnsServices) {
+        records.dropped = true;
+      } else {
+        records.services.push_back(held.service);
       }
     } else if (type == DnsType::ptr) {
       const bool fits = is_dns_name(held.text) && records.names.size() < kMaxDnsRecords;
@@ -261,6 +275,9 @@ void keep(const Records& section, DnsType type, DnsRecords& records, bool& any) 
   }
   // RFC 7505 3: a null MX stands alone. Beside others, "." is no host and is left out.
   records.null_mx = exchangers > 0 && exchangers == root;
+  records.no_service = services > 0 && services == root;
+  std::sort(records.services.begin(), records.services.end());
+  records.services.erase(std::unique(records.services.begin(), records.services.end()), records.services.end());
   std::sort(records.exchangers.begin(), records.exchangers.end());
   records.exchangers.erase(std::unique(records.exchangers.begin(), records.exchangers.end()), records.exchangers.end());
 }
@@ -285,6 +302,8 @@ std::string_view to_string(DnsType type) {
       return "TXT";
     case DnsType::aaaa:
       return "AAAA";
+    case DnsType::srv:
+      return "SRV";
   }
   return "?";
 }
@@ -340,7 +359,7 @@ std::optional<DnsRecords> parse_dns_answer(std::string_view message, std::string
   }
   keep(section, type, records, any);
   const bool found = !records.addresses.empty() || !records.exchangers.empty() || !records.names.empty() ||
-                     !records.texts.empty() || records.null_mx;
+                     !records.texts.empty() || !records.services.empty() || records.null_mx || records.no_service;
   records.strange = !found && (section.strange || !section.held.empty() || section.aliases.size() > hops);
   if (section.soa && is_within(records.canonical, section.soa->zone)) records.negative_ttl = section.soa->ttl;
   return records;

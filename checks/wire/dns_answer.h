@@ -13,8 +13,9 @@
 
 namespace ajar {
 
-enum class DnsType : std::uint16_t { a = 1, ptr = 12, mx = 15, txt = 16, aaaa = 28 };  // RFC 1035 3.2.2, RFC 3596 2.1
-std::string_view to_string(DnsType type);                                              // "A", "PTR", "MX", "TXT", "AAAA"
+// RFC 1035 3.2.2, RFC 3596 2.1, RFC 2782
+enum class DnsType : std::uint16_t { a = 1, ptr = 12, mx = 15, txt = 16, aaaa = 28, srv = 33 };
+std::string_view to_string(DnsType type);  // "A", "PTR", "MX", "TXT", "AAAA", "SRV"
 
 // RFC 1035 4.1.1, RFC 6891 6.1.3: those that are told apart.
 inline constexpr unsigned kDnsNoError = 0, kDnsServerFailure = 2, kDnsNoSuchName = 3, kDnsRefused = 5;
@@ -25,10 +26,19 @@ struct MailExchanger {
   friend auto operator<=>(const MailExchanger&, const MailExchanger&) = default;
 };
 
+// Where a service is (RFC 2782). Which of several is asked first is for clients; all of them serve.
+struct ServicePlace {
+  std::string host;  // as MailExchanger::host
+  std::uint16_t port = 0;
+  friend auto operator<=>(const ServicePlace&, const ServicePlace&) = default;
+};
+
 // What the answer section holds for the name that was asked, after its aliases.
 struct DnsRecords {
   std::vector<IpAddress> addresses;       // A or AAAA, as asked, in the server's order, each once
   std::vector<MailExchanger> exchangers;  // MX, by preference, then name
+  std::vector<ServicePlace> services;     // SRV, by name, then port, each once
+  bool no_service = false;                // RFC 2782: "." as the only target says that the service is not there
   std::vector<std::string> names;         // PTR, in the server's order; as MailExchanger::host
   std::vector<std::string> texts;         // TXT: the strings of each record as one, the server's bytes, at most kMaxDnsText
   bool null_mx = false;                   // RFC 7505: the domain says that it takes no mail at all
@@ -42,9 +52,10 @@ struct DnsRecords {
   std::optional<std::uint32_t> negative_ttl;
 };
 
-inline constexpr std::size_t kMaxDnsRecords = 64;  // addresses, exchangers, names or texts of one answer that are kept
-inline constexpr std::size_t kMaxDnsText = 1024;   // bytes of one text that are kept
-inline constexpr std::size_t kMaxDnsAliases = 16;  // aliases followed in one answer
+inline constexpr std::size_t kMaxDnsRecords = 64;     // addresses, exchangers, names or texts of one answer that are kept
+inline constexpr std::size_t kMaxDnsServices = 1000;  // of one answer that are kept
+inline constexpr std::size_t kMaxDnsText = 1024;      // bytes of one text that are kept
+inline constexpr std::size_t kMaxDnsAliases = 16;     // aliases followed in one answer
 
 // Reads an answer to a question for `name` and `type`. nullopt: not an answer to that question, or one that breaks its own
 // framing (a name that points forward or for ever, a record that ends past the message). The case of names means nothing (so

@@ -53,6 +53,7 @@ TEST(Metrics, Golden) {
   agent.fill();
   agent.fill_zones();
   agent.fill_suspicions();
+  agent.fill_discovery();
   const std::string text = without_machine(page(agent));
   const std::string file = std::string(AJAR_SOURCE_DIR) + "/tests/golden/metrics.txt";
   if (std::getenv("AJAR_UPDATE_GOLDEN") != nullptr) std::ofstream(file) << text;
@@ -126,6 +127,10 @@ TEST(Metrics, EveryFamilyIsThereFromTheStart) {
                            "ajar_dnsbl_zone_state",
                            "ajar_dnsbl_queries_total",
                            "ajar_suspicions",
+                           "ajar_discovery_targets",
+                           "ajar_discovery_refused",
+                           "ajar_discovery_up",
+                           "ajar_discovery_last_success_timestamp_seconds",
                            "ajar_probes_total",
                            "ajar_probe_failures_total",
                            "ajar_probe_duration_seconds",

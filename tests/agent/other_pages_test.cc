@@ -34,6 +34,35 @@ TEST(OtherPages, TheConfigurationCanBeLoadedAgainAndKeepsItsSecrets) {
   EXPECT_THAT(text, Not(HasSubstr("canary.secret")));
 }
 
+TEST(OtherPages, SourcesOfTargetsAndHowTheyAre) {
+  MadeUpAgent agent;
+  agent.fill();
+  Site site(agent.web_state());
+  EXPECT_THAT(get_page(site, "/config"), Not(HasSubstr("id=discovery")));
+  EXPECT_THAT(get_page(site, "/targets"), Not(HasSubstr("discovery")));
+  const auto parsed = parse_config(
+      "scope = [\"203.0.113.0/24\"]\n[[discovery]]\nfile = \"targets/*.json\"\n[[discovery]]\nname = \"cmdb\"\n"
+      "url = \"https://cmdb.example.net/targets?token=hunter2\"\nbearer_token_file = \"/etc/ajar/token\"\n",
+      "ajar.toml");
+  agent.config->discovery = std::get<Config>(parsed).discovery;
+  agent.fill_discovery();
+  const std::string text = get_page(site, "/config");
+  expect_well_formed(text);
+  EXPECT_THAT(text, HasSubstr("Where targets are read from"));
+  EXPECT_THAT(text, HasSubstr("it answers 500"));
+  EXPECT_THAT(text, HasSubstr("is not inside scope"));
+  EXPECT_THAT(text, HasSubstr("url = &quot;https://cmdb.example.net/targets?&lt;secret&gt;&quot;"));
+  EXPECT_THAT(text, Not(HasSubstr("hunter2")));
+  const std::string list = get_page(site, "/targets");
+  expect_well_formed(list);
+  EXPECT_THAT(list, HasSubstr("1 of them are found by"));
+  EXPECT_THAT(list, HasSubstr("1 of 2 sources are failing"));
+  const std::string target = get_page(site, "/targets/mx2");
+  expect_well_formed(target);
+  EXPECT_THAT(target, HasSubstr("Found by"));
+  EXPECT_THAT(get_page(site, "/targets/mx1"), Not(HasSubstr("Found by")));
+}
+
 // The alerts that the rules know.
 std::set<std::string> alerts() {
   std::ifstream rules(std::string(AJAR_SOURCE_DIR) + "/dashboards/alerts/ajar.rules.yml");

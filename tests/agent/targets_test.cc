@@ -626,5 +626,172 @@ TEST_F(TargetsTest, ANameThatPointsOutsideIsNeverHandedOut) {
   EXPECT_GE(probed["203.0.113.2"], 32);
 }
 
+// ---- targets that are found ----
+
+TargetConfig found(const std::string& name, const std::string& place, std::vector<Port> ports = {Port{25}}) {
+  TargetConfig target;
+  target.name = name;
+  target.place.address = IpAddress::parse(place);
+  if (!target.place.address) target.place.host = place;
+  target.checks = {"smtp_relay"};
+  target.ports["smtp_relay"] = std::move(ports);
+  return target;
+}
+
+TEST_F(TargetsTest, FoundTargetsComeChangeAndGo) {
+  host("mx1", "mx1.example.org");
+  dns_.addresses("mx1.example.org", {"203.0.113.1"}, {});
+  dns_.addresses("mx2.example.org", {"203.0.113.2"}, {});
+  apply();
+  refresh();
+  targets_->put(found("b", "203.0.113.9"));
+  targets_->put(found("a", "mx2.example.org"));
+  refresh();
+  EXPECT_THAT(results(), ElementsAre("a 203.0.113.2:25", "b 203.0.113.9:25", "mx1 203.0.113.1:25"));
+  EXPECT_EQ(targets_->size(), 3U);
+  std::vector<std::string> names;
+  for (const TargetStatus& status : targets_->status()) {
+    names.push_back(status.name);
+    EXPECT_EQ(status.config, targets_->find(status.name));
+  }
+  EXPECT_THAT(names, ElementsAre("mx1", "a", "b"));
+
+  // The same again, or another owner: nobody is told.
+  const int planned = planned_, retired = retired_;
+  TargetConfig owned = found("b", "203.0.113.9");
+  owned.owner = "mail-team";
+  targets_->put(owned);
+  targets_->put(owned);
+  check();
+  EXPECT_EQ(targets_->find("b")->owner, "mail-team");
+  EXPECT_EQ(planned_, planned);
+  EXPECT_EQ(retired_, retired);
+  // Another port, a pause.
+  owned.ports["smtp_relay"] = {Port{25}, Port{587}};
+  owned.paused = true;
+  targets_->put(owned);
+  check();
+  EXPECT_TRUE(current_.at("b 203.0.113.9:25").paused);
+  EXPECT_TRUE(current_.contains("b 203.0.113.9:587"));
+  EXPECT_EQ(retired_, retired);
+
+  targets_->remove("b");
+  targets_->remove("b");
+  targets_->remove("nobody");
+  check();
+  EXPECT_THAT(results(), ElementsAre("a 203.0.113.2:25", "mx1 203.0.113.1:25"));
+  EXPECT_EQ(targets_->find("b"), nullptr);
+}
+
+TEST_F(TargetsTest, FoundTargetsAreAskedInsideScopeAlone) {
+  dns_.addresses("mx.example.org", {"203.0.113.1", "198.51.100.1"}, {"2001:db9::1"});
+  apply();
+  targets_->put(found("a", "mx.example.org"));
+  targets_->put(found("b", "198.51.100.2"));
+  refresh();
+  EXPECT_THAT(results(), ElementsAre("a 203.0.113.1:25"));
+  EXPECT_THAT(refused_,
+              UnorderedElementsAre("b  198.51.100.2", "a mx.example.org 198.51.100.1", "a mx.example.org 2001:db9::1"));
+  EXPECT_THAT(note("b"), HasSubstr("outside scope"));
+}
+
+TEST_F(TargetsTest, TheConfigurationOwnsItsNamesAndAddresses) {
+  address("mx1", "203.0.113.1");
+  apply();
+  targets_->put(found("mx1", "203.0.113.5"));
+  targets_->remove("mx1");
+  check();
+  EXPECT_THAT(results(), ElementsAre("mx1 203.0.113.1:25"));
+  // At the same address the declared one is asked; the found one has what the other does not ask.
+  targets_->put(found("z", "203.0.113.1", {Port{25}, Port{26}}));
+  targets_->put(found("c", "203.0.113.1", {Port{26}}));
+  check();
+  EXPECT_THAT(results(), ElementsAre("c 203.0.113.1:26", "mx1 203.0.113.1:25"));
+  targets_->remove("c");
+  check();
+  EXPECT_THAT(results(), ElementsAre("mx1 203.0.113.1:25", "z 203.0.113.1:26"));
+}
+
+TEST_F(TargetsTest, AReloadKeepsWhatIsFound) {
+  address("mx1", "203.0.113.1");
+  apply();
+  dns_.addresses("mx2.example.org", {"203.0.113.2"}, {});
+  targets_->put(found("found", "mx2.example.org"));
+  targets_->put(found("twin", "203.0.113.7"));
+  refresh();
+  const int planned = planned_, retired = retired_, asked = dns_.asked["mx2.example.org"];
+  address("mx3", "203.0.113.3");
+  apply();
+  EXPECT_EQ(planned_, planned + 1);
+  EXPECT_EQ(retired_, retired);
+  EXPECT_EQ(dns_.asked["mx2.example.org"], asked);
+  // Declared meanwhile: its own now.
+  address("twin", "203.0.113.8");
+  apply();
+  EXPECT_THAT(results(),
+              ElementsAre("found 203.0.113.2:25", "mx1 203.0.113.1:25", "mx3 203.0.113.3:25", "twin 203.0.113.8:25"));
+  targets_->remove("twin");
+  check();
+  EXPECT_NE(targets_->find("twin"), nullptr);
+  // And the scope may shrink.
+  config_.scope = {*Cidr::parse("203.0.113.2/32")};
+  apply();
+  EXPECT_THAT(results(), ElementsAre("found 203.0.113.2:25"));
+}
+
+// Whatever comes and goes: what was told is what is.
+TEST_F(TargetsTest, FoundTargetsInAnyOrder) {
+  network("net", "203.0.113.0/30");
+  address("mx1", "203.0.113.1");
+  for (int i = 0; i < 6; ++i) dns_.addresses(fmt::format("h{}.example.org", i), {"203.0.113.1", "10.0.0.1"}, {});
+  apply();
+  std::uint32_t seed = 1;
+  const auto random = [&](std::uint32_t below) {
+    seed = seed * 1664525U + 1013904223U;
+    return (seed >> 16U) % below;
+  };
+  for (int step = 0; step < 400; ++step) {
+    const std::string name = fmt::format("t{}", random(6));
+    const std::string place =
+        random(2) == 0 ? fmt::format("h{}.example.org", random(6)) : fmt::format("203.0.113.{}", random(5));
+    std::vector<Port> ports = {Port{static_cast<std::uint16_t>(25 + random(2))}};
+    switch (random(4)) {
+      case 0:
+        targets_->remove(name);
+        break;
+      case 1:
+        if (step % 5 == 0) apply();
+        break;
+      default:
+        targets_->put(found(name, place, std::move(ports)));
+        break;
+    }
+    later(seconds(random(40)));
+    if (HasFailure()) break;
+  }
+  for (int i = 0; i < 6; ++i) targets_->remove(fmt::format("t{}", i));
+  check();
+  EXPECT_EQ(targets_->size(), 2U);
+  EXPECT_EQ(results().size(), 4U);
+}
+
+TEST_F(TargetsTest, ResultsOfTargetsToBeFoundWait) {
+  address("mx1", "203.0.113.1");
+  apply();
+  targets_->seed({known("mx1", "203.0.113.1"), known("mx1", "203.0.113.99"),
+                  known("found", "203.0.113.2", 25, "mx2.example.org"), known("gone", "203.0.113.3")},
+                 true);
+  EXPECT_THAT(retired_keys_, ElementsAre("mx1 203.0.113.99:25"));
+  // Its last known address is asked before the DNS answers.
+  targets_->put(found("found", "mx2.example.org"));
+  check();
+  EXPECT_THAT(results(), ElementsAre("found 203.0.113.2:25", "mx1 203.0.113.1:25"));
+  targets_->retire_unknown();
+  EXPECT_THAT(retired_keys_, ElementsAre("mx1 203.0.113.99:25", "gone 203.0.113.3:25"));
+  targets_->retire_unknown();
+  EXPECT_EQ(retired_keys_.size(), 2U);
+  check();
+}
+
 }  // namespace
 }  // namespace ajar

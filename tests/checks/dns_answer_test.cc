@@ -28,7 +28,7 @@ std::string message(unsigned type, unsigned answers, const std::string& records)
 }
 const std::string kOwner = u16(0xC00C);  // a pointer to the question's name
 
-constexpr unsigned kA = 1, kCname = 5, kSoa = 6, kPtr = 12, kMx = 15, kTxt = 16, kAaaa = 28, kOpt = 41;
+constexpr unsigned kA = 1, kCname = 5, kSoa = 6, kPtr = 12, kMx = 15, kTxt = 16, kAaaa = 28, kSrv = 33, kOpt = 41;
 const std::string kAddress("\xCB\0\x71\x05", 4);  // 203.0.113.5
 
 TEST(DnsAnswer, ReadsAddressesBehindPointersAndAnyCase) {
@@ -87,6 +87,36 @@ TEST(DnsAnswer, NamesOfAnAddress) {
                                                "\x05"
                                                "ab")),
                                 "example.org", DnsType::ptr));
+}
+
+TEST(DnsAnswer, PlacesOfAService) {
+  const auto srv = [](unsigned port, const std::string& host) {
+    return record(kOwner, kSrv, 60, u16(10) + u16(5) + u16(port) + name(host));
+  };
+  const auto read = [](unsigned count, const std::string& records) {
+    return parse_dns_answer(message(kSrv, count, records), "example.org", DnsType::srv);
+  };
+  const auto some = read(3, srv(587, "B.example") + srv(25, "a.example") + srv(587, "b.example"));
+  ASSERT_TRUE(some);
+  EXPECT_THAT(some->services, ElementsAre(ServicePlace{"a.example", 25}, ServicePlace{"b.example", 587}));
+  EXPECT_FALSE(some->no_service || some->dropped);
+  EXPECT_EQ(some->ttl, 60U);
+  const auto none = read(1, srv(0, ""));  // RFC 2782: decidedly not available
+  ASSERT_TRUE(none);
+  EXPECT_TRUE(none->no_service);
+  EXPECT_THAT(none->services, IsEmpty());
+  const auto odd = read(3, srv(0, "a.example") + srv(25, "two words.example") + srv(25, "b.example"));
+  ASSERT_TRUE(odd);
+  EXPECT_THAT(odd->services, ElementsAre(ServicePlace{"b.example", 25}));
+  EXPECT_TRUE(odd->dropped);
+  std::string many;
+  for (unsigned i = 0; i < kMaxDnsServices + 1; ++i) many += srv(1 + i, "a.example");
+  const auto bounded = read(kMaxDnsServices + 1, many);
+  ASSERT_TRUE(bounded);
+  EXPECT_EQ(bounded->services.size(), kMaxDnsServices);
+  EXPECT_TRUE(bounded->dropped);
+  EXPECT_FALSE(read(1, record(kOwner, kSrv, 60, u16(10) + u16(5))));
+  EXPECT_FALSE(read(1, record(kOwner, kSrv, 60, u16(10) + u16(5) + u16(25))));
 }
 
 TEST(DnsAnswer, DotsInsideALabelAreNotSeparators) {

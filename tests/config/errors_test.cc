@@ -65,7 +65,7 @@ TEST_P(ConfigErrors, HaveTheirPlaceAndSayWhatToWrite) {
 
 INSTANTIATE_TEST_SUITE_P(, ConfigErrors,
                          testing::Values("top", "agent", "durations", "log_web_metrics", "canary", "dnsbl", "target",
-                                         "exemption", "syntax"),
+                                         "discovery", "exemption", "syntax"),
                          [](const auto& one) { return std::string(one.param); });
 
 std::string read(const std::string& name) {

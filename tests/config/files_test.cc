@@ -121,8 +121,8 @@ TEST(AjarToml, HasEveryKeyThatTheLoaderKnows) {
   std::set<std::string> headers;
   for (const auto& [header, lines] : sections) headers.insert(header);
   std::size_t keys = 0;
-  for (const char* header :
-       {"", "[agent]", "[log]", "[web]", "[metrics]", "[canary]", "[dnsbl]", "[[target]]", "[[exemption]]", "[[dnsbl.zone]]"}) {
+  for (const char* header : {"", "[agent]", "[log]", "[web]", "[metrics]", "[canary]", "[dnsbl]", "[[target]]", "[[discovery]]",
+                             "[[exemption]]", "[[dnsbl.zone]]"}) {
     const auto known = known_keys(std::string(header) + "\nqqqqqqqqqqqq = 1\n");
     EXPECT_FALSE(known.empty()) << header;
     for (const std::string& key : known) {

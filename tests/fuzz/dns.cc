@@ -1,5 +1,5 @@
-// What a DNS server answers, and what is made of it where a database answers. First byte: the type asked for ('p': PTR); then
-// the name asked for up to a NUL; then the message.
+// What a DNS server answers, and what is made of it where a database answers. First byte: the type asked for ('p': PTR,
+// 's': SRV); then the name asked for up to a NUL; then the message.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -24,12 +24,15 @@ void check_records(const DnsRecords& records, DnsType type) {
   insist(type == DnsType::mx || records.exchangers.empty());
   insist(type == DnsType::ptr || records.names.empty());
   insist(records.names.size() <= kMaxDnsRecords);
+  insist(type == DnsType::srv || (records.services.empty() && !records.no_service));
+  insist(records.services.size() <= kMaxDnsServices && (!records.no_service || records.services.empty()));
+  for (const ServicePlace& place : records.services) insist(is_dns_name(place.host) && place.port != 0);
   for (const std::string& name : records.names) insist(is_dns_name(name));
   insist(type == DnsType::a || type == DnsType::aaaa || records.addresses.empty());
   for (const std::string& text : records.texts) insist(text.size() <= kMaxDnsText);
   insist(!records.null_mx || records.exchangers.empty());
   const bool found = !records.addresses.empty() || !records.texts.empty() || !records.exchangers.empty() ||
-                     !records.names.empty() || records.null_mx;
+                     !records.names.empty() || !records.services.empty() || records.null_mx || records.no_service;
   insist(!records.strange || !found);
   for (const IpAddress& address : records.addresses) insist(address.is_v4() == (type == DnsType::a));
   for (const MailExchanger& exchanger : records.exchangers) insist(is_dns_name(exchanger.host));
@@ -87,7 +90,7 @@ void check_judgement(const DnsRecords& records, DnsType type) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
   constexpr ajar::DnsType kTypes[] = {ajar::DnsType::a, ajar::DnsType::mx, ajar::DnsType::aaaa, ajar::DnsType::txt};
-  const ajar::DnsType type = data[0] == 'p' ? ajar::DnsType::ptr : kTypes[data[0] % 4];
+  const ajar::DnsType type = data[0] == 'p' ? ajar::DnsType::ptr : data[0] == 's' ? ajar::DnsType::srv : kTypes[data[0] % 4];
   const std::string_view rest(reinterpret_cast<const char*>(data) + 1, size - 1);
   const std::size_t end = rest.find('\0');
   if (end == std::string_view::npos) return 0;

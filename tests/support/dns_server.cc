@@ -141,6 +141,9 @@ void DnsServer::ptr(const std::string& owner, const std::string& host, std::uint
 void DnsServer::mx(const std::string& owner, std::uint16_t preference, const std::string& host, std::uint32_t ttl) {
   zone_[owner].push_back({15, ttl, u16(preference) + encode_name(host), ""});
 }
+void DnsServer::srv(const std::string& owner, std::uint16_t port, const std::string& host, std::uint32_t ttl) {
+  zone_[owner].push_back({33, ttl, u16(10) + u16(5) + u16(port) + encode_name(host), ""});
+}
 void DnsServer::cname(const std::string& owner, const std::string& to, std::uint32_t ttl) {
   zone_[owner].push_back({5, ttl, encode_name(to), to});
 }

@@ -28,6 +28,7 @@ class DnsServer {
   void aaaa(const std::string& owner, const std::string& address, std::uint32_t ttl = 300);
   void mx(const std::string& owner, std::uint16_t preference, const std::string& host, std::uint32_t ttl = 300);  // "": null MX
   void ptr(const std::string& owner, const std::string& host, std::uint32_t ttl = 300);
+  void srv(const std::string& owner, std::uint16_t port, const std::string& host, std::uint32_t ttl = 300);  // "": "."
   void cname(const std::string& owner, const std::string& to, std::uint32_t ttl = 300);
   void exists(const std::string& owner);  // a name without records that are asked for: NOERROR, no data
   void remove(const std::string& owner);

@@ -158,6 +158,30 @@ void MadeUpAgent::fill_suspicions() {
   probe(all_forms);
 }
 
+void MadeUpAgent::fill_discovery() {
+  auto view = std::make_shared<DiscoveryView>();
+  SourceView files;
+  files.name = "targets/*.json";
+  files.place = "file targets/*.json";
+  files.targets = 1;
+  files.refused = 1;
+  files.refusals = {{"198.51.100.1", "is not inside scope"}};
+  files.up = true;
+  files.last_success = now - std::chrono::seconds(30);
+  SourceView url;
+  url.name = "cmdb";
+  url.place = "url https://cmdb.example.net/targets";
+  url.up = false;
+  url.trouble = "it answers 500";
+  view->sources = {files, url};
+  view->found_by = {{"mx2", "targets/*.json"}};
+  for (TargetView& target : targets) {
+    if (target.config.name == "mx2") target.found_by = "targets/*.json";
+  }
+  discovery = view;
+  metrics.discovery(view);
+}
+
 WebState MadeUpAgent::web_state() {
   return {.ledger = ledger,
           .metrics = metrics,
@@ -173,7 +197,8 @@ WebState MadeUpAgent::web_state() {
           .probe_now = [](const std::string&, const std::optional<std::string>&) { return ProbeNow::accepted; },
           .internal_api = nullptr,
           .now = [this] { return now; },
-          .zones = [this] { return std::make_shared<const ZonesView>(zones); }};
+          .zones = [this] { return std::make_shared<const ZonesView>(zones); },
+          .discovery = [this] { return discovery; }};
 }
 
 }  // namespace ajar

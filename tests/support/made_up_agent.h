@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/discovery.h"
 #include "agent/ledger.h"
 #include "agent/metrics.h"
 #include "agent/target_view.h"
@@ -31,12 +32,15 @@ struct MadeUpAgent {
   // What Shadowserver reported two hours ago, after fill(): mx1 rightly, mx2 once wrongly, and once of a port that is not
   // asked.
   void fill_suspicions();
+  // Two sources of targets: files that found mx2, and a URL that fails.
+  void fill_discovery();
   WebState web_state();
 
   Time now;
   std::shared_ptr<Config> config = std::make_shared<Config>();
   std::vector<TargetView> targets;
   ZonesView zones;
+  std::shared_ptr<const DiscoveryView> discovery;
   Ledger ledger;
   Metrics metrics;
 };
