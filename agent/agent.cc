@@ -80,10 +80,11 @@ std::string place_of(const ResultKey& key) {
 
 }  // namespace
 
-Agent::Agent(std::shared_ptr<const Config> config)
+Agent::Agent(std::shared_ptr<const Config> config, std::size_t max_series)
     : config_(std::move(config)),
       keys_(CanaryKeys::load(config_->path(config_->canary.secret_file))),
       ledger_(ledger_options(*config_)),
+      crash_guard_(config_->path(config_->agent.state), config_->agent, metrics_),
       resolver_(loop_, ResolverOptions{}),
       gate_(loop_, config_->agent.connections_per_second),
       scheduler_(limits_of(config_->agent)),
@@ -97,13 +98,23 @@ Agent::Agent(std::shared_ptr<const Config> config)
                  metrics_.vantage(vantage_.now().states);
                  targets_changed_ = true;  // the databases are asked about our addresses too
                }),
-      world_{loop_,          gate_,     tls_,       keys_,    nullptr,
-             message_book(), answered_, sightings_, wall_now, [this](int change) { metrics_.in_flight(change); },
-             &vantage_.now()},
+      world_{loop_,
+             gate_,
+             tls_,
+             keys_,
+             nullptr,
+             message_book(),
+             answered_,
+             sightings_,
+             wall_now,
+             [this](int change) { metrics_.in_flight(change); },
+             &vantage_.now(),
+             [this](const ResultKey& key) { crash_guard_.survived(key); }},
       published_config_(config_) {
   for (const ConfigError& warning : config_->warnings) spdlog::warn("{}", warning.to_string());
   for (const std::string& note : ledger_.notes()) spdlog::warn("{}", note);
   if (config_->agent.threads > 1) spdlog::warn("agent.threads = {}: this version probes on one thread", config_->agent.threads);
+  metrics_.limit_series(max_series);
   start_canary();
   warn_of_no_proof();
   targets_.apply(*config_);
@@ -218,6 +229,7 @@ void Agent::run() {
   for (const std::string& address : web_->addresses()) {
     spdlog::info("ajar {} {}: {}://{}/", kVersion, kRevision, web_->scheme(), address);
   }
+  crash_guard_.watch_this_thread();
   start(drive());
   loop_.run();
   std::thread remote_end([this] { remote_.reset(); });  // both wait a little for requests under way
@@ -259,6 +271,7 @@ void Agent::housekeeping() {
     next_expiry_ = loop_.now() + seconds(1);
     watch_canary();
     watch_vantage();
+    crash_guard_.expire();
   }
   if (ledger_changed_) ledger_.flush();
   ledger_changed_ = ledger_.failing();
@@ -384,12 +397,26 @@ bool Agent::vantage_is_known() const { return vantage_.measured() || loop_.now()
 void Agent::pump() {
   if (pumping_ || !canary_is_known() || !vantage_is_known()) return;  // a probe that ends at once comes back here
   pumping_ = true;
-  while (!ledger_.paused() && !loop_.shutting_down()) {
-    const std::optional<Visit> visit = scheduler_.next(wall_now());
+  while (!alone_ && !ledger_.paused() && !loop_.shutting_down()) {
+    std::optional<Visit> visit = std::exchange(waiting_, std::nullopt);
+    if (!visit) visit = scheduler_.next(wall_now());
     if (!visit) break;
-    start(this->visit(*visit));
+    const bool alone = crash_guard_.has_suspects() && wants_to_be_alone(*visit);
+    if (alone && scheduler_.in_flight() > 1) {  // itself
+      waiting_ = std::move(visit);
+      break;
+    }
+    alone_ = alone;
+    start(this->visit(std::move(*visit)));
   }
   pumping_ = false;
+}
+
+// What the agent crashed on is asked while nothing else is: a second crash is then its own doing.
+bool Agent::wants_to_be_alone(const Visit& visit) const {
+  return crash_guard_.is_suspect(visit.key) ||
+         std::any_of(visit.others.begin(), visit.others.end(),
+                     [this](const ResultKey& key) { return crash_guard_.is_suspect(key); });
 }
 
 Task<void> Agent::visit(Visit visit) {
@@ -407,6 +434,7 @@ Task<void> Agent::visit(Visit visit) {
   };
   co_await run_visit(world_, std::move(plans), done);
   if (loop_.shutting_down()) co_return;
+  alone_ = false;  // where it was alone, nothing else has begun
   for (const ResultKey& key : keys) finish(key, wanted[key]);
   pump();
 }
@@ -421,6 +449,7 @@ std::optional<ProbePlan> Agent::plan_for(const ResultKey& key) const {
   plan.check = check;
   plan.key = key;
   plan.host = endpoint->host;
+  plan.skipped = crash_guard_.why_skipped(key);
   plan.tls = endpoint->port.tls;
   const std::optional<ResultState> state = ledger_.result(key);
   plan.full_matrix = !state || !state->last_full_matrix ||
@@ -493,11 +522,14 @@ void Agent::planned(const Planned& plan) {
     if (state->due.time_since_epoch().count() > 0) history.due = state->due;
   }
   scheduler_.add(plan.key, plan.interval, plan.paused, history, wall_now());
+  crash_guard_.planned(plan.key);
+  if (crash_guard_.is_suspect(plan.key)) scheduler_.reschedule(plan.key, wall_now());  // the sooner it is cleared, the better
 }
 
 void Agent::retired(const ResultKey& key) {
   targets_changed_ = true;
   scheduler_.remove(key);
+  crash_guard_.retired(key);
   say(ledger_.retire(key));
   ledger_changed_ = true;
 }
@@ -540,6 +572,7 @@ std::optional<std::string> Agent::take_over_configuration() {
   gate_.set_rate(config_->agent.connections_per_second);
   scheduler_.set_limits(limits_of(config_->agent));
   ledger_.set_options(ledger_options(*config_));
+  crash_guard_.set_period(config_->agent.quarantine);
   targets_.apply(*config_);
   discovery_.apply(config_);
   metrics_.discovery(discovery_.view());
@@ -566,6 +599,7 @@ ProbeNow Agent::probe_now(const std::string& target, const std::optional<std::st
   if (now - last < kProbeNowInterval) return ProbeNow::limited;
   if (scheduler_.due_now(target, check.value_or("")) == 0) return ProbeNow::limited;
   last = now;
+  crash_guard_.asked_for(target, check.value_or(""));
   pump();
   return ProbeNow::accepted;
 }

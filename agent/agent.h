@@ -14,6 +14,7 @@
 
 #include "agent/canary_keys.h"
 #include "agent/canary_status.h"
+#include "agent/crash_guard.h"
 #include "agent/discovery.h"
 #include "agent/ledger.h"
 #include "agent/live_network.h"
@@ -41,7 +42,8 @@ class Agent {
  public:
   // Opens the ledger, the canary and the web server. Throws LedgerError, SecretError, CanaryError, WebError: what() says what
   // to do.
-  explicit Agent(std::shared_ptr<const Config> config);
+  // `max_series`: Metrics::limit_series().
+  explicit Agent(std::shared_ptr<const Config> config, std::size_t max_series = 0);
   ~Agent();
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
@@ -70,6 +72,7 @@ class Agent {
   Task<void> check_vantage();
   bool vantage_is_known() const;
   std::optional<ProbePlan> plan_for(const ResultKey& key) const;
+  bool wants_to_be_alone(const Visit& visit) const;
   struct Wanted {
     bool confirm = false, retry = false;
   };
@@ -104,6 +107,7 @@ class Agent {
   CanaryKeys keys_;
   Ledger ledger_;
   Metrics metrics_;
+  CrashGuard crash_guard_;
   Resolver resolver_;
   ConnectGate gate_;
   ProbeTls tls_;
@@ -121,6 +125,8 @@ class Agent {
   VantageCheck vantage_;
   ProbeWorld world_;
   bool pumping_ = false;
+  bool alone_ = false;            // a visit is under way beside which no other may begin
+  std::optional<Visit> waiting_;  // one that begins when it is alone
   bool targets_changed_ = true;
   bool ledger_changed_ = false;
   bool was_failing_ = false;

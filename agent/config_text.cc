@@ -83,6 +83,7 @@ void put_agent(Writer& out, const AgentConfig& agent) {
   out.put("probe_timeout", duration(agent.probe_timeout));
   out.put("reopen_within", duration(agent.reopen_within));
   out.put("case_retention", duration(agent.case_retention));
+  out.put("quarantine", duration(agent.quarantine));
   out.put("concurrency", fmt::to_string(agent.concurrency));
   out.put("connections_per_second", fmt::to_string(agent.connections_per_second));
   out.put("per_address", fmt::to_string(agent.per_address));

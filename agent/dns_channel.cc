@@ -55,6 +55,7 @@ bool DnsChannel::Asking::await_suspend(std::coroutine_handle<> awaiter) {
   ares_query(channel_->channel_, name_.c_str(), kClassIn, static_cast<int>(type_), &Asking::answered, query_);
   if (done_) return false;  // answered on the spot: no server could be reached
   waiting_ = true;
+  in_hand_ = InHand::leave();
   const Steady::time_point now = Steady::now();
   channel_->expect_timeout(now + channel_->options_.timeout);
   channel_->loop_.add_deadline(deadline_, now + channel_->patience());
@@ -80,7 +81,7 @@ void DnsChannel::Asking::answered(void* argument, int status, int, unsigned char
 void DnsChannel::Asking::give_up() {
   if (query_ != nullptr) query_->asking = nullptr;
   query_ = nullptr;
-  awaiter_.resume();
+  resume_in_hand(awaiter_, in_hand_);
 }
 
 // ---- the channel ----
@@ -216,7 +217,7 @@ void DnsChannel::resume_ready() {
     ready_.pop_front();
     if (asking == nullptr) continue;
     asking->ready_ = false;
-    asking->awaiter_.resume();
+    resume_in_hand(asking->awaiter_, asking->in_hand_);
   }
 }
 

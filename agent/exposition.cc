@@ -1,7 +1,10 @@
 #include "agent/exposition.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
+#include <deque>
 
 #include <fmt/format.h>
 
@@ -30,7 +33,16 @@ std::size_t utf8_length(std::string_view text) {
   return 0;
 }
 
+// What most values are made of, and what needs neither escaping nor a look at UTF-8.
+bool is_plain(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7F && c != '\\' && c != '"'; });
+}
+
 void append_escaped(std::string& into, std::string_view text, bool quote) {
+  if (is_plain(text)) {
+    into += text;
+    return;
+  }
   while (!text.empty()) {
     const char c = text.front();
     std::size_t length = utf8_length(text);
@@ -56,9 +68,27 @@ std::string bound_text(double bound) {
   return text.find_first_not_of("-0123456789") == std::string::npos ? text + ".0" : text;
 }
 
+// A value that is a whole number of thousandths, as instants and durations are, is written by integer arithmetic: up to 15
+// digits that is also the shortest text which reads back as the same number. `text` has room for 32 characters.
+char* write_thousandths(char* text, double value) {
+  const double scaled = value * 1000;
+  if (!(std::fabs(scaled) < 1e15) || std::signbit(value)) return nullptr;
+  const auto thousandths = static_cast<std::int64_t>(std::llround(scaled));
+  if (static_cast<double>(thousandths) / 1000 != value) return nullptr;
+  text = std::to_chars(text, text + 20, thousandths / 1000).ptr;
+  std::int64_t rest = thousandths % 1000;
+  if (rest == 0) return text;
+  *text++ = '.';
+  for (std::int64_t place = 100; rest > 0; place /= 10) {
+    *text++ = static_cast<char>('0' + rest / place);
+    rest %= place;
+  }
+  return text;
+}
+
 }  // namespace
 
-Exposition::Exposition(Format format, Sink sink) : format_(format), sink_(std::move(sink)) { buffer_.reserve(kChunk + 4096); }
+Exposition::Exposition(Format format, Sink sink) : format_(format), sink_(std::move(sink)) {}
 
 std::string_view Exposition::content_type(Format format) {
   return format == Format::openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -95,7 +125,28 @@ void Exposition::family(std::string_view name, MetricType type, std::string_view
 }
 
 void Exposition::sample(std::string_view labels, double value) {
-  line(counter_ && format_ == Format::openmetrics ? "_total" : "", labels, {}, number(value));
+  buffer_ += name_;
+  if (counter_ && format_ == Format::openmetrics) buffer_ += "_total";
+  if (!labels.empty()) {
+    buffer_ += '{';
+    buffer_ += labels;
+    buffer_ += '}';
+  }
+  buffer_ += ' ';
+  append_number(value);
+  buffer_ += '\n';
+  ++samples_;
+  flush_when_full();
+}
+
+void Exposition::append_number(double value) {
+  std::array<char, 32> text;
+  const char* const end = write_thousandths(text.data(), value);
+  if (end != nullptr) {
+    buffer_.append(text.data(), static_cast<std::size_t>(end - text.data()));
+  } else {
+    buffer_ += number(value);
+  }
 }
 
 void Exposition::histogram(std::string_view labels, std::span<const double> bounds, std::span<const std::uint64_t> cumulative,
@@ -132,19 +183,22 @@ void Exposition::line(std::string_view suffix, std::string_view labels, std::str
     buffer_ += number(to_seconds(exemplar->time));
   }
   buffer_ += '\n';
+  ++samples_;
   flush_when_full();
 }
 
 void Exposition::flush_when_full() {
-  if (buffer_.size() < kChunk) return;
-  sink_(buffer_);
+  if (buffer_.size() >= kChunk) flush();
+}
+
+void Exposition::flush() {
+  if (!buffer_.empty()) sink_(buffer_);
   buffer_.clear();
 }
 
 void Exposition::finish() {
   if (format_ == Format::openmetrics) buffer_ += "# EOF\n";
-  if (!buffer_.empty()) sink_(buffer_);
-  buffer_.clear();
+  flush();
 }
 
 std::string Exposition::labels(std::span<const Label> labels) {
@@ -165,6 +219,8 @@ std::string Exposition::escape_value(std::string_view value) {
   return text;
 }
 
+void Exposition::append_value(std::string& to, std::string_view value) { ajar::append_escaped(to, value, true); }
+
 std::string Exposition::label_name(std::string_view key) {
   std::string name(key);
   for (char& c : name) {
@@ -172,6 +228,18 @@ std::string Exposition::label_name(std::string_view key) {
     if (!fine) c = '_';
   }
   return name;
+}
+
+std::string text_page(Exposition::Format format, const std::function<void(Sections&)>& write) {
+  std::deque<std::string> parts;
+  Sections sections(format, [&parts]() -> Exposition::Sink {
+    std::string* const part = &parts.emplace_back();
+    return [part](std::string_view text) { part->append(text); };
+  });
+  write(sections);
+  std::string page;
+  for (const std::string& part : parts) page += part;
+  return page;
 }
 
 std::string Exposition::number(double value) {

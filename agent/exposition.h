@@ -17,6 +17,13 @@ namespace ajar {
 
 enum class MetricType { counter, gauge, histogram };
 
+// What a family is called, and what it means.
+struct MetricFamily {
+  const char* name;
+  MetricType type;
+  const char* help;
+};
+
 // An example observation of a bucket: which probe it was (OpenMetrics only).
 struct Exemplar {
   std::string probe_id;
@@ -41,14 +48,18 @@ class Exposition {
 
   // Begins a family: its HELP and TYPE. `name` is the name of its series ("ajar_probes_total" for a counter in both formats).
   void family(std::string_view name, MetricType type, std::string_view help);
+  void family(const MetricFamily& family) { this->family(family.name, family.type, family.help); }
   // One series of the family begun last. `labels` is what labels() made, or empty.
   void sample(std::string_view labels, double value);
   // A histogram of the family begun last: cumulative counts of the buckets whose upper bounds are `bounds` and of +Inf.
   // `exemplars` is empty or has one entry for each bucket, +Inf's last.
   void histogram(std::string_view labels, std::span<const double> bounds, std::span<const std::uint64_t> cumulative, double sum,
                  std::span<const std::optional<Exemplar>> exemplars = {});
+  // Hands over what is not handed over yet: the end of a section of a page.
+  void flush();
   // Ends the page ("# EOF" in OpenMetrics). Nothing may follow.
   void finish();
+  std::size_t samples() const { return samples_; }  // series written so far
 
   // `name="value",…` escaped: to be made once and used for several series.
   static std::string labels(std::span<const Label> labels);
@@ -61,17 +72,39 @@ class Exposition {
   // What makes a user's label key a label name: every other character becomes an underscore.
   static std::string label_name(std::string_view key);
   static std::string number(double value);
+  // Appends `value` as a label's value, escaped.
+  static void append_value(std::string& to, std::string_view value);
 
  private:
   void line(std::string_view suffix, std::string_view labels, std::string_view extra, std::string_view value,
             const Exemplar* exemplar = nullptr);
+  void append_number(double value);
   void flush_when_full();
 
   Format format_;
+  std::size_t samples_ = 0;
   Sink sink_;
   std::string buffer_;
   std::string name_;  // of the family, without _total where OpenMetrics adds it
   bool counter_ = false;
 };
+
+// The sections of one page, in its order. Several may be written at the same time: families stand one after the other in a
+// page, while one walk through the results fills many of them.
+class Sections {
+ public:
+  using Next = std::function<Exposition::Sink()>;
+  // `next` makes the sink of the next section.
+  Sections(Exposition::Format format, Next next) : format_(format), next_(std::move(next)) {}
+  // The next section. It ends with flush(), the page's last one with finish().
+  Exposition section() { return Exposition(format_, next_()); }
+
+ private:
+  Exposition::Format format_;
+  Next next_;
+};
+
+// A page in memory: for short ones, and for tests.
+std::string text_page(Exposition::Format format, const std::function<void(Sections&)>& write);
 
 }  // namespace ajar

@@ -236,11 +236,15 @@ std::int64_t Ledger::cursor(const std::string& canary) const {
 // -- readers --
 
 std::vector<ResultState> Ledger::results() const {
-  const std::shared_lock hold(state_->mutex);
   std::vector<ResultState> list;
-  list.reserve(state_->visible.results.size());
-  for (const auto& [key, held] : state_->visible.results) list.push_back(held.state);
+  list.reserve(result_count());
+  each_result([&](const ResultState& result) { list.push_back(result); });
   return list;
+}
+
+std::size_t Ledger::result_count() const {
+  const std::shared_lock hold(state_->mutex);
+  return state_->visible.results.size();
 }
 
 std::vector<ResultState> Ledger::results_of(const std::string& target) const {
@@ -253,8 +257,28 @@ std::vector<ResultState> Ledger::results_of(const std::string& target) const {
 }
 
 void Ledger::each_result(const std::function<void(const ResultState&)>& take) const {
-  const std::shared_lock hold(state_->mutex);
-  for (const auto& [key, held] : state_->visible.results) take(held.state);
+  each_result([&](const ResultState& result, const Case*) { take(result); }, [] {});
+}
+
+// A walk through a million results that held the lock throughout would keep the loop from committing for a second.
+void Ledger::each_result(const TakeResult& take, const std::function<void()>& between) const {
+  const auto& results = state_->visible.results;
+  const auto& cases = state_->visible.cases;
+  std::optional<ResultKey> last;
+  for (bool more = true; more;) {
+    {
+      const std::shared_lock hold(state_->mutex);
+      auto at = last ? results.upper_bound(*last) : results.begin();
+      for (std::size_t left = kPortion; left > 0 && at != results.end(); --left, ++at) {
+        const ResultState& result = at->second.state;
+        const auto open = result.case_id ? cases.find(*result.case_id) : cases.end();
+        take(result, open != cases.end() && open->second.status == CaseStatus::open ? &open->second : nullptr);
+      }
+      more = at != results.end();
+      if (more) last = std::prev(at)->first;
+    }
+    between();
+  }
 }
 
 std::optional<ResultState> Ledger::result(const ResultKey& key) const {

@@ -187,8 +187,14 @@ class Ledger {
   // -- any thread: what the last flush() made visible --
   std::vector<ResultState> results() const;  // sorted by key
   std::vector<ResultState> results_of(const std::string& target) const;
-  // Calls `take` with each in turn, sorted by key, and copies none: it must be quick, and ask the ledger nothing.
+  // Calls `take` with each in turn, sorted by key, and copies none: it must be quick, and ask the ledger nothing. The loop can
+  // write between any kPortion of them, so a change may be seen in some results and not yet in others; none is seen twice.
   void each_result(const std::function<void(const ResultState&)>& take) const;
+  // The same with the open case of each (nullptr: none); after each portion `between` is called, which may take its time.
+  using TakeResult = std::function<void(const ResultState&, const Case* open)>;
+  void each_result(const TakeResult& take, const std::function<void()>& between) const;
+  static constexpr std::size_t kPortion = 256;
+  std::size_t result_count() const;
   std::optional<ResultState> result(const ResultKey& key) const;
   std::vector<Case> cases() const;  // newest first
   std::optional<Case> find_case(const std::string& id) const;

@@ -114,6 +114,7 @@ Loop::Sleep Loop::sleep_for(std::chrono::milliseconds span) { return Sleep(*this
 
 void Loop::Sleep::await_suspend(std::coroutine_handle<> awaiter) {
   entry_.awaiter = awaiter;
+  entry_.in_hand = InHand::leave();
   loop_.add_deadline(entry_, when_);
 }
 
@@ -143,6 +144,7 @@ bool Socket::Wait::await_ready() const {
 
 void Socket::Wait::await_suspend(std::coroutine_handle<> awaiter) {
   socket_.waiter_ = awaiter;
+  socket_.in_hand_ = InHand::leave();
   socket_.wants_read_ = read_;
   socket_.wants_write_ = !read_;
   // The entry stays on the wheel between waits and moves only to come earlier: a deadline that was put off is noticed when it
@@ -176,7 +178,7 @@ void Socket::expired() {
 // The waiter may destroy this socket: nothing is touched after resume().
 void Socket::wake() {
   wants_read_ = wants_write_ = false;
-  std::exchange(waiter_, {}).resume();
+  resume_in_hand(std::exchange(waiter_, {}), in_hand_);
 }
 
 }  // namespace ajar

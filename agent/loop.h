@@ -12,6 +12,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "agent/in_hand.h"
 #include "agent/timing_wheel.h"
 #include "checks/task.h"
 
@@ -80,7 +81,8 @@ class Loop::Sleep {
  private:
   struct Entry : TimingWheel::Entry {
     std::coroutine_handle<> awaiter;
-    void expire() override { awaiter.resume(); }
+    const ProbeMark* in_hand = nullptr;
+    void expire() override { resume_in_hand(awaiter, in_hand); }
   };
   Loop& loop_;
   Steady::time_point when_;
@@ -134,6 +136,7 @@ class Socket {
   Steady::time_point deadline_at_ = Steady::time_point::max();
   Steady::time_point entry_at_{};  // where deadline_ sits on the wheel
   std::coroutine_handle<> waiter_;
+  const ProbeMark* in_hand_ = nullptr;  // what the waiter works for
 };
 
 class Socket::Wait {

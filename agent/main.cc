@@ -30,7 +30,7 @@ std::shared_ptr<const ajar::Config> load(const std::string& file) {
   return nullptr;
 }
 
-int run_agent(const std::string& file, bool check_only) {
+int run_agent(const std::string& file, bool check_only, std::size_t max_series) {
   const auto config = load(file);
   if (!config) return kUsageError;
   const std::string& web_file = config->web.config_file;
@@ -48,7 +48,7 @@ int run_agent(const std::string& file, bool check_only) {
   }
   ajar::set_up_log(config->log);
   try {
-    ajar::Agent agent(config);
+    ajar::Agent agent(config, max_series);
     agent.run();
     return 0;
   } catch (const std::runtime_error& error) {
@@ -87,6 +87,9 @@ int main(int argc, char** argv) {
       app.add_subcommand("run", "Asks every configured server, again and again, and serves /metrics and pages");
   run->add_option("--config", config_file, "Configuration file; default: ./ajar.toml, else /etc/ajar/ajar.toml");
   run->add_flag("--config.check", check_only, "Only say whether the configuration is valid");
+  std::size_t max_series = 0;
+  run->add_option("--web.max-series", max_series,
+                  "At most so many series in /metrics, what matters least left out; 0: no limit");
 
   ajar::CheckOptions options;
   std::string wait = "30s";
@@ -141,5 +144,5 @@ int main(int argc, char** argv) {
   }
   if (notice->parsed()) return write_notice(config_file, notice_options);
   if (importing->parsed()) return import_report(config_file, report);
-  return run->parsed() ? run_agent(config_file, check_only) : run_canary(config_file);
+  return run->parsed() ? run_agent(config_file, check_only, max_series) : run_canary(config_file);
 }

@@ -3,16 +3,19 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <numeric>
 #include <set>
-#include <unordered_map>
 
+#include <fmt/format.h>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
+#include <spdlog/spdlog.h>
 
 #include "agent/discovery_metrics.h"
 #include "agent/process_metrics.h"
+#include "agent/result_metrics.h"
 #include "agent/suspicions.h"
 #include "agent/version.h"
 #include "agent/zone_metrics.h"
@@ -20,11 +23,7 @@
 namespace ajar {
 namespace {
 
-struct Family {
-  const char* name;
-  MetricType type;
-  const char* help;
-};
+using Family = MetricFamily;
 constexpr MetricType kCounter = MetricType::counter;
 constexpr MetricType kGauge = MetricType::gauge;
 constexpr MetricType kHistogram = MetricType::histogram;
@@ -35,25 +34,6 @@ constexpr Family kTargetInfo{
     "ajar_target_info", kGauge,
     "A target with its owner and the labels that the owner gave it; paused=\"true\" while its configuration "
     "pauses it; always 1."};
-constexpr Family kLevel{
-    "ajar_exposure_level", kGauge,
-    "Judged state of a result: 0 closed, 1 unreachable, 2 unclear, 3 accepted (it said yes, without proof), 4 open "
-    "(proven). Held while a case is open."};
-constexpr Family kFirstSeen{"ajar_exposure_first_seen_timestamp_seconds", kGauge, "When the open case of a result began."};
-constexpr Family kExempt{"ajar_exposure_exempt", kGauge, "1 while an exemption of the configuration covers the result."};
-constexpr Family kLastLevel{"ajar_last_probe_level", kGauge,
-                            "What the last probe alone said, 0 to 4 as in ajar_exposure_level."};
-constexpr Family kLastProbe{"ajar_last_probe_timestamp_seconds", kGauge, "When the last probe of a result began."};
-constexpr Family kLastConclusive{"ajar_last_conclusive_timestamp_seconds", kGauge,
-                                 "When the last probe began that said closed, accepted or open."};
-constexpr Family kDue{"ajar_result_due_timestamp_seconds", kGauge,
-                      "When the next probe of a result is due; absent while its target is paused."};
-constexpr Family kTargetLevel{"ajar_target_exposure_level", kGauge,
-                              "The worst ajar_exposure_level of a target, from its first result on."};
-constexpr Family kTargetConclusive{
-    "ajar_target_last_conclusive_timestamp_seconds", kGauge,
-    "The oldest ajar_last_conclusive_timestamp_seconds of a target, filtered ports left out; 0 when a "
-    "result never was conclusive."};
 constexpr Family kResults{"ajar_results", kGauge, "How many results have this judged verdict now."};
 constexpr Family kCoverage{
     "ajar_coverage_ratio", kGauge,
@@ -86,6 +66,10 @@ constexpr Family kReloadTime{"ajar_config_last_reload_success_timestamp_seconds"
 constexpr Family kPaused{"ajar_paused", kGauge, "1 while probing is paused (POST /-/pause)."};
 constexpr Family kDetail{"ajar_metrics_detail", kGauge,
                          "Which series are shown: of all results, or of targets and what is not closed."};
+constexpr Family kSeriesCut{"ajar_metrics_series_cut", kGauge,
+                            "Series that this page leaves out because of --web.max-series, by what they are of."};
+constexpr Family kQuarantined{"ajar_quarantined", kGauge,
+                              "1 for a result that is not probed because its answer crashed the agent twice."};
 
 constexpr Verdict kVerdicts[] = {Verdict::closed, Verdict::unreachable, Verdict::unclear, Verdict::accepted, Verdict::open};
 constexpr ArrivalResult kArrivalResults[] = {ArrivalResult::proved, ArrivalResult::late, ArrivalResult::unknown_token,
@@ -115,25 +99,7 @@ bool is_failure(Reason reason) {
   }
 }
 
-// A port where nobody serves is counted, not shown, unless a case is open there.
-bool is_shown(const ResultState& result) {
-  const bool nobody = result.reason == Reason::nobody_listens || result.reason == Reason::filtered;
-  return result.case_id || !nobody;
-}
-
-bool was_probed(const ResultState& result) { return result.last_probe != Time{}; }
-
-double level_of(Verdict verdict) { return static_cast<double>(static_cast<int>(verdict)); }
-
-std::string result_labels(const ResultKey& key) {
-  return Exposition::labels({{"target", key.target},
-                             {"address", key.address.to_string()},
-                             {"port", std::to_string(key.port)},
-                             {"transport", to_string(key.transport)},
-                             {"check", key.check}});
-}
-
-void begin(Exposition& out, const Family& family) { out.family(family.name, family.type, family.help); }
+void begin(Exposition& out, const Family& family) { out.family(family); }
 
 void single(Exposition& out, const Family& family, double value) {
   begin(out, family);
@@ -147,89 +113,12 @@ void write_series(Exposition& out, const Family& family, const Series& series) {
   for (const auto& [labels, value] : series) out.sample(labels, value);
 }
 
-struct Row {
-  const ResultState* result;
-  std::string labels;
-};
-
-std::set<std::string_view> paused_targets(std::span<const TargetView> targets) {
-  std::set<std::string_view> names;
-  for (const TargetView& view : targets) {
-    if (view.config.paused) names.insert(view.config.name);
-  }
-  return names;
-}
-
-bool exempt_now(const Config& config, const ResultKey& key, Time now) { return is_exempt(config, key.target, key.check, now); }
-
-// The per-result families. `rows` are the results shown, in the order of their keys.
-void write_rows(Exposition& out, const Metrics::Scene& scene, const std::vector<Row>& rows) {
-  std::unordered_map<std::string, Time> first_seen;
-  for (const Case& exposure : scene.ledger.cases()) {
-    if (exposure.status == CaseStatus::open) first_seen[exposure.id] = exposure.first_seen;
-  }
-  const auto each = [&](const Family& family, auto value) {
-    begin(out, family);
-    for (const Row& row : rows) {
-      const std::optional<double> found = value(*row.result);
-      if (found) out.sample(row.labels, *found);
-    }
-  };
-  using Value = std::optional<double>;
-  each(kLevel, [](const ResultState& r) -> Value { return level_of(r.level); });
-  each(kFirstSeen, [&](const ResultState& r) -> Value {
-    const auto found = r.case_id ? first_seen.find(*r.case_id) : first_seen.end();
-    return found == first_seen.end() ? Value() : to_seconds(found->second);
-  });
-  each(kExempt, [&](const ResultState& r) -> Value { return exempt_now(scene.config, r.key, scene.now) ? Value(1) : Value(); });
-  each(kLastLevel, [](const ResultState& r) -> Value { return level_of(r.last_level); });
-  each(kLastProbe, [](const ResultState& r) -> Value { return to_seconds(r.last_probe); });
-  each(kLastConclusive,
-       [](const ResultState& r) -> Value { return r.last_conclusive ? Value(to_seconds(*r.last_conclusive)) : Value(); });
-  // Nothing of a paused target is due: it would be overdue for as long as the pause lasts.
-  const std::set<std::string_view> paused = paused_targets(scene.targets);
-  each(kDue, [&](const ResultState& r) -> Value {
-    return r.due == Time{} || paused.contains(r.key.target) ? Value() : to_seconds(r.due);
-  });
-}
-
-std::vector<Row> rows_of(const std::vector<ResultState>& results, bool only_not_closed) {
-  std::vector<Row> rows;
-  for (const ResultState& result : results) {
-    if (!was_probed(result) || !is_shown(result)) continue;
-    if (only_not_closed && result.level == Verdict::closed) continue;
-    rows.push_back({&result, result_labels(result.key)});
-  }
-  return rows;
-}
-
-// One number for a target: its worst level, and the oldest conclusive answer.
-void write_target_states(Exposition& out, const std::vector<ResultState>& results) {
-  struct State {
-    Verdict worst = Verdict::closed;
-    std::optional<double> oldest;
-  };
-  std::map<std::string, State> states;
-  for (const ResultState& result : results) {
-    if (!was_probed(result)) continue;
-    State& state = states[result.key.target];
-    state.worst = std::max(state.worst, result.level);
-    if (result.last_reason == Reason::filtered && !result.case_id) continue;
-    const double when = result.last_conclusive ? to_seconds(*result.last_conclusive) : 0;
-    state.oldest = state.oldest ? std::min(*state.oldest, when) : when;
-  }
-  begin(out, kTargetLevel);
-  for (const auto& [target, state] : states) out.sample(Exposition::labels({{"target", target}}), level_of(state.worst));
-  begin(out, kTargetConclusive);
-  for (const auto& [target, state] : states) {
-    if (state.oldest) out.sample(Exposition::labels({{"target", target}}), *state.oldest);
-  }
-}
-
-void write_target_info(Exposition& out, std::span<const TargetView> targets) {
-  Series series;
-  for (const TargetView& view : targets) {
-    const TargetConfig& target = view.config;
+// A series of each target, in the order of their names; of all, or of those that `only` names.
+void write_target_info(Exposition& out, const TargetIndex& targets, const std::set<std::string, std::less<>>* only) {
+  begin(out, kTargetInfo);
+  for (const TargetView* view : targets.by_name()) {
+    const TargetConfig& target = view->config;
+    if (only != nullptr && !only->contains(target.name)) continue;
     const std::string host = place_text(target.place);
     std::vector<Label> labels = {{"target", target.name}, {"host", host}, {"owner", target.owner}};
     // Two keys that become the same label name would spoil the whole scrape: the first in order wins.
@@ -237,34 +126,21 @@ void write_target_info(Exposition& out, std::span<const TargetView> targets) {
     for (const auto& [key, value] : target.labels) own.emplace("label_" + Exposition::label_name(key), value);
     for (const auto& [name, value] : own) labels.emplace_back(name, value);
     if (target.paused) labels.emplace_back("paused", "true");
-    series[Exposition::labels(labels)] = 1;
+    out.sample(Exposition::labels(labels), 1);
   }
-  write_series(out, kTargetInfo, series);
 }
 
-std::set<std::string> checks_of(std::span<const TargetView> targets) {
-  std::set<std::string> checks;
-  for (const TargetView& view : targets) checks.insert(view.config.checks.begin(), view.config.checks.end());
-  return checks;
-}
-
-void write_results(Exposition& out, const Metrics::Scene& scene, const std::vector<ResultState>& results,
-                   const std::map<std::string, std::size_t>& expected) {
-  std::map<std::pair<std::string, Verdict>, std::size_t> counts;
-  for (const std::string& check : checks_of(scene.targets)) {
-    for (const Verdict verdict : kVerdicts) counts[{check, verdict}] = 0;
-  }
-  for (const ResultState& result : results) {
-    if (was_probed(result)) ++counts[{result.key.check, result.level}];
-  }
+void write_counts(Exposition& out, const TargetIndex& targets, ResultCounts counts) {
+  for (const std::string& check : targets.checks()) counts.by_check[check];
   begin(out, kResults);
-  for (const auto& [key, count] : counts) {
-    out.sample(Exposition::labels({{"check", key.first}, {"verdict", to_string(key.second)}}), static_cast<double>(count));
+  for (const auto& [check, by_verdict] : counts.by_check) {
+    for (const Verdict verdict : kVerdicts) {
+      out.sample(Exposition::labels({{"check", check}, {"verdict", to_string(verdict)}}),
+                 static_cast<double>(by_verdict[static_cast<std::size_t>(verdict)]));
+    }
   }
   begin(out, kCoverage);
-  for (const auto& [check, found] : coverage(results, scene.config, scene.targets, expected, scene.now)) {
-    out.sample(Exposition::labels({{"check", check}}), found.ratio());
-  }
+  for (const auto& [check, found] : counts.coverage) out.sample(Exposition::labels({{"check", check}}), found.ratio());
 }
 
 struct Cumulative {
@@ -283,12 +159,10 @@ Cumulative cumulate(const std::vector<double>& bounds, const std::vector<double>
 }
 
 // The cases' counters come from the ledger, so that they survive a restart; every configured owner has them from 0 on.
-void write_cases(Exposition& out, const Metrics::Scene& scene) {
+void write_cases(Exposition& out, const Ledger& ledger, const TargetIndex& targets) {
   std::map<std::pair<std::string, std::string>, CaseCount> counts;
-  for (const TargetView& view : scene.targets) {
-    for (const std::string& check : view.config.checks) counts[{check, view.config.owner}];
-  }
-  for (CaseCount& count : scene.ledger.case_counts()) {
+  for (const auto& owned : targets.owned_checks()) counts[owned];
+  for (CaseCount& count : ledger.case_counts()) {
     const std::pair key(count.check, count.owner);
     counts[key] = std::move(count);
   }
@@ -332,6 +206,15 @@ void write_vantage(Exposition& out, const VantageStates& states) {
 bool shows_targets_only(const Config& config, std::size_t results) {
   if (config.metrics.detail == "auto") return results > Metrics::kDetailLimit;
   return config.metrics.detail == "targets";
+}
+
+// What must go so that no more than `most` series remain, beside `others`; 0: no limit.
+std::size_t cuts_for(const CutCounts& counts, std::size_t others, std::size_t most) {
+  std::size_t all = others;
+  for (const std::size_t count : counts) all += count;
+  std::size_t cuts = 0;
+  for (; most > 0 && all > most && cuts < kCuts; ++cuts) all -= counts[cuts];
+  return cuts;
 }
 
 }  // namespace
@@ -400,7 +283,14 @@ struct Metrics::State {
   std::shared_ptr<const DiscoveryView> discovery;  // nullptr: none
   std::optional<Time> certificate_expiry;
   std::map<std::string, std::size_t> expected;
+  std::vector<ResultKey> quarantined;
 
+  std::size_t most_series = 0;
+  std::atomic<std::size_t> cuts{0};       // of the latest page
+  std::atomic<bool> targets_only{false};  // of the latest page
+
+  void write_quarantined(Exposition& out) const;
+  void say(const Config& config, bool targets_only_now, std::size_t results, std::size_t cuts_now, std::size_t left_out);
   // One collected family in the order of its labels.
   void write_collected(Exposition& out, const Family& family, const std::vector<prometheus::MetricFamily>& collected) const;
 };
@@ -547,115 +437,146 @@ std::map<std::string, std::size_t> Metrics::expected_results() const {
 
 std::uint64_t Metrics::version() const { return state_->version.load(std::memory_order_relaxed); }
 
-void Metrics::write(Exposition& out, const Scene& scene) const {
-  for (const std::string& check : checks_of(scene.targets)) state_->know(check);
+void Metrics::limit_series(std::size_t most) { state_->most_series = most; }
+
+void Metrics::quarantined(std::vector<ResultKey> results) {
+  std::sort(results.begin(), results.end());
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->quarantined == results) return;
+    state_->quarantined = std::move(results);
+  }
+  state_->changed();
+}
+
+std::vector<ResultKey> Metrics::quarantined() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->quarantined;
+}
+
+void Metrics::State::write_quarantined(Exposition& out) const {
+  begin(out, kQuarantined);
+  const std::lock_guard lock(mutex);
+  for (const ResultKey& key : quarantined) {
+    out.sample(Exposition::labels({{"target", key.target},
+                                   {"address", key.address.to_string()},
+                                   {"port", std::to_string(key.port)},
+                                   {"transport", to_string(key.transport)},
+                                   {"check", key.check}}),
+               1);
+  }
+}
+
+// What a page shows is said when it changes.
+void Metrics::State::say(const Config& config, bool targets_only_now, std::size_t results, std::size_t cuts_now,
+                         std::size_t left_out) {
+  if (targets_only.exchange(targets_only_now) != targets_only_now && config.metrics.detail == "auto") {
+    spdlog::info("/metrics shows {} from now on: there are {} results, and metrics.detail = \"auto\" shows each of up to {}",
+                 targets_only_now ? "targets and what is not closed" : "every result", results, kDetailLimit);
+  }
+  const std::size_t before = cuts.exchange(cuts_now);
+  if (before == cuts_now) return;
+  std::string parts;
+  for (std::size_t i = 0; i < cuts_now; ++i) parts += fmt::format("{}{}", i == 0 ? "" : ", ", to_string(static_cast<Cut>(i)));
+  if (cuts_now == 0) {
+    spdlog::info("/metrics leaves nothing out any more: it has at most {} series (--web.max-series)", most_series);
+  } else {
+    spdlog::warn("/metrics leaves out {} series, because it would have more than {} (--web.max-series): {}", left_out,
+                 most_series, parts);
+  }
+}
+
+void Metrics::write(Sections& sections, const Scene& scene) const {
+  const std::optional<TargetIndex> made =
+      scene.index == nullptr ? std::make_optional<TargetIndex>(scene.targets) : std::nullopt;
+  const TargetIndex& targets = made ? *made : *scene.index;
+  for (const std::string& check : targets.checks()) state_->know(check);
   const std::vector<prometheus::MetricFamily> collected = state_->registry.Collect();
-  const auto own = [&](const Family& family) { state_->write_collected(out, family, collected); };
-  const std::vector<ResultState> results = scene.ledger.results();
-  const bool targets_only = shows_targets_only(scene.config, results.size());
+  const std::size_t results = scene.ledger.result_count();
+  const ZonesView none;
+  const ZonesView& zones = scene.zones != nullptr ? *scene.zones : none;
   const AgentConfig& agent = scene.config.agent;
 
-  begin(out, kBuildInfo);
-  out.sample(Exposition::labels({{"version", kVersion}, {"revision", kRevision}, {"compiler", kCompiler}}), 1);
-  begin(out, kAgentInfo);
-  out.sample(
+  // In the order of the page; the long ones are written last, when it is known how much room is left for them.
+  Exposition head = sections.section();
+  Exposition info = sections.section();
+  ResultSeries series(sections);
+  Exposition counts = sections.section();
+  Exposition own = sections.section();
+  ListingSeries listings(sections);
+  Exposition tail = sections.section();
+
+  begin(head, kBuildInfo);
+  head.sample(Exposition::labels({{"version", kVersion}, {"revision", kRevision}, {"compiler", kCompiler}}), 1);
+  begin(head, kAgentInfo);
+  head.sample(
       Exposition::labels({{"name", agent.name}, {"vantage", agent.vantage}, {"external_url", scene.config.web.external_url}}),
       1);
-  write_target_info(out, scene.targets);
-  write_rows(out, scene, rows_of(results, targets_only));
-  write_target_states(out, results);
-  write_results(out, scene, results, expected_results());
-  for (const Family* family : {&kProbes, &kFailures, &kDuration, &kInFlight, &kLag, &kEndpoints}) own(*family);
-  write_cases(out, scene);
-  write_exemptions(out, scene.config);
-  own(kCanaryUp);
-  own(kArrivals);
-  write_vantage(out, vantage());
-  write_zones(out, scene.zones != nullptr ? *scene.zones : ZonesView());
-  write_suspicions(out, scene.ledger);
-  write_discovery(out, state_->discovered().get());
-  begin(out, kCertificate);
-  if (const std::optional<Time> expiry = state_->certificate_until()) out.sample({}, to_seconds(*expiry));
-  own(kReloadOk);
-  own(kReloadTime);
-  single(out, kPaused, scene.ledger.paused() ? 1 : 0);
-  begin(out, kDetail);
-  out.sample(Exposition::labels({{"detail", targets_only ? "targets" : "results"}}), 1);
-  write_process_metrics(out);
-}
+  head.flush();
+  for (const Family* family : {&kProbes, &kFailures, &kDuration, &kInFlight, &kLag, &kEndpoints})
+    state_->write_collected(own, *family, collected);
+  write_cases(own, scene.ledger, targets);
+  write_exemptions(own, scene.config);
+  state_->write_collected(own, kCanaryUp, collected);
+  state_->write_collected(own, kArrivals, collected);
+  write_vantage(own, vantage());
+  own.flush();
+  write_zones(tail, zones);
+  write_suspicions(tail, scene.ledger);
+  write_discovery(tail, state_->discovered().get());
+  state_->write_quarantined(tail);
+  begin(tail, kCertificate);
+  if (const std::optional<Time> expiry = state_->certificate_until()) tail.sample({}, to_seconds(*expiry));
+  state_->write_collected(tail, kReloadOk, collected);
+  state_->write_collected(tail, kReloadTime, collected);
+  single(tail, kPaused, scene.ledger.paused() ? 1 : 0);
 
-void Metrics::write_target(Exposition& out, const Scene& scene, const std::string& target, const std::string& check) const {
-  std::vector<ResultState> results = scene.ledger.results();
-  std::erase_if(results,
-                [&](const ResultState& r) { return r.key.target != target || (!check.empty() && r.key.check != check); });
-  write_rows(out, scene, rows_of(results, false));
-  write_target_states(out, results);
-  if (check.empty()) write_listings(out, scene.zones != nullptr ? *scene.zones : ZonesView(), target);
-}
-
-CoverageCount::CoverageCount(const Config& config, std::span<const TargetView> targets, Time now) : config_(config), now_(now) {
-  by_name_.reserve(targets.size());
-  for (const TargetView& view : targets) by_name_[view.config.name] = &view.config;
-}
-
-const TargetConfig* CoverageCount::target(std::string_view name) const {
-  const auto found = by_name_.find(name);
-  return found == by_name_.end() ? nullptr : found->second;
-}
-
-void CoverageCount::add(const ResultState& result) {
-  const TargetConfig* const of_target = target(result.key.target);
-  if (of_target != nullptr && of_target->paused) return;
-  Coverage& of_check = found_[result.key.check];
-  ++of_check.all;
-  if (!was_probed(result)) return;
-  measured_.insert(result.key.check);
-  const Duration interval = of_target == nullptr ? config_.agent.interval : config_.interval(*of_target, result.key.check);
-  std::optional<Time> known = result.last_conclusive;
-  if (result.last_reason == Reason::filtered) known = std::max(known.value_or(Time{}), result.last_probe);
-  if (known && now_ - *known <= 2 * interval) ++of_check.covered;
-}
-
-std::map<std::string, Coverage> CoverageCount::by_check(const std::map<std::string, std::size_t>& expected) const {
-  std::map<std::string, Coverage> found = found_;
-  for (auto& [check, of_check] : found) {
-    const auto should = expected.find(check);
-    if (should != expected.end()) of_check.all = std::max(of_check.all, should->second);
+  PageDetail detail;
+  detail.targets_only = shows_targets_only(scene.config, results);
+  const ResultScene walk{scene.ledger, scene.config, targets, scene.now};
+  CutCounts left_out{};
+  if (state_->most_series > 0) {
+    SeriesCount all = count_result_series(walk, detail.targets_only);
+    const auto of = [&](Cut cut) -> std::size_t& { return all.by_cut[static_cast<std::size_t>(cut)]; };
+    count_listings(zones, of(Cut::not_listed), of(Cut::listings));
+    for (const TargetView* view : targets.by_name())
+      ++(all.exposed.contains(view->config.name) ? all.kept : of(Cut::target_info));
+    // What is still to come besides: of each check its counts and coverage; the cuts; the detail and the process.
+    const std::size_t others =
+        head.samples() + own.samples() + tail.samples() + all.kept + targets.checks().size() * 6 + kCuts + 8;
+    detail.cuts = cuts_for(all.by_cut, others, state_->most_series);
+    std::copy_n(all.by_cut.begin(), detail.cuts, left_out.begin());
+    detail.exposed = std::move(all.exposed);
   }
-  std::erase_if(found, [&](const auto& entry) { return !measured_.contains(entry.first); });
-  return found;
-}
+  state_->say(scene.config, detail.targets_only, results, detail.cuts,
+              std::accumulate(left_out.begin(), left_out.end(), std::size_t{0}));
 
-std::map<std::string, Coverage> coverage(const std::vector<ResultState>& results, const Config& config,
-                                         std::span<const TargetView> targets,
-                                         const std::map<std::string, std::size_t>& expected, Time now) {
-  CoverageCount count(config, targets, now);
-  for (const ResultState& result : results) count.add(result);
-  return count.by_check(expected);
-}
+  write_target_info(info, targets, detail.leaves_out(Cut::target_info) ? &detail.exposed : nullptr);
+  info.flush();
+  write_counts(counts, targets, series.write(walk, detail, expected_results()));
+  counts.flush();
+  listings.write(zones, !detail.leaves_out(Cut::listings), !detail.leaves_out(Cut::not_listed), nullptr);
 
-std::optional<Time> exempt_until(const Config& config, std::string_view target, std::string_view check) {
-  std::optional<Time> last;
-  for (const ExemptionConfig& exemption : config.exemptions) {
-    if (exemption.target != target || exemption.check != check) continue;
-    const Time end = exemption.until + std::chrono::days(1);
-    last = std::max(last.value_or(end), end);
+  begin(tail, kDetail);
+  tail.sample(Exposition::labels({{"detail", detail.targets_only ? "targets" : "results"}}), 1);
+  begin(tail, kSeriesCut);
+  for (std::size_t i = 0; i < kCuts; ++i) {
+    tail.sample(Exposition::labels({{"part", to_string(static_cast<Cut>(i))}}), static_cast<double>(left_out[i]));
   }
-  return last;
+  write_process_metrics(tail);
+  tail.finish();
 }
 
-bool is_exempt(const Config& config, std::string_view target, std::string_view check, Time now) {
-  const std::optional<Time> until = exempt_until(config, target, check);
-  return until && now < *until;
-}
-
-const ExemptionConfig* exemption_now(const Config& config, std::string_view target, std::string_view check, Time now) {
-  const ExemptionConfig* found = nullptr;
-  for (const ExemptionConfig& exemption : config.exemptions) {
-    if (exemption.target != target || exemption.check != check || exemption.until + std::chrono::days(1) <= now) continue;
-    if (found == nullptr || exemption.until > found->until) found = &exemption;
+void Metrics::write_target(Sections& sections, const Scene& scene, const std::string& target, const std::string& check) const {
+  const TargetIndex targets(scene.targets);
+  const ResultScene walk{scene.ledger, scene.config, targets, scene.now};
+  ResultSeries series(sections);
+  series.write_target(walk, target, check);
+  if (check.empty()) {
+    ListingSeries listings(sections);
+    listings.write(scene.zones != nullptr ? *scene.zones : ZonesView(), true, true, &target);
   }
-  return found;
+  sections.section().finish();
 }
 
 std::string place_text(const TargetPlace& place) {

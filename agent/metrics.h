@@ -8,15 +8,15 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
-#include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "agent/coverage.h"
+#include "agent/exemption.h"
 #include "agent/exposition.h"
 #include "agent/ledger.h"
+#include "agent/target_index.h"
 #include "agent/target_view.h"
 #include "agent/vantage.h"
 
@@ -52,13 +52,16 @@ class Metrics {
   // When our own web certificate ends; nullopt: there is none.
   void certificate_expiry(std::optional<Time> expiry);
   void reload(bool ok);  // a reload was tried
+  // What is not asked because it crashed the agent, in any order.
+  void quarantined(std::vector<ResultKey> results);
 
   // -- what is known, for pages --
   std::map<CanaryKind, bool> canary() const;  // kinds whose self-test has run
   VantageStates vantage() const;
   std::map<std::string, std::size_t> expected_results() const;
   std::size_t probes_in_flight() const;
-  std::uint64_t version() const;  // rises with every call of "what happened"
+  std::vector<ResultKey> quarantined() const;  // sorted
+  std::uint64_t version() const;               // rises with every call of "what happened"
 
   // -- pages --
   struct Scene {
@@ -66,49 +69,20 @@ class Metrics {
     const Config& config;
     std::span<const TargetView> targets;
     Time now;
-    const ZonesView* zones = nullptr;  // nullptr: no database is asked
+    const ZonesView* zones = nullptr;    // nullptr: no database is asked
+    const TargetIndex* index = nullptr;  // of `targets`; nullptr: it is made for this once
   };
-  // The whole page, without finish().
-  void write(Exposition& out, const Scene& scene) const;
-  // The current results of one target (all its checks, or one), as GET /probe shows them, without finish().
-  void write_target(Exposition& out, const Scene& scene, const std::string& target, const std::string& check) const;
+  // The whole page.
+  void write(Sections& sections, const Scene& scene) const;
+  // The current results of one target (all its checks, or one), as GET /probe shows them.
+  void write_target(Sections& sections, const Scene& scene, const std::string& target, const std::string& check) const;
+  // A page has no more series than this: what is left out then, and in what order, is said at Cut. 0: no limit. Before the
+  // first page.
+  void limit_series(std::size_t most);
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
-
-// How much of a check's results is known: conclusive (or filtered) no longer than two intervals ago.
-struct Coverage {
-  std::size_t covered = 0, all = 0;
-  double ratio() const { return all == 0 ? 0 : static_cast<double>(covered) / static_cast<double>(all); }
-};
-// By check; only checks of which something was measured. `expected`: results that should exist, by check. What is paused in the
-// configuration is in neither. Results are added one by one.
-class CoverageCount {
- public:
-  // Both outlive it.
-  CoverageCount(const Config& config, std::span<const TargetView> targets, Time now);
-  void add(const ResultState& result);
-  std::map<std::string, Coverage> by_check(const std::map<std::string, std::size_t>& expected) const;
-  // nullptr: no target has this name.
-  const TargetConfig* target(std::string_view name) const;
-
- private:
-  const Config& config_;
-  Time now_;
-  std::unordered_map<std::string_view, const TargetConfig*> by_name_;
-  std::map<std::string, Coverage> found_;
-  std::set<std::string> measured_;
-};
-std::map<std::string, Coverage> coverage(const std::vector<ResultState>& results, const Config& config,
-                                         std::span<const TargetView> targets,
-                                         const std::map<std::string, std::size_t>& expected, Time now);
-
-// The instant at which the last exemption of a check of a target ends (its `until` is its last day, UTC); nullopt without any.
-std::optional<Time> exempt_until(const Config& config, std::string_view target, std::string_view check);
-bool is_exempt(const Config& config, std::string_view target, std::string_view check, Time now);
-// The exemption that is in force, the longest of them; nullptr without any.
-const ExemptionConfig* exemption_now(const Config& config, std::string_view target, std::string_view check, Time now);
 
 }  // namespace ajar

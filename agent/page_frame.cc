@@ -53,6 +53,7 @@ std::string banners(const Frame& frame) {
                   state.because);
   }
   for (const std::string& note : frame.notes) out += banner("At start:", note);
+  for (const std::string& one : frame.left_out) out += banner("Left out:", one);
   if (!out.empty()) out = "<section aria-label=Trouble>" + out + "</section>";
   return out;
 }

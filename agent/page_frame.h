@@ -23,6 +23,7 @@ struct Frame {
   bool ready = true;
   std::string failure;                // the state cannot be written: why
   std::vector<std::string> notes;     // of the ledger's opening
+  std::vector<std::string> left_out;  // questions that are not asked because their answers crashed us
   std::map<CanaryKind, bool> canary;  // self-tests that have run
   VantageStates vantage;              // what is measured of it
   std::string section;                // the entry of the navigation that this page belongs to: "/targets"

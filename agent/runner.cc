@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "agent/in_hand.h"
+
 namespace ajar {
 namespace {
 
@@ -289,6 +291,14 @@ Finding spoken_instead(const CheckInfo& check, const std::string& spoken) {
   return finding;
 }
 
+Finding left_out(const std::string& why) {
+  Finding finding;
+  finding.verdict = Verdict::unclear;
+  finding.reason = Reason::internal_error;
+  finding.because = why;
+  return finding;
+}
+
 // Whether the canary that this check needs for its proof cannot be reached.
 bool canary_is_down(const ProbeWorld& world, const ProbePlan& plan) {
   if (!plan.check->canary) return false;
@@ -324,7 +334,7 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
   in_order(plans);
   PortTalk talk;
   unsigned silences = 0;
-  for (const ProbePlan& plan : plans) silences += plan.check->silences;
+  for (const ProbePlan& plan : plans) silences += plan.skipped.empty() ? plan.check->silences : 0;
   std::unique_ptr<const Record> absent;  // it could not even be connected to; as met, before doubts
   struct Silent {
     const CheckInfo* check;
@@ -352,6 +362,13 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
       hand_over(check, record);
       continue;
     }
+    if (!plan.skipped.empty()) {
+      Record record = settled(world, plan, left_out(plan.skipped), "its answer crashed the agent");
+      record.full_matrix = false;
+      hand_over(check, record);
+      continue;
+    }
+    const WorkOn in_hand(plan.key);  // until its record is taken in: that is a part of what an answer may break
     std::optional<Outcome> outcome = co_await run_probe(world, std::move(plan), silences);
     if (!outcome) co_return false;
     const bool nothing = outcome->trouble.has_value();
@@ -365,11 +382,14 @@ Task<bool> run_visit(ProbeWorld& world, std::vector<ProbePlan> plans, std::funct
       continue;
     }
     hand_over(check, outcome->record);
+    world.survived(outcome->record.key);
     talk.note(check, outcome->record.finding, doubted);  // what the vantage makes doubtful settles nothing else
   }
   for (auto& [check, record, why] : silent) {
+    const WorkOn in_hand(record.key);
     talk.settle(*check, record.finding, why);
     hand_over(*check, record);
+    world.survived(record.key);
   }
   co_return true;
 }

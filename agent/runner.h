@@ -63,6 +63,7 @@ struct ProbeWorld {
   WallClock now = wall_now;
   std::function<void(int)> under_way = [](int) {};  // +1 when a probe begins, -1 when it ends
   const Vantage* vantage = nullptr;                 // what is known of it when a probe ends; nullptr: nothing
+  std::function<void(const ResultKey&)> survived = [](const ResultKey&) {};  // it was asked, and we are still there
 };
 
 // What to ask, and of whom. Holds the configuration that it began under.
@@ -76,6 +77,7 @@ struct ProbePlan {
   bool full_matrix = false;
   std::vector<std::string> must_ask;
   std::vector<Retry> retries;
+  std::string skipped;  // why it is not asked at all; empty: it is
 };
 
 // Asks all of one endpoint (each plan another check), and hands each record over as soon as it is final. A connection that is

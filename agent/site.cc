@@ -137,16 +137,17 @@ std::optional<SiteReply> bad_check(const std::string& check) {
   return reply(400, fmt::format("unknown check `{}`\n", html(check)));
 }
 
-// The latest metrics page in each of its forms. A scrape that waited while another was written takes that one: it began after
-// the scrape arrived. One that nothing has changed since serves again for a second.
+// The latest metrics page in each format, compressed as it is written: who does not take gzip gets it unpacked on the way. A
+// scrape that waited while another was written takes that one: it began after the scrape arrived. One that nothing has changed
+// since serves again for a second.
 struct Site::Snapshots {
   struct Form {
     std::mutex mutex;
-    std::shared_ptr<const std::string> body;
+    std::shared_ptr<const PackedPage> page;
     Steady::time_point began{};
     std::uint64_t ledger_version = 0, metrics_version = 0;
   };
-  std::array<Form, 4> forms;
+  std::array<Form, 2> forms;
 };
 
 Site::Site(WebState state) : state_(std::move(state)), snapshots_(std::make_unique<Snapshots>()) {}
@@ -272,31 +273,30 @@ SiteReply Site::reload() const {
 SiteReply Site::metrics(const SiteRequest& request) {
   const Steady::time_point arrived = Steady::now();
   const Exposition::Format format = Exposition::negotiate(request.accept);
-  const bool gzip = accepts_gzip(request.accept_encoding);
-  Snapshots::Form& form = snapshots_->forms[(format == Exposition::Format::openmetrics ? 2U : 0U) + (gzip ? 1U : 0U)];
+  Snapshots::Form& form = snapshots_->forms[format == Exposition::Format::openmetrics ? 1U : 0U];
   SiteReply made = reply(200, "", Exposition::content_type(format));
-  made.gzip = gzip;
+  made.gzip = accepts_gzip(request.accept_encoding);
   made.headers.emplace_back("Vary", "Accept, Accept-Encoding");
   const std::lock_guard lock(form.mutex);
   const std::uint64_t ledger_version = state_.ledger.version();
   const std::uint64_t metrics_version = state_.metrics.version();
   const bool unchanged = ledger_version == form.ledger_version && metrics_version == form.metrics_version &&
                          Steady::now() - form.began < std::chrono::seconds(1);
-  if (form.body == nullptr || (form.began < arrived && !unchanged)) {
+  if (form.page == nullptr || (form.began < arrived && !unchanged)) {
+    form.page = nullptr;  // two of them need not be held at the same time
     form.began = Steady::now();
     form.ledger_version = ledger_version;
     form.metrics_version = metrics_version;
     const std::shared_ptr<const Config> config = state_.config();
     const std::shared_ptr<const TargetViews> targets = state_.targets();
-    std::string plain;
-    Gzip compressed;
-    Exposition out(format, [&](std::string_view chunk) { gzip ? compressed.add(chunk) : (void)plain.append(chunk); });
+    const std::shared_ptr<const TargetIndex> index = target_index_.read(targets);
     const std::shared_ptr<const ZonesView> known = zones();
-    state_.metrics.write(out, {state_.ledger, *config, *targets, state_.now(), known.get()});
-    out.finish();
-    form.body = std::make_shared<const std::string>(gzip ? compressed.finish() : std::move(plain));
+    Packer packer;
+    Sections sections(format, [&packer] { return packer.section(); });
+    state_.metrics.write(sections, {state_.ledger, *config, *targets, state_.now(), known.get(), index.get()});
+    form.page = packer.finish();
   }
-  made.body = form.body;
+  made.packed = form.page;
   return made;
 }
 
@@ -307,12 +307,11 @@ SiteReply Site::probe_results(const SiteRequest& request) const {
   if (find_target(*targets, name) == nullptr) return not_found("unknown target");
   if (std::optional<SiteReply> bad = bad_check(check)) return *std::move(bad);
   const Exposition::Format format = Exposition::negotiate(request.accept);
-  std::string text;
-  Exposition out(format, [&](std::string_view chunk) { text += chunk; });
   const std::shared_ptr<const Config> config = state_.config();
   const std::shared_ptr<const ZonesView> known = zones();
-  state_.metrics.write_target(out, {state_.ledger, *config, *targets, state_.now(), known.get()}, name, check);
-  out.finish();
+  std::string text = text_page(format, [&](Sections& sections) {
+    state_.metrics.write_target(sections, {state_.ledger, *config, *targets, state_.now(), known.get()}, name, check);
+  });
   return packed(request, reply(200, std::move(text), Exposition::content_type(format)));
 }
 

@@ -10,6 +10,7 @@
 
 #include "agent/fleet.h"
 #include "agent/form_token.h"
+#include "agent/packed_page.h"
 #include "agent/pages.h"
 #include "agent/web.h"
 
@@ -30,8 +31,9 @@ struct SiteRequest {
 struct SiteReply {
   int status = 200;
   std::string type = "text/plain; charset=utf-8";
-  std::shared_ptr<const std::string> body;  // never null
-  bool gzip = false;                        // the body is compressed
+  std::shared_ptr<const std::string> body;             // never null
+  std::shared_ptr<const PackedPage> packed = nullptr;  // instead of the body; sent as it is where `gzip` is, else as its text
+  bool gzip = false;                                   // what is sent is compressed
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
@@ -67,6 +69,7 @@ class Site {
 
   // -- pages --
   Frame frame(std::string section) const;
+  std::vector<std::string> left_out() const;
   SiteReply overview(const SiteRequest& request) const;
   SiteReply targets(const SiteRequest& request);
   SiteReply target(const SiteRequest& request, const std::string& name) const;
@@ -94,6 +97,7 @@ class Site {
   WebState state_;
   FormToken form_token_;
   FleetBook fleet_;
+  TargetIndexBook target_index_;
   std::unique_ptr<Snapshots> snapshots_;
 };
 

@@ -12,7 +12,8 @@
 namespace ajar {
 namespace {
 
-constexpr std::size_t kMaxFirst = 25;  // open cases on the first page; a link leads to all
+constexpr std::size_t kMaxFirst = 25;   // open cases on the first page; a link leads to all
+constexpr std::size_t kMaxLeftOut = 5;  // questions named at the head of every page
 constexpr auto kOverdue = std::chrono::minutes(1);
 constexpr auto kGivenUp = std::chrono::minutes(15);  // a page no longer waits for a test
 
@@ -58,6 +59,20 @@ std::size_t shorten(std::vector<T>& items, std::size_t most) {
 
 }  // namespace
 
+std::vector<std::string> Site::left_out() const {
+  std::vector<std::string> sentences;
+  const std::vector<ResultKey> quarantined = state_.metrics.quarantined();
+  for (const ResultKey& key : quarantined) {
+    if (sentences.size() == kMaxLeftOut) {
+      sentences.push_back(fmt::format("{} questions in all.", quarantined.size()));
+      break;
+    }
+    sentences.push_back(fmt::format("{} of {} ({}/{}): its answer crashed ajar twice.", key.check, key.target,
+                                    join_host_port(key.address, key.port), to_string(key.transport)));
+  }
+  return sentences;
+}
+
 Frame Site::frame(std::string section) const {
   const Time now = state_.now();
   return {.now = now,
@@ -65,6 +80,7 @@ Frame Site::frame(std::string section) const {
           .ready = state_.ready(),
           .failure = state_.ledger.failing() ? state_.ledger.failure() : "",
           .notes = state_.ledger.notes(),
+          .left_out = left_out(),
           .canary = state_.metrics.canary(),
           .vantage = state_.metrics.vantage(),
           .section = std::move(section),

@@ -16,10 +16,9 @@ class Known {
   explicit Known(const Ledger& ledger) : suspicions_(ledger.suspicions()) {
     if (suspicions_.empty()) return;
     for (const Suspicion& suspicion : suspicions_) of_[suspicion.key.address];
-    for (ResultState& result : ledger.results()) {
-      if (const auto found = of_.find(result.key.address); found != of_.end())
-        found->second.results.push_back(std::move(result));
-    }
+    ledger.each_result([this](const ResultState& result) {
+      if (const auto found = of_.find(result.key.address); found != of_.end()) found->second.results.push_back(result);
+    });
     for (Case& exposure : ledger.cases()) {
       if (const auto found = of_.find(exposure.key.address); found != of_.end())
         found->second.cases.push_back(std::move(exposure));

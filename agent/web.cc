@@ -201,6 +201,25 @@ SiteRequest request_of(const httplib::Request& request) {
   return made;
 }
 
+// A long page, a piece at a time: nobody needs it in one.
+void send_packed(httplib::Response& response, const SiteReply& reply, bool last) {
+  const std::shared_ptr<const PackedPage> page = reply.packed;
+  if (reply.gzip) {
+    response.set_content_provider(page->size(), reply.type,
+                                  [page, last](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
+                                    const std::string_view piece = page->at(offset).substr(0, length);
+                                    return !piece.empty() && sink.write(piece.data(), piece.size()) && !last;
+                                  });
+    return;
+  }
+  response.set_content_provider(
+      page->plain_size(), reply.type,
+      [reader = std::make_shared<PlainReader>(page), last](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
+        const std::string_view piece = reader->at(offset).substr(0, length);
+        return !piece.empty() && sink.write(piece.data(), piece.size()) && !last;
+      });
+}
+
 // `last`: the connection ends after it. The library has no other way to say so than a body whose sending "fails" when all is
 // sent.
 void send(httplib::Response& response, const SiteReply& reply, bool last = false) {
@@ -211,6 +230,10 @@ void send(httplib::Response& response, const SiteReply& reply, bool last = false
   }
   if (reply.gzip) response.set_header("Content-Encoding", "gzip");
   if (last) response.set_header("Connection", "close");
+  if (reply.packed) {
+    send_packed(response, reply, last);
+    return;
+  }
   if (reply.body->empty()) {
     response.set_content("", reply.type);
     return;

@@ -6,35 +6,61 @@
 namespace ajar {
 namespace {
 
-void write_listed(Exposition& out, const ZonesView& view, const std::string* target) {
-  std::map<std::string, double> listed;
-  std::set<std::string> info;
-  for (const ListingView& row : view.listings) {
-    if (!row.listed || !row.last || (target != nullptr && row.target != *target)) continue;
-    listed[Exposition::labels(
-        {{"target", row.target}, {"address", row.subject.text}, {"zone", row.zone}, {"tier", to_string(row.last->tier)}})] =
-        *row.listed ? 1 : 0;
-    if (!*row.listed) continue;
-    for (const DnsblCode& code : row.last->codes) {
-      if (code.effect != CodeEffect::listing) continue;
-      info.insert(Exposition::labels({{"target", row.target},
-                                      {"address", row.subject.text},
-                                      {"zone", row.zone},
-                                      {"code", code.code},
-                                      {"meaning", code.meaning}}));
-    }
+constexpr MetricFamily kListed{
+    "ajar_dnsbl_listed", MetricType::gauge,
+    "Whether a public database lists an address of a target; absent while the database is not healthy."};
+constexpr MetricFamily kListingInfo{"ajar_dnsbl_listing_info", MetricType::gauge,
+                                    "What a database says of an address that it lists; always 1."};
+
+bool is_known(const ListingView& row) { return row.listed && row.last; }
+
+// What it says of a listing: each code once.
+std::set<std::string> infos_of(const ListingView& row) {
+  std::set<std::string> infos;
+  for (const DnsblCode& code : row.last->codes) {
+    if (code.effect != CodeEffect::listing) continue;
+    infos.insert(Exposition::labels({{"target", row.target},
+                                     {"address", row.subject.text},
+                                     {"zone", row.zone},
+                                     {"code", code.code},
+                                     {"meaning", code.meaning}}));
   }
-  out.family("ajar_dnsbl_listed", MetricType::gauge,
-             "Whether a public database lists an address of a target; absent while the database is not healthy.");
-  for (const auto& [labels, value] : listed) out.sample(labels, value);
-  out.family("ajar_dnsbl_listing_info", MetricType::gauge, "What a database says of an address that it lists; always 1.");
-  for (const std::string& labels : info) out.sample(labels, 1);
+  return infos;
 }
 
 }  // namespace
 
+ListingSeries::ListingSeries(Sections& sections) : listed_(sections.section()), info_(sections.section()) {
+  listed_.family(kListed);
+  info_.family(kListingInfo);
+}
+
+void ListingSeries::write(const ZonesView& view, bool any, bool not_listed, const std::string* target) {
+  for (const ListingView& row : view.listings) {
+    if (!any || !is_known(row) || (!*row.listed && !not_listed) || (target != nullptr && row.target != *target)) continue;
+    listed_.sample(
+        Exposition::labels(
+            {{"target", row.target}, {"address", row.subject.text}, {"zone", row.zone}, {"tier", to_string(row.last->tier)}}),
+        *row.listed ? 1 : 0);
+    if (!*row.listed) continue;
+    for (const std::string& labels : infos_of(row)) info_.sample(labels, 1);
+  }
+  listed_.flush();
+  info_.flush();
+}
+
+void count_listings(const ZonesView& view, std::size_t& not_listed, std::size_t& listed) {
+  for (const ListingView& row : view.listings) {
+    if (!is_known(row)) continue;
+    if (*row.listed) {
+      listed += 1 + infos_of(row).size();
+    } else {
+      ++not_listed;
+    }
+  }
+}
+
 void write_zones(Exposition& out, const ZonesView& view) {
-  write_listed(out, view, nullptr);
   out.family("ajar_dnsbl_zone_state", MetricType::gauge, "1 for the state that a database is in.");
   for (const ZoneStatus& zone : view.zones) {
     for (int i = 0; i < kZoneStateCount; ++i) {
@@ -54,7 +80,5 @@ void write_zones(Exposition& out, const ZonesView& view) {
     }
   }
 }
-
-void write_listings(Exposition& out, const ZonesView& view, const std::string& target) { write_listed(out, view, &target); }
 
 }  // namespace ajar

@@ -31,6 +31,7 @@ struct AgentConfig {
   Duration probe_timeout = std::chrono::minutes(10);
   Duration reopen_within = std::chrono::hours(24);
   Duration case_retention = std::chrono::hours(24 * 400);
+  Duration quarantine = std::chrono::hours(24 * 7);  // how long what crashed the agent twice is not asked
   unsigned concurrency = 1000;
   unsigned connections_per_second = 500;
   unsigned per_address = 1;

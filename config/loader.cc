@@ -109,6 +109,7 @@ void read_agent(Section& section, AgentConfig& agent) {
   section.duration("probe_timeout", agent.probe_timeout, kShortest, hours(24));
   section.duration("reopen_within", agent.reopen_within, kShortest, hours(24 * 90));
   section.duration("case_retention", agent.case_retention, hours(1), hours(24 * 3650));
+  section.duration("quarantine", agent.quarantine, kShortestInterval, hours(24 * 365));
   section.number("concurrency", agent.concurrency, 1, 1'000'000);
   section.number("connections_per_second", agent.connections_per_second, 1, 1'000'000);
   section.number("per_address", agent.per_address, 1, 100);

@@ -47,6 +47,7 @@
     scheduleLagSeconds: 300,
     scheduleLagFor: '15m',
     pausedFor: '12h',
+    seriesCutFor: '15m',
     exemptionDays: 14,
     certificateDays: 14,
 

@@ -439,6 +439,40 @@
             config.pausedFor,
           ),
           alert(
+            'AjarQuarantined',
+            'warning',
+            'ajar:quarantined:held > 0',
+            {
+              summary: '{{ $labels.target }}: ' + endpoint + ' crashed the agent twice and is not asked',
+              description: [
+                'Owner: ' + owner + '.',
+                'What ' + endpoint + ' of {{ $labels.target }} ({{ $labels.host }}) said crashed {{ $labels.instance }} twice' + from + ',',
+                'the second time while nothing else was asked. It is left out, so a door there would not be seen; the rest goes on.',
+                'This is certain, and a fault of ajar.',
+                'First: journalctl -u ajar for both crashes, and report them; look at that server: it may be hostile.',
+              ],
+            },
+            'result',
+            dashboard('agent'),
+          ),
+          alert(
+            'AjarSeriesCut',
+            'warning',
+            'ajar:series_cut:held > 0',
+            {
+              summary: '{{ $labels.instance }} leaves {{ $value }} series out of its metrics',
+              description: [
+                'The metrics of {{ $labels.instance }} would have more series than --web.max-series allows, for %s;' % config.seriesCutFor,
+                '{{ $value }} of them are left out: details first, never the level of what is accepted or open.',
+                'Alerts that rest on what is left out say nothing. This is certain.',
+                'First: raise --web.max-series, or set metrics.detail = "targets"; ajar_metrics_series_cut says what is missing.',
+              ],
+            },
+            'now',
+            dashboard('agent'),
+            config.seriesCutFor,
+          ),
+          alert(
             'AjarCertificateExpiring',
             'warning',
             'ajar:certificate_expiry:held > 0',

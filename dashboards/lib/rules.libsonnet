@@ -143,6 +143,10 @@
           held('ajar:vantage_down:held', '1 - ajar_vantage_up > 0'),
           held('ajar:reload_failed:held', '1 - ajar_config_last_reload_successful > 0'),
           held('ajar:paused:held', 'ajar_paused > 0'),
+          // 1 while a result is not asked because its answer crashed the agent.
+          held('ajar:quarantined:held', owned('ajar_quarantined > 0')),
+          // How many series a page leaves out.
+          held('ajar:series_cut:held', 'sum by (job, instance) (ajar_metrics_series_cut) > 0'),
 
           // refused and blocked: it answers others, but not us. The rest: it is ill. untested: nobody has asked yet.
           held('ajar:zone_broken:held', |||

@@ -108,6 +108,68 @@ TEST(Exposition, Numbers) {
   EXPECT_EQ(Exposition::label_name("rack-row.7"), "rack_row_7");
 }
 
+// Samples are written by a quicker way than number(), and come out the same.
+TEST(Exposition, SamplesAreNumbersTheQuickWay) {
+  std::vector<double> values = {0,
+                                1,
+                                -0.0,
+                                -1,
+                                0.001,
+                                0.01,
+                                0.1,
+                                0.5,
+                                0.999,
+                                1.5,
+                                -1.5,
+                                1e-4,
+                                0.12345,
+                                1.001,
+                                1e12,
+                                999.25,
+                                1e15,
+                                1e18,
+                                1e-300,
+                                2e300,
+                                1767323045,
+                                4.0e9,
+                                0.3333,
+                                123456789.125,
+                                1767323045.678,
+                                1767323045.6789,
+                                999999999999.999,
+                                9007199254740993.0,
+                                NAN,
+                                INFINITY,
+                                -INFINITY};
+  for (int i = 0; i < 2000; ++i) values.push_back(1767323045 + i / 1000.0);
+  for (int i = 1; i < 2000; ++i) values.push_back(1.0 / i);
+  for (const double value : values) {
+    const std::string text = page(Format::text, [&](Exposition& out) {
+      out.family("ajar_x", MetricType::gauge, "X.");
+      out.sample({}, value);
+    });
+    EXPECT_THAT(text, EndsWith("\najar_x " + Exposition::number(value) + "\n"));
+  }
+}
+
+TEST(Exposition, SectionsAreCountedAndJoined) {
+  const std::string text = text_page(Format::openmetrics, [](Sections& sections) {
+    Exposition first = sections.section();
+    Exposition second = sections.section();
+    second.family("ajar_b", MetricType::gauge, "B.");
+    second.sample({}, 2);
+    first.family("ajar_a", MetricType::gauge, "A.");
+    first.sample({}, 1);
+    first.sample(Exposition::labels({{"x", "y"}}), 1);
+    EXPECT_EQ(first.samples(), 2U);
+    first.flush();
+    second.finish();
+  });
+  EXPECT_EQ(text,
+            "# HELP ajar_a A.\n# TYPE ajar_a gauge\najar_a 1\najar_a{x=\"y\"} 1\n"
+            "# HELP ajar_b B.\n# TYPE ajar_b gauge\najar_b 2\n# EOF\n");
+}
+
 TEST(Exposition, Negotiation) {
   const auto negotiated = [](std::string_view accept) { return Exposition::negotiate(accept); };
   // Prometheus 2.42.

@@ -85,6 +85,48 @@ TEST_F(LedgerTest, ReadersMayAskForTheResultsOfOneTarget) {
   EXPECT_EQ(count, 4U);
 }
 
+// A walk lets the loop write between its portions: what was there all the time is seen once, in order.
+TEST_F(LedgerTest, AWalkThroughResultsGoesOnWhileTheyChange) {
+  Ledger ledger(options());
+  const int all = 2 * static_cast<int>(Ledger::kPortion) + 7;
+  for (int i = 0; i < all; ++i) closed(ledger, key(i));
+  ledger.flush();
+  EXPECT_EQ(ledger.result_count(), static_cast<std::size_t>(all));
+  std::vector<ResultKey> seen;
+  std::size_t portions = 0;
+  ledger.each_result(
+      [&](const ResultState& result, const Case* open) {
+        EXPECT_EQ(open, nullptr);
+        seen.push_back(result.key);
+      },
+      [&] {
+        ++portions;
+        // The one that was taken last goes, one that comes later goes too, and a new one appears behind both.
+        ledger.retire(seen.back());
+        ledger.retire(key(all - 1));
+        closed(ledger, {"zz", seen.back().address, 25, Transport::tcp, "smtp_relay"});
+        ledger.flush();
+      });
+  EXPECT_EQ(portions, 3U);
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+  EXPECT_EQ(std::adjacent_find(seen.begin(), seen.end()), seen.end());
+  EXPECT_THAT(seen, testing::Not(testing::Contains(key(all - 1))));
+  EXPECT_GE(seen.size(), static_cast<std::size_t>(all - 2));
+}
+
+TEST_F(LedgerTest, AWalkShowsTheOpenCase) {
+  Ledger ledger(options());
+  closed(ledger, key(1));
+  accepted(ledger);
+  ledger.flush();
+  std::map<ResultKey, std::string> cases;
+  ledger.each_result([&](const ResultState& result, const Case* open) { cases[result.key] = open == nullptr ? "" : open->id; },
+                     [] {});
+  ASSERT_EQ(cases.size(), 2U);
+  EXPECT_EQ(cases[key(1)], "");
+  EXPECT_EQ(cases[key()], ledger.cases().at(0).id);
+}
+
 TEST_F(LedgerTest, EvidenceOfTheLatestAndOfTheLatestNotClosed) {
   Ledger ledger(options());
   accepted(ledger);

@@ -23,11 +23,9 @@ using testing::Not;
 using Format = Exposition::Format;
 
 std::string page(MadeUpAgent& agent, Format format = Format::text) {
-  std::string text;
-  Exposition out(format, [&](std::string_view chunk) { text += chunk; });
-  agent.metrics.write(out, {agent.ledger, *agent.config, agent.targets, agent.now, &agent.zones});
-  out.finish();
-  return text;
+  return text_page(format, [&](Sections& sections) {
+    agent.metrics.write(sections, {agent.ledger, *agent.config, agent.targets, agent.now, &agent.zones});
+  });
 }
 
 // The lines of one family.
@@ -148,6 +146,8 @@ TEST(Metrics, EveryFamilyIsThereFromTheStart) {
                            "ajar_config_last_reload_success_timestamp_seconds",
                            "ajar_paused",
                            "ajar_metrics_detail",
+                           "ajar_metrics_series_cut",
+                           "ajar_quarantined",
                            "process_cpu_seconds_total",
                            "process_resident_memory_bytes",
                            "process_open_fds"}) {
@@ -250,10 +250,9 @@ TEST(Metrics, NothingOfAPausedTargetIsDue) {
                            "ajar_target_last_conclusive_timestamp_seconds"}) {
     EXPECT_THAT(series(text, name), testing::Contains(HasSubstr("target=\"mx2\""))) << name;
   }
-  std::string one;
-  Exposition out(Format::text, [&](std::string_view chunk) { one += chunk; });
-  agent.metrics.write_target(out, {agent.ledger, *agent.config, agent.targets, agent.now}, "mx2", "");
-  out.finish();
+  const std::string one = text_page(Format::text, [&](Sections& sections) {
+    agent.metrics.write_target(sections, {agent.ledger, *agent.config, agent.targets, agent.now}, "mx2", "");
+  });
   EXPECT_THAT(series(one, "ajar_exposure_level"), testing::SizeIs(2));
   EXPECT_THAT(series(one, "ajar_result_due_timestamp_seconds"), testing::IsEmpty());
 }
@@ -277,6 +276,115 @@ TEST(Metrics, DetailOfTargetsShowsOnlyWhatIsNotClosed) {
   EXPECT_THAT(series(text, "ajar_exposure_level"), testing::SizeIs(3));
   EXPECT_THAT(series(text, "ajar_target_exposure_level"), testing::SizeIs(4));
   EXPECT_THAT(text, HasSubstr("ajar_metrics_detail{detail=\"targets\"} 1\n"));
+}
+
+// The figure of a part in ajar_metrics_series_cut.
+std::size_t cut(const std::string& text, const std::string& part) {
+  const std::string begin = "\najar_metrics_series_cut{part=\"" + part + "\"} ";
+  const std::size_t at = text.find(begin);
+  return at == std::string::npos ? 9999 : static_cast<std::size_t>(std::atoi(text.c_str() + at + begin.size()));
+}
+
+std::size_t count_series(const std::string& text) {
+  std::istringstream lines(text);
+  std::size_t count = 0;
+  for (std::string line; std::getline(lines, line);) count += line.starts_with("#") ? 0 : 1;
+  return count;
+}
+
+// However low the limit, what it leaves out is named and counted right, and what is open or accepted is there.
+TEST(Metrics, TheLimitOfSeriesLeavesOutWhatMattersLeast) {
+  MadeUpAgent full;
+  full.fill();
+  full.fill_zones();
+  const std::size_t all = count_series(page(full));
+  const std::vector<std::string> order = {"closed", "not_listed", "detail", "targets", "unknown", "listings", "target_info"};
+  std::set<std::size_t> steps;
+  for (std::size_t most = all + 10; most > 0; --most) {
+    MadeUpAgent agent;
+    agent.fill();
+    agent.fill_zones();
+    agent.metrics.limit_series(most);
+    const std::string text = page(agent);
+    std::size_t missing = 0;
+    std::size_t step = 0;
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      ASSERT_NE(cut(text, order[i]), 9999U);
+      missing += cut(text, order[i]);
+      if (cut(text, order[i]) > 0) step = i + 1;
+    }
+    steps.insert(step);
+    ASSERT_EQ(count_series(text) + missing, all) << most;
+    if (step < order.size()) {
+      ASSERT_LE(count_series(text), most);
+    }
+    for (std::size_t i = 0; i < step; ++i) ASSERT_GT(cut(text, order[i]), 0U) << order[i];
+    EXPECT_THAT(series(text, "ajar_exposure_level"),
+                testing::AllOf(testing::Contains(testing::AllOf(HasSubstr("target=\"mx1\""), testing::EndsWith(" 4"))),
+                               testing::Contains(testing::AllOf(HasSubstr("target=\"office\""), testing::EndsWith(" 3")))));
+    EXPECT_THAT(series(text, "ajar_exposure_first_seen_timestamp_seconds"), testing::SizeIs(2));
+    EXPECT_THAT(series(text, "ajar_exposure_exempt"), testing::SizeIs(1));
+    EXPECT_THAT(series(text, "ajar_target_info"), testing::SizeIs(step == order.size() ? 2 : 4));
+    EXPECT_THAT(series(text, "ajar_results"), testing::SizeIs(5));
+    EXPECT_THAT(series(text, "ajar_coverage_ratio"), ElementsAre("ajar_coverage_ratio{check=\"smtp_relay\"} 0.625"));
+    EXPECT_THAT(text, HasSubstr("# TYPE ajar_dnsbl_listed gauge\n"));
+  }
+  EXPECT_EQ(steps.size(), order.size() + 1) << "each step was seen";
+}
+
+TEST(Metrics, WithoutALimitNothingIsLeftOut) {
+  MadeUpAgent agent;
+  agent.fill();
+  EXPECT_THAT(series(page(agent), "ajar_metrics_series_cut"),
+              testing::AllOf(testing::SizeIs(7), testing::Each(testing::EndsWith(" 0"))));
+  // Nor is what detail = "targets" does not show.
+  agent.config->metrics.detail = "targets";
+  EXPECT_THAT(series(page(agent), "ajar_metrics_series_cut"), testing::Each(testing::EndsWith(" 0")));
+  agent.metrics.limit_series(1);
+  EXPECT_EQ(cut(page(agent), "closed"), 0U);
+}
+
+TEST(Metrics, AutomaticDetailGoesByTheNumberOfResults) {
+  MadeUpAgent agent;
+  agent.add(agent.target("big", "", "netops"), {});
+  Record record = agent.record("big", "203.0.113.5", 25, Verdict::closed, Reason::refused, 1min);
+  const auto fill_up_to = [&](std::size_t count) {
+    for (std::size_t i = agent.ledger.result_count(); i < count; ++i) {
+      record.key.address = IpAddress::v4(
+          {203, static_cast<std::uint8_t>(i >> 16U), static_cast<std::uint8_t>(i >> 8U), static_cast<std::uint8_t>(i)});
+      agent.ledger.apply(record);
+    }
+    agent.ledger.flush();
+  };
+  fill_up_to(Metrics::kDetailLimit);
+  const std::string results = page(agent);
+  EXPECT_THAT(results, HasSubstr("ajar_metrics_detail{detail=\"results\"} 1\n"));
+  EXPECT_THAT(series(results, "ajar_exposure_level"), testing::SizeIs(Metrics::kDetailLimit));
+  fill_up_to(Metrics::kDetailLimit + 1);
+  const std::string targets = page(agent);
+  EXPECT_THAT(targets, HasSubstr("ajar_metrics_detail{detail=\"targets\"} 1\n"));
+  EXPECT_THAT(series(targets, "ajar_exposure_level"), testing::IsEmpty());
+  EXPECT_THAT(series(targets, "ajar_target_exposure_level"), ElementsAre("ajar_target_exposure_level{target=\"big\"} 0"));
+  EXPECT_THAT(series(targets, "ajar_target_last_conclusive_timestamp_seconds"), testing::SizeIs(1));
+  EXPECT_THAT(targets, HasSubstr("ajar_results{check=\"smtp_relay\",verdict=\"closed\"} 20001\n"));
+}
+
+TEST(Metrics, WhatIsNotAskedBecauseItCrashedUs) {
+  MadeUpAgent agent;
+  EXPECT_THAT(page(agent), HasSubstr("# TYPE ajar_quarantined gauge\n"));
+  EXPECT_THAT(series(page(agent), "ajar_quarantined"), testing::IsEmpty());
+  const std::uint64_t before = agent.metrics.version();
+  const ResultKey b{"mx2", *IpAddress::parse("2001:db8::6"), 25, Transport::tcp, "smtp_relay"};
+  const ResultKey a{"mx1", *IpAddress::parse("203.0.113.5"), 25, Transport::tcp, "smtp_relay"};
+  agent.metrics.quarantined({b, a});
+  EXPECT_GT(agent.metrics.version(), before);
+  EXPECT_THAT(agent.metrics.quarantined(), ElementsAre(a, b));
+  EXPECT_THAT(
+      series(page(agent), "ajar_quarantined"),
+      ElementsAre(R"(ajar_quarantined{target="mx1",address="203.0.113.5",port="25",transport="tcp",check="smtp_relay"} 1)",
+                  R"(ajar_quarantined{target="mx2",address="2001:db8::6",port="25",transport="tcp",check="smtp_relay"} 1)"));
+  agent.metrics.quarantined({});
+  EXPECT_THAT(series(page(agent), "ajar_quarantined"), testing::IsEmpty());
 }
 
 TEST(Metrics, FailuresAndExemplars) {

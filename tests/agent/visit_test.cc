@@ -9,6 +9,7 @@
 #include <netinet/ip_icmp.h>
 #include <sys/socket.h>
 
+#include "agent/in_hand.h"
 #include "agent/runner.h"
 #include "tests/support/icmp.h"
 
@@ -281,6 +282,52 @@ TEST_F(VisitTest, ASilentPortCostsOneDeadline) {
   for (const char* check : kAll) EXPECT_EQ(said(check), "unreachable/timeout") << check;
   EXPECT_EQ(connections_, 4);
   EXPECT_LT(Steady::now() - begin, milliseconds(2 * 1500));  // each by itself: four or five times as long
+}
+
+// What crashed us is not asked; the rest of the visit is.
+TEST_F(VisitTest, WhatCrashedUsIsLeftOut) {
+  serve(refuse_http);
+  std::vector<ResultKey> survived;
+  world_.survived = [&](const ResultKey& key) { survived.push_back(key); };
+  std::vector<ProbePlan> all = plans({"http_connect", "socks5"});
+  all[0].skipped = "Its answer crashed ajar twice.";
+  all[0].full_matrix = true;
+  visit_plans(std::move(all));
+  EXPECT_EQ(said("http_connect"), "unclear/internal_error");
+  EXPECT_EQ(records_["http_connect"].finding.because, "Its answer crashed ajar twice.");
+  EXPECT_THAT(records_["http_connect"].transcript, testing::ElementsAre("# not asked: its answer crashed the agent"));
+  EXPECT_FALSE(records_["http_connect"].full_matrix) << "all its forms are still to be asked";
+  EXPECT_EQ(connections_, 1);
+  EXPECT_NE(said("socks5"), "no record");
+  ASSERT_EQ(survived.size(), 1U);
+  EXPECT_EQ(survived[0].check, "socks5");
+}
+
+// Its own code and nothing else runs with a question in hand: also where it resumes, and where its record is taken in.
+TEST_F(VisitTest, TheQuestionIsInHandUntilItsRecordIsTakenIn) {
+  serve(greet_as_ssh);
+  std::map<std::string, std::string> in_hand;
+  const auto look = [] {
+    const auto place = InHand::now() == nullptr ? std::nullopt : place_of(*InHand::now());
+    return place ? place->check : std::string();
+  };
+  bool begun = false;
+  world_.under_way = [&](int change) { begun = begun || (change > 0 && look() == "http_connect"); };
+  const std::function<void(const Record&)> done = [&](const Record& record) { in_hand[record.key.check] = look(); };
+  std::string beside = "nothing yet";
+  loop_.post([&] { beside = look(); });
+  std::vector<ProbePlan> all = plans({"http_connect"});
+  const auto run = [](ProbeWorld& world, std::vector<ProbePlan> asked, std::function<void(const Record&)> then,
+                      Loop& loop) -> Task<void> {
+    co_await run_visit(world, std::move(asked), std::move(then));
+    loop.stop();
+  };
+  start(run(world_, std::move(all), done, loop_));
+  loop_.run();
+  EXPECT_TRUE(begun);
+  EXPECT_EQ(in_hand["http_connect"], "http_connect");
+  EXPECT_EQ(beside, "");
+  EXPECT_EQ(InHand::now(), nullptr);
 }
 
 TEST_F(VisitTest, OneProbeIsUnderWayAtATime) {

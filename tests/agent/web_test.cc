@@ -6,6 +6,7 @@
 #include <thread>
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <httplib.h>
 #include <netinet/in.h>
@@ -122,6 +123,33 @@ TEST_F(WebTest, MetricsInBothFormatsPlainAndCompressed) {
   const std::string page = gunzip(open->body);
   EXPECT_THAT(page, HasSubstr("# {probe_id=\"00000000000000a1\"} 1.234"));
   EXPECT_THAT(page, testing::EndsWith("# EOF\n"));
+}
+
+// The page is kept compressed: whoever does not take it so gets the same text, whole or in part.
+TEST_F(WebTest, TheSamePageForWhoTakesNoGzip) {
+  TargetConfig many = agent.target("many", "many.example.org", "netops");
+  agent.add(std::move(many), {});
+  for (int i = 0; i < 3000; ++i) {
+    Record record =
+        agent.record("many", fmt::format("203.0.{}.{}", i / 250, i % 250), 25, Verdict::closed, Reason::refused, 1min);
+    agent.ledger.apply(record);
+  }
+  agent.ledger.flush();
+  start();
+  const auto without_process = [](std::string text) { return text.substr(0, text.find("# HELP process_")); };
+  const auto packed = get("/metrics", {{"Accept-Encoding", "gzip"}});
+  const auto plain = get("/metrics", {{"Accept-Encoding", "identity"}});
+  ASSERT_TRUE(packed);
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->get_header_value("Content-Encoding"), "");
+  EXPECT_EQ(plain->get_header_value("Content-Length"), std::to_string(plain->body.size()));
+  EXPECT_GT(plain->body.size(), 1'000'000U);
+  EXPECT_LT(packed->body.size(), plain->body.size() / 5);
+  EXPECT_EQ(without_process(gunzip(packed->body)), without_process(plain->body));
+  const auto part = get("/metrics", {{"Range", "bytes=700000-700099"}});
+  ASSERT_TRUE(part);
+  EXPECT_EQ(part->status, 206);
+  EXPECT_EQ(part->body, plain->body.substr(700'000, 100));
 }
 
 TEST_F(WebTest, AScrapeSeesWhatHappenedBeforeIt) {

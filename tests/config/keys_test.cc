@@ -75,6 +75,7 @@ reply_timeout = "61s"
 probe_timeout = "11m"
 reopen_within = "2d"
 case_retention = "30d"
+quarantine = "3d"
 concurrency = 1001
 connections_per_second = 501
 per_address = 2
@@ -94,6 +95,7 @@ state = "/var/lib/ajar/ajar.db"
   EXPECT_EQ(agent.probe_timeout, minutes(11));
   EXPECT_EQ(agent.reopen_within, hours(48));
   EXPECT_EQ(agent.case_retention, hours(24 * 30));
+  EXPECT_EQ(agent.quarantine, hours(24 * 3));
   EXPECT_EQ(agent.concurrency, 1001U);
   EXPECT_EQ(agent.connections_per_second, 501U);
   EXPECT_EQ(agent.per_address, 2U);
