@@ -118,7 +118,7 @@ class DnsChannel::Asking {
   DnsType type_;
   std::coroutine_handle<> awaiter_;
   const ProbeMark* in_hand_ = nullptr;  // what the awaiter works for
-  Query* query_ = nullptr;  // c-ares holds it
+  Query* query_ = nullptr;              // c-ares holds it
   Deadline deadline_;
   bool waiting_ = false, done_ = false, ready_ = false;
   int status_ = ARES_ECANCELLED;
