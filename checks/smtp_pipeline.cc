@@ -28,6 +28,9 @@ SmtpPipeline::Cost SmtpPipeline::cost(Kind kind, bool reset) const {
 bool SmtpPipeline::takes(Kind kind) const {
   const SmtpSession& session = visit_.session();
   if (!session.pipelines()) return false;
+  // Another RCPT in vain, and its 503, are not worth a round trip.
+  const Shown& shown = shown_[session.tls() ? 1 : 0];
+  if (shown.refuses && (shown.senders & bit(kind.sender)) == 0) return false;
   const bool reset = !groups_.empty() || visit_.is_left_open();
   const Cost more = cost(kind, reset);
   const int commands = session.gathered_commands() + (reset ? 3 : 2);
@@ -84,6 +87,7 @@ void SmtpPipeline::clear() {
 
 void SmtpPipeline::learn(Kind kind, const SmtpReply& mail, const SmtpReply* rcpt) {
   Shown& shown = shown_[visit_.session().tls() ? 1 : 0];
+  shown.refuses = mail.kind() != 2;
   remember(shown.senders, kind.sender, mail.kind() == 2);
   if (rcpt != nullptr) remember(shown.forms, kind.form, !is_odd_syntax(rcpt->code));
 }

@@ -67,6 +67,7 @@ class SmtpPipeline {
   struct Shown {
     std::uint32_t senders = 0;  // MAIL was granted to, the last time
     std::uint32_t forms = 0;    // RCPT was answered without a complaint about syntax, the last time
+    bool refuses = false;       // MAIL was refused, whoever it was from, the last time
   };
 
   SmtpVisit& visit_;
