@@ -112,6 +112,7 @@ Agent::Agent(std::shared_ptr<const Config> config)
   for (const ResultState& result : ledger_.results()) known.push_back({result.key, result.host});
   targets_.seed(known, !config_->discovery.empty());
   discovery_.apply(config_);
+  metrics_.discovery(discovery_.view());
   if (ledger_.paused()) spdlog::warn("probing is paused since before the start; POST /-/resume goes on");
   publish_targets();
   try {

@@ -214,6 +214,8 @@ Where read_where(std::string_view text) {
       host = text.substr(0, colon);
       port = text.substr(colon + 1);
     }
+    if (host.find(':') != std::string_view::npos)
+      throw Wrong("has two colons: write an IPv6 address in brackets, [2001:db8::5]:25");
     where.place.address = IpAddress::parse(host);
     if (!where.place.address) where.place.host = read_host(host);
   }

@@ -1,6 +1,7 @@
 #include "agent/discovery.h"
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -130,11 +131,17 @@ std::unique_ptr<Discovery::Source> Discovery::begin(const DiscoveryConfig& confi
   auto source = std::make_unique<Source>(config);
   Source* const self = source.get();
   if (!config.dns_srv.empty()) return source;
-  source->thread = std::make_unique<SourceThread>(
-      loop_, make_reader(config, *config_, true), config, config_->scope, std::move(list), [this, self](SourceNews news) {
-        const bool up = news.trouble.empty();
-        take(*self, {std::move(news.targets), std::move(news.trouble), news.complete, up});
-      });
+  try {
+    source->thread = std::make_unique<SourceThread>(
+        loop_, make_reader(config, *config_, true), config, config_->scope, std::move(list), [this, self](SourceNews news) {
+          const bool up = news.trouble.empty();
+          take(*self, {std::move(news.targets), std::move(news.trouble), news.complete, up});
+        });
+  } catch (const std::system_error& error) {
+    source->up = false;
+    source->trouble = std::string("it cannot be read before the next reload: ") + error.what();
+    spdlog::error("discovery {}: {}", escape(config.name), source->trouble);
+  }
   return source;
 }
 

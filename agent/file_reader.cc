@@ -34,6 +34,13 @@ constexpr milliseconds kQuiet{50}, kLongestBurst{500};
 
 std::string reason(int number) { return std::generic_category().message(number); }
 
+// As it is where nobody knows the current folder.
+std::string absolute(const std::string& path) {
+  std::error_code failed;
+  const std::filesystem::path full = std::filesystem::absolute(path, failed);
+  return failed ? path : full.string();
+}
+
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
@@ -175,7 +182,7 @@ class FileReader : public SourceReader {
       : folder_(std::filesystem::path(pattern).parent_path().string()),
         names_(std::filesystem::path(pattern).filename().string()),
         patient_(patient),
-        watch_(std::filesystem::absolute(folder_.empty() ? "." : folder_).string()) {
+        watch_(absolute(folder_.empty() ? "." : folder_)) {
     if (folder_.empty()) folder_ = ".";
   }
 

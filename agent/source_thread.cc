@@ -3,7 +3,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <stdexcept>
 #include <thread>
 
 #include <sys/eventfd.h>
@@ -27,10 +26,10 @@ struct SourceThread::State {
         scope(std::move(inside)),
         targets(std::move(before)),
         report(std::move(to)),
-        wake_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    if (wake_fd < 0) throw std::runtime_error("no descriptor is left for discovery");
+        wake_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+  ~State() {
+    if (wake_fd >= 0) close(wake_fd);
   }
-  ~State() { close(wake_fd); }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
@@ -46,7 +45,7 @@ struct SourceThread::State {
   // Of the loop's thread.
   std::function<void(SourceNews)> report;
 
-  const int wake_fd;
+  const int wake_fd;  // -1 when no descriptor was left: then it ends after its pause
   std::mutex mutex;
   std::condition_variable wake;
   bool stopping = false;  // under mutex

@@ -27,7 +27,8 @@ struct SourceNews {
 // share of the state and touches the loop only while not stopping.
 class SourceThread {
  public:
-  // `report` runs on the loop's thread, after every look, as long as this object lives. `before`: what an earlier thread found.
+  // std::system_error when there is no thread to have. `report` runs on the loop's thread, after every look, as long as this
+  // object lives. `before`: what an earlier thread found.
   SourceThread(Loop& loop, std::unique_ptr<SourceReader> reader, const DiscoveryConfig& config, std::vector<Cidr> scope,
                std::shared_ptr<const SourceTargets> before, std::function<void(SourceNews)> report);
   ~SourceThread();

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <fstream>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <httplib.h>
@@ -42,7 +42,7 @@ std::string read_secret(const std::string& file, const char* key) {
   std::string text(kLongestSecret + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (!in.is_open() || in.bad())
-    throw NoList(fmt::format("{} {} cannot be read: {}", key, printable(file), std::strerror(errno)));
+    throw NoList(fmt::format("{} {} cannot be read: {}", key, printable(file), std::generic_category().message(errno)));
   text.resize(static_cast<std::size_t>(in.gcount()));
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
   const bool line = std::none_of(text.begin(), text.end(), [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; });

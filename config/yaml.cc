@@ -1,6 +1,7 @@
 #include "config/yaml.h"
 
 #include <algorithm>
+#include <map>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -13,7 +14,6 @@ namespace ajar {
 namespace {
 
 constexpr std::size_t kDeepest = 16;
-constexpr std::size_t kMostKeys = 10'000;  // of one map: each is compared with those before it
 
 Place place_of(const YAML::Mark& mark) {
   return {static_cast<unsigned>(std::max(mark.line, 0)) + 1, static_cast<unsigned>(std::max(mark.column, 0)) + 1};
@@ -103,18 +103,16 @@ class TreeBuilder : public YAML::EventHandler {
     YamlNode node;
     YAML::Mark mark;
     std::optional<YamlNode> key = std::nullopt;
+    std::map<std::string, unsigned> keys = {};  // and their lines
   };
 
   void add_entry(Open& parent, YamlNode value) {
-    auto& entries = parent.node.entries;
     const std::string& name = parent.key->text;
-    if (entries.size() >= kMostKeys) throw YAML::ParserException(parent.mark, "the map has too many keys");
-    const auto same = std::find_if(entries.begin(), entries.end(), [&](const auto& entry) { return entry.first.text == name; });
-    if (same == entries.end()) {
-      entries.emplace_back(*std::move(parent.key), std::move(value));
+    const auto [same, fresh] = parent.keys.emplace(name, parent.key->place.line);
+    if (fresh) {
+      parent.node.entries.emplace_back(*std::move(parent.key), std::move(value));
     } else {
-      errors_.add(parent.key->place,
-                  fmt::format("{} is there twice, first in line {}: keep one", quote(name), same->first.place.line));
+      errors_.add(parent.key->place, fmt::format("{} is there twice, first in line {}: keep one", quote(name), same->second));
     }
     parent.key.reset();
   }

@@ -98,7 +98,7 @@ TEST_F(DiscoveredTest, EntriesThatAreNone) {
       {"mx1 example", "is not a host name"},
       {"m\xc3\xbcx.example.org", "is not an ASCII name"},
       {"-mx.example.org", "is not a host name"},
-      {"a:b:c", "has no port"},
+      {"a:b:c", "has two colons"},
       {"198.51.100.5", "is not inside scope"},
       {"[2001:db9::1]:25", "is not inside scope"},
       {"::ffff:198.51.100.5", "is not inside scope"},
