@@ -283,6 +283,7 @@ class Entries {
         throw Wrong("`__ajar_name` stands for several targets: write a group for each");
       }
     } catch (const Wrong& wrong) {
+      choice.reset();
       why = wrong.what();
     }
     for (const std::string& entry : group.targets) {

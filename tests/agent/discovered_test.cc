@@ -207,7 +207,8 @@ TEST_F(DiscoveredTest, IntervalsGoWithTheirChecks) {
 TEST_F(DiscoveredTest, TheSameTwice) {
   const auto names = [&](const TargetGroups& groups) {
     std::vector<std::string> out;
-    for (const auto& target : read(groups)->targets) out.push_back(target->name);
+    const auto list = read(groups);
+    for (const auto& target : list->targets) out.push_back(target->name);
     return out;
   };
   EXPECT_THAT(names({{{"mx1", "mx1"}, {}}, {{"mx1"}, {}}}), ElementsAre("mx1"));

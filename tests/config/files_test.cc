@@ -152,11 +152,14 @@ std::string example_key(const std::string& line) {
 TEST(AjarToml, EveryExampleInACommentIsRight) {
   const std::vector<std::string> lines = lines_of(read(kAjar));
   const std::set<std::string> places = {"address", "network", "mx_of"};
+  const std::size_t discovery =
+      static_cast<std::size_t>(std::find(lines.begin(), lines.end(), "#[[discovery]]") - lines.begin());
   const std::size_t exemption =
       static_cast<std::size_t>(std::find(lines.begin(), lines.end(), "#[[exemption]]") - lines.begin());
+  ASSERT_LT(discovery, exemption);
   ASSERT_LT(exemption, lines.size());
   int examples = 0;
-  for (std::size_t i = 0; i < exemption; ++i) {
+  for (std::size_t i = 0; i < discovery; ++i) {
     const std::string key = example_key(lines[i]);
     if (key.empty()) continue;
     std::vector<std::string> changed = lines;
@@ -166,6 +169,16 @@ TEST(AjarToml, EveryExampleInACommentIsRight) {
     while (above > 0 && !sets_default(lines[above], replaced)) --above;
     ASSERT_TRUE(sets_default(lines[above], replaced)) << lines[i];
     changed[above] = lines[i].substr(1);
+    // Two halves.
+    if (key.starts_with("resolver_")) {
+      const std::string other = key == "resolver_name" ? "resolver_answers" : "resolver_name";
+      const auto example =
+          std::find_if(lines.begin(), lines.end(), [&](const auto& line) { return example_key(line) == other; });
+      ASSERT_NE(example, lines.end());
+      for (std::string& line : changed) {
+        if (sets_default(line, other)) line = example->substr(1);
+      }
+    }
     // An address or a domain that is advertised needs its listener.
     if (key.starts_with("advertise_") || key == "mail_domain") {
       const std::string listen = key == "mail_domain" ? "listen_smtp" : "listen_" + key.substr(10);
@@ -187,6 +200,34 @@ TEST(AjarToml, EveryExampleInACommentIsRight) {
   EXPECT_EQ(std::get<Config>(result).exemptions.size(), 1U);
   EXPECT_THAT(std::get<Config>(result).dnsbl.zones,
               testing::Contains(testing::Field(&ZoneConfig::interval, std::chrono::hours(2))));
+}
+
+// Of [[discovery]]: each place, with everything that goes with it.
+TEST(AjarToml, EveryKeyOfDiscoveryIsRight) {
+  const std::vector<std::string> lines = lines_of(read(kAjar));
+  const std::set<std::string> places = {"file", "url", "dns_srv"}, of_urls = {"ca_file", "cert_file", "key_file", "timeout"};
+  const std::set<std::string> logins = {"basic_auth", "bearer_token_file"};
+  const auto first = std::find(lines.begin(), lines.end(), "#[[discovery]]");
+  const auto end = std::find(first, lines.end(), "#[[exemption]]");
+  ASSERT_NE(end, lines.end());
+  for (const std::string& place : places) {
+    for (const std::string& login : logins) {
+      std::vector<std::string> changed = lines;
+      std::size_t keys = 0;
+      for (auto line = first; line != end; ++line) {
+        const std::string key = example_key(*line);
+        if (*line != "#[[discovery]]" && key.empty()) continue;
+        if (places.contains(key) && key != place) continue;
+        if ((of_urls.contains(key) || logins.contains(key)) && place != "url") continue;
+        if (key == "refresh" && place == "dns_srv") continue;
+        if (logins.contains(key) && key != login) continue;
+        changed[static_cast<std::size_t>(line - lines.begin())] = line->substr(1);
+        ++keys;
+      }
+      EXPECT_THAT(errors_of(parse_config(join(changed), "ajar.toml")), testing::IsEmpty()) << place << " " << login;
+      EXPECT_GE(keys, place == "url" ? 12U : 6U);
+    }
+  }
 }
 
 TEST(LabToml, IsWhatTheLabNeeds) {
