@@ -153,11 +153,18 @@ TEST_F(Fronts, NghttpxIsOpenOverTls) {
 }
 
 TEST_F(Fronts, NghttpxInFrontOfAClosedProxy) {
-  const Answer answer = ask(FrontKind::nghttpx, "nghttpx", false, kHttp2, "closed");
+  const Answer answer = ask(FrontKind::nghttpx, "nghttpx", false, kHttp2, "closed-to-all");
   SKIP_WHERE_MISSING();
   // tinyproxy's close resets the connection before nghttpx has read the 403: 502.
   EXPECT_THAT(answer.said("http2_connect"), testing::Not(HasSubstr("open"))) << answer.everything;
   EXPECT_LE(answer.code, 1);
+}
+
+// Closed to strangers, and open to its own host: whoever asks the front is let through.
+TEST_F(Fronts, NghttpxInFrontOfAProxyThatTrustsItsHost) {
+  const Answer answer = ask(FrontKind::nghttpx, "nghttpx", false, kHttp2, "closed");
+  SKIP_WHERE_MISSING();
+  EXPECT_EQ(answer.said("http2_connect"), "open/token_returned") << answer.everything;
 }
 
 TEST_F(Fronts, NghttpxInFrontOfAProxyThatWantsAPassword) {

@@ -51,7 +51,7 @@ done
 refuses contract.sh \
   'sed -i "s/ajar_probes_total/ajar_nothing_total/" grafana/ajar-agent.json' 'ajar_nothing_total is not in' \
   'echo ajar_vantage_up >> ../tests/golden/not_exported_yet.txt' 'ajar_vantage_up is exported now' \
-  'sed -i /ajar_vantage_up/d ../tests/golden/metrics.txt' 'ajar_vantage_up is not in'
+  'sed -i /ajar_canary_up/d ../tests/golden/metrics.txt' 'ajar_canary_up is not in'
 
 refuses mixin.sh \
   'sed -i "s/Probes by what they said/Probes/" grafana/ajar-agent.json' 'ajar-agent.json' \
