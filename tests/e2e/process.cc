@@ -35,20 +35,36 @@ std::string read_all(int fd) {
   return text;
 }
 
-sockaddr_in socket_address(const std::string& address, std::uint16_t port) {
-  sockaddr_in result{};
-  result.sin_family = AF_INET;
-  result.sin_port = htons(port);
-  if (inet_pton(AF_INET, address.c_str(), &result.sin_addr) != 1)
-    throw std::invalid_argument(address + " is not an IPv4 address");
+// Of either family.
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
+};
+
+SocketAddress socket_address(const std::string& address, std::uint16_t port) {
+  SocketAddress result;
+  auto* const four = reinterpret_cast<sockaddr_in*>(&result.storage);
+  auto* const six = reinterpret_cast<sockaddr_in6*>(&result.storage);
+  if (inet_pton(AF_INET, address.c_str(), &four->sin_addr) == 1) {
+    four->sin_family = AF_INET;
+    four->sin_port = htons(port);
+    result.length = sizeof *four;
+  } else if (inet_pton(AF_INET6, address.c_str(), &six->sin6_addr) == 1) {
+    six->sin6_family = AF_INET6;
+    six->sin6_port = htons(port);
+    result.length = sizeof *six;
+  } else {
+    throw std::invalid_argument(address + " is not an address");
+  }
   return result;
 }
 
 // A connected blocking socket, or -1.
 int connect_to(const std::string& address, std::uint16_t port) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const sockaddr_in to = socket_address(address, port);
-  if (fd >= 0 && connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) return fd;
+  SocketAddress to = socket_address(address, port);
+  const int fd = socket(to.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && connect(fd, to.get(), to.length) == 0) return fd;
   if (fd >= 0) close(fd);
   return -1;
 }
@@ -132,15 +148,14 @@ bool accepts(const std::string& address, std::uint16_t port) {
 }
 
 std::uint16_t free_port(const std::string& address) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in at = socket_address(address, 0);
-  socklen_t length = sizeof at;
-  const bool found = fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0 &&
-                     getsockname(fd, reinterpret_cast<sockaddr*>(&at), &length) == 0;
+  SocketAddress at = socket_address(address, 0);
+  const int fd = socket(at.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool found = fd >= 0 && bind(fd, at.get(), at.length) == 0 && getsockname(fd, at.get(), &at.length) == 0;
   const int error = errno;
   if (fd >= 0) close(fd);
   if (!found) throw std::system_error(error, std::generic_category(), "no free port at " + address);
-  return ntohs(at.sin_port);
+  // Both families have it at the same place.
+  return ntohs(reinterpret_cast<const sockaddr_in*>(&at.storage)->sin_port);
 }
 
 HttpAnswer http_request(const std::string& method, const std::string& address, std::uint16_t port, const std::string& path,
