@@ -12,6 +12,9 @@
 //   S: FORMERR                               no sensible answer
 //   S: TC and nothing                        cut off: neither (a limit of rates, perhaps)
 //
+// Where our canary has no name that could be asked for, a name under .invalid is all there is: who refuses that is closed, and
+// who does not proves nothing.
+//
 // After a yes without proof a name under .invalid is asked for, which nobody has: who finds that too says yes to everything.
 // What a victim would get for what an attacker sends is told as the amplification factor: of these answers and, where all is
 // asked and the server is open, of the two large ones of the root.
@@ -33,6 +36,9 @@
 namespace ajar {
 namespace {
 
+constexpr const char* kNoName =
+    "There is no name of ours that it could be asked for: see canary.host and canary.resolver_name.";
+
 struct Question {
   std::string name;
   std::uint16_t type = 0;
@@ -48,6 +54,7 @@ class Resolver {
 
  private:
   Task<void> ask_variant(std::string variant, DnsType type);
+  Task<void> ask_for_nobody();
   Task<std::string> ask(Question question, std::string token);
   Task<std::string> ask_udp(std::string query, std::string shown);
   Task<std::string> ask_tcp(std::string query, std::string shown);
@@ -225,6 +232,28 @@ Task<void> Resolver::ask_variant(std::string variant, DnsType type) {
   record(std::move(asked));
 }
 
+// Our canary has no name.
+Task<void> Resolver::ask_for_nobody() {
+  const std::string token = canary_.mint("impossible");
+  const KnownName nobody{token + ".invalid", {}};
+  Variant asked;
+  asked.name = "impossible";
+  network_.transcript().note(asked.name);
+  const Question question{nobody.name, static_cast<std::uint16_t>(DnsType::a), "A", "of a name that nobody has", false};
+  try {
+    const std::string answer = co_await ask(question, token);
+    judge(answer, nobody, false, DnsType::a, asked);
+  } catch (const LinkError& error) {
+    if (other_protocol_.empty()) throw;
+    put_off(error, asked);
+  }
+  if (asked.verdict == Verdict::accepted) {
+    asked.verdict = Verdict::unclear;
+    asked.reason = Reason::canary_unreachable;
+  }
+  record(std::move(asked));
+}
+
 // RFC 6761 6.4: nobody has a name under .invalid.
 Task<void> Resolver::doubt_yes() {
   const auto yes = [](const Asked& asked) { return asked.variant.verdict == Verdict::accepted; };
@@ -282,14 +311,11 @@ Finding Resolver::conclude() {
 Task<Finding> Resolver::run() {
   const std::optional<KnownName> known = canary_.known_name("x");
   Finding finding;
-  if (!known) {
-    finding.reason = Reason::canary_unreachable;
-    finding.because = "There is no name of ours that it could be asked for: see canary.host and canary.resolver_name.";
-    co_return finding;
-  }
   const auto of = [&](bool v4) {
-    return std::any_of(known->addresses.begin(), known->addresses.end(), [v4](const IpAddress& a) { return a.is_v4() == v4; });
+    return known &&
+           std::any_of(known->addresses.begin(), known->addresses.end(), [v4](const IpAddress& a) { return a.is_v4() == v4; });
   };
+  if (!known) co_await ask_for_nobody();
   if (of(true)) co_await ask_variant("a", DnsType::a);
   if (of(false) && other_protocol_.empty()) co_await ask_variant("aaaa", DnsType::aaaa);
   if (!other_protocol_.empty() && control_.result != Control::Result::succeeded) {
@@ -300,9 +326,11 @@ Task<Finding> Resolver::run() {
     finding.tls = subject_.tls;
     co_return finding;
   }
-  co_await doubt_yes();
-  co_await measure_amplification();
-  co_return conclude();
+  if (known) co_await doubt_yes();
+  if (known) co_await measure_amplification();
+  finding = conclude();
+  if (!known && finding.reason == Reason::canary_unreachable) finding.because = kNoName;
+  co_return finding;
 }
 
 Task<Finding> ask_resolver(std::unique_ptr<Resolver> resolver) {

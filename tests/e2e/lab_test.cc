@@ -101,7 +101,7 @@ TEST(Lab, TheAgentComesToTheExpectedVerdictOfEveryPersonality) {
     for (const json& line : result.at("transcript")) bytes += line.get<std::string>().size();
     EXPECT_LE(bytes, 80'000U) << result.at("target");
   }
-  EXPECT_LT(peak_memory(agent.process().pid()), 700);  // AddressSanitizer's own share included
+  EXPECT_LT(peak_memory(agent.process().pid()), 800);  // AddressSanitizer's own share included
 
   agent.process().signal(SIGTERM);
   EXPECT_EQ(agent.process().wait(seconds(5)), 0) << agent.process().err();
@@ -128,7 +128,8 @@ TEST(Lab, CheckSaysTheSameWithItsReason) {
                 said_at_once(place, one))
           << place.personality << " " << one.check << "\n"
           << result.dump(1);
-      if (one.verdict == "open" && !place.personality.starts_with("greylist")) {
+      // A resolver needs not come to the canary for its answer.
+      if (one.verdict == "open" && one.check != "open_resolver" && !place.personality.starts_with("greylist")) {
         EXPECT_EQ(result.at("exit_addresses"), json::array({exit_address(place)}));
       }
       EXPECT_FALSE(holds_a_token(result.dump())) << result.dump(1);
