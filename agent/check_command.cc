@@ -327,26 +327,31 @@ class Check {
     world_.canary = server_.get();
   }
 
-  // Whether any check of mail is asked, or any other.
-  bool asks(bool mail) const {
-    bool found = false;
+  // What of our canary the checks need that are asked.
+  std::set<CanaryKind> needed() const {
+    std::set<CanaryKind> kinds;
     targets_.each([&](const Planned& plan) {
       const CheckInfo* const check = find_check(plan.key.check);
-      found = found || (check != nullptr && (check->canary == CanaryKind::smtp) == mail);
-      return !found;
+      if (check != nullptr && check->canary) kinds.insert(*check->canary);
+      return true;
     });
-    return found;
+    return kinds;
   }
 
   // Nothing is asked before the canary is known to hear the answer.
   Task<void> first_self_test() {
-    if (!config_->canary.mail_domain.empty() && asks(true)) co_await wait_for_canary(CanaryKind::smtp);
-    if (asks(false)) co_await wait_for_canary(CanaryKind::tcp);
+    const std::set<CanaryKind> kinds = needed();
+    for (const CanaryKind kind : kinds) {
+      // What the configuration does not have, the checks miss themselves.
+      const bool there = kind == CanaryKind::smtp ? !config_->canary.mail_domain.empty()
+                                                  : kind == CanaryKind::tcp || !world_.canary->advertised(kind).empty();
+      if (there) co_await wait_for_canary(kind);
+    }
   }
 
   // What is wrong is said in the log. Where the agent's canary is used, the agent watches the way to it.
   Task<void> check_vantage() {
-    if ((!server_ && !remote_) || (!asks(true) && !asks(false))) co_return;
+    if ((!server_ && !remote_) || needed().empty()) co_return;
     VantageRound round = vantage_round(*config_, *world_.canary);
     co_await vantage_.measure(std::move(round));
     world_.vantage = &vantage_.now();

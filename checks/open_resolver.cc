@@ -195,13 +195,12 @@ void Resolver::judge(const std::string& message, const KnownName& known, bool fr
   const bool negative = records && records->negative_ttl;
   const bool referral = head.rcode == kDnsNoError && head.answers == 0 && head.authorities > 0 && !negative;
   const bool recursed = head.recursion_available || (fresh && !head.authoritative && is_right(records, known));
-  if (head.rcode == kDnsRefused || head.rcode == kNotImplemented || head.rcode == kNotAuthoritative) {
-    say(Verdict::closed, Reason::refused);
-  } else if (head.rcode == kDnsServerFailure) {
+  const bool refusal = head.rcode == kDnsRefused || head.rcode == kNotImplemented || head.rcode == kNotAuthoritative;
+  if (head.rcode == kDnsServerFailure) {
     say(Verdict::unclear, Reason::canary_unreachable);
-  } else if (head.rcode == kFormatError || !said) {
+  } else if (head.rcode == kFormatError || (!said && !refusal)) {
     say(Verdict::unclear, Reason::protocol_error);
-  } else if (!recursed || (referral && !head.truncated)) {
+  } else if (refusal || !recursed || (referral && !head.truncated)) {
     say(Verdict::closed, Reason::refused);
   } else if (head.truncated && (!records || records->addresses.empty())) {
     say(Verdict::unclear, Reason::no_proof);

@@ -236,7 +236,10 @@ Task<void> RelayProbe::ask(SmtpAsk& ask) {
       visit_.answered();
       record(ask, std::move(result));
     }
-    for (SmtpResult& more : more_) record(*more.ask, std::move(more));
+    for (SmtpResult& more : more_) {
+      const SmtpAsk& one = *more.ask;
+      record(one, std::move(more));
+    }
     more_.clear();
     co_return;
   }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <new>
 
 #include <fmt/format.h>
@@ -237,7 +236,7 @@ struct Http2Client::Session {
     Http2Client& client = of(self);
     if (client.to_send_.empty()) return NGHTTP2_ERR_DEFERRED;
     const std::size_t count = std::min(most, client.to_send_.size());
-    std::memcpy(into, client.to_send_.data(), count);
+    std::copy_n(client.to_send_.begin(), count, into);
     client.sent_ = client.to_send_.substr(0, std::min(count, kMaxShownData));
     client.to_send_.erase(0, count);
     return static_cast<ssize_t>(count);

@@ -216,6 +216,10 @@ class FakeSaslauthd {
 class SaslFolder {
  public:
   explicit SaslFolder(const std::string& mechanisms = "PLAIN LOGIN") {
+    // smtpd reads it as postfix.
+    using std::filesystem::perms;
+    std::filesystem::permissions(
+        folder_.path(), perms::owner_all | perms::group_read | perms::group_exec | perms::others_read | perms::others_exec);
     write_file(folder_.file("smtpd.conf"),
                "pwcheck_method: saslauthd\nsaslauthd_path: " + mux() + "\nmech_list: " + mechanisms + "\n");
   }

@@ -44,11 +44,14 @@ class RealNames : public testing::Test {
 
   std::unique_ptr<Process> unbound(const std::string& name, const std::string& address, std::uint16_t port,
                                    const std::string& more) {
-    write_file(folder_.file(name), "server:\n  interface: " + address + "@" + to_string(port) +
-                                       "\n  username: \"\"\n  chroot: \"\"\n  directory: \"" + folder_.path() +
-                                       "\"\n  pidfile: \"\"\n  use-syslog: no\n  do-daemonize: no\n  do-ip6: no\n"
-                                       "  do-not-query-localhost: no\n  module-config: \"iterator\"\n" +
-                                       more + "remote-control:\n  control-enable: no\n");
+    write_file(folder_.file(name),
+               "server:\n  interface: " + address + "@" + to_string(port) +
+                   "\n  username: \"\"\n  chroot: \"\"\n  directory: \"" + folder_.path() +
+                   "\"\n  pidfile: \"\"\n  use-syslog: no\n  do-daemonize: no\n  do-ip6: no\n"
+                   "  do-not-query-localhost: no\n  module-config: \"iterator\"\n"
+                   // Names under .test are for tests (RFC 6761 6.2): it would say itself that there are none.
+                   "  local-zone: \"test.\" nodefault\n" +
+                   more + "remote-control:\n  control-enable: no\n");
     return started({"/usr/sbin/unbound", "-d", "-c", folder_.file(name)}, address, port);
   }
   std::unique_ptr<Process> started(const std::vector<std::string>& argv, const std::string& address, std::uint16_t port) {

@@ -201,7 +201,12 @@ std::vector<std::string> findings(const Answer& answer) {
   std::vector<std::string> lines = {said(answer)};
   if (!answer.result.is_object()) return lines;
   lines.push_back(answer.result.value("tls", "?"));
-  for (const json& fact : answer.result.at("observations")) lines.push_back(fact.get<std::string>());
+  for (const json& fact : answer.result.at("observations")) {
+    const std::string text = fact.get<std::string>();
+    // When a message arrived, and whether another of its kind came after that, is for the clock.
+    if (text.find(" sent at ") == std::string::npos && text.find("message_interval") == std::string::npos)
+      lines.push_back(text);
+  }
   for (const json& one : answer.result.at("variants")) {
     lines.push_back(one.value("name", "?") + " " + one.value("verdict", "?") + " " + one.at("code").dump());
   }
