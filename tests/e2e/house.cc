@@ -100,7 +100,7 @@ interval = ")" + interval +
 retry_interval = ")" +
                      retry_interval + R"("
 connect_timeout = "2s"
-reply_timeout = "3s"
+reply_timeout = "4s"
 probe_timeout = "40s"
 concurrency = 24
 state = ")" + state + R"("

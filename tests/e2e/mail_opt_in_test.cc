@@ -212,32 +212,31 @@ class FakeSaslauthd {
   std::thread thread_;
 };
 
-// Where SASL finds its configuration, and what main.cf says of it.
-class SaslFolder {
+// Logins by Cyrus SASL, and where that asks about passwords.
+class Sasl {
  public:
-  explicit SaslFolder(const std::string& mechanisms = "PLAIN LOGIN") {
-    // smtpd reads it as postfix.
+  explicit Sasl(std::string mechanisms = "PLAIN LOGIN") : mechanisms_(std::move(mechanisms)) {
+    // smtpd comes there as postfix.
     using std::filesystem::perms;
     std::filesystem::permissions(
         folder_.path(), perms::owner_all | perms::group_read | perms::group_exec | perms::others_read | perms::others_exec);
-    write_file(folder_.file("smtpd.conf"),
-               "pwcheck_method: saslauthd\nsaslauthd_path: " + mux() + "\nmech_list: " + mechanisms + "\n");
   }
   std::string mux() const { return folder_.file("mux"); }
-  std::string directive() const {
-    return "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = cyrus\nsmtpd_sasl_path = smtpd\ncyrus_sasl_config_path = " +
-           folder_.path() + "\n";
+  std::string configuration() const {
+    return "pwcheck_method: saslauthd\nsaslauthd_path: " + mux() + "\nmech_list: " + mechanisms_ + "\n";
   }
+  static constexpr const char* kDirective = "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = cyrus\nsmtpd_sasl_path = smtpd\n";
 
  private:
   TemporaryFolder folder_;
+  std::string mechanisms_;
 };
 
 TEST_F(RealPostfixByRequest, TakesAnyPasswordAndSendsForIt) {
   for (const char* mechanism : {"PLAIN", "LOGIN"}) {
-    const SaslFolder sasl(mechanism);
+    const Sasl sasl(mechanism);
     const FakeSaslauthd yes(sasl.mux(), "OK");
-    const Postfix postfix("submission-login", server_, canary_, sasl.directive());
+    const Postfix postfix("submission-login", server_, canary_, Sasl::kDirective, sasl.configuration());
     const Answer answer = ask("smtp_auth_any", postfix, "20s");
     ASSERT_EQ(said(answer), "open/message_delivered") << mechanism << "\n" << answer.everything;
     EXPECT_EQ(answer.result.at("tls"), "starttls");
@@ -247,18 +246,19 @@ TEST_F(RealPostfixByRequest, TakesAnyPasswordAndSendsForIt) {
 }
 
 TEST_F(RealPostfixByRequest, TakesAnyPasswordAndCarriesNothing) {
-  const SaslFolder sasl;
+  const Sasl sasl;
   const FakeSaslauthd yes(sasl.mux(), "OK");
-  const Postfix postfix("submission-login", server_, canary_, sasl.directive() + "smtpd_relay_restrictions = reject");
+  const Postfix postfix("submission-login", server_, canary_,
+                        std::string(Sasl::kDirective) + "smtpd_relay_restrictions = reject", sasl.configuration());
   const Answer answer = ask("smtp_auth_any", postfix, "1s");
   ASSERT_EQ(said(answer), "accepted/no_proof") << answer.everything;
   EXPECT_THAT(answer.result.at("observations").get<std::vector<std::string>>(), Contains(HasSubstr("Logged in")));
 }
 
 TEST_F(RealPostfixByRequest, RefusesARandomPassword) {
-  const SaslFolder sasl;
+  const Sasl sasl;
   const FakeSaslauthd no(sasl.mux(), "NO");
-  const Postfix postfix("submission-login", server_, canary_, sasl.directive());
+  const Postfix postfix("submission-login", server_, canary_, Sasl::kDirective, sasl.configuration());
   const Answer answer = ask("smtp_auth_any", postfix, "1s");
   ASSERT_EQ(said(answer), "closed/refused") << answer.everything;
   EXPECT_EQ(answer.result.at("tls"), "starttls");
@@ -268,8 +268,8 @@ TEST_F(RealPostfixByRequest, RefusesARandomPassword) {
 
 // Nobody answers for the passwords: that refuses nothing.
 TEST_F(RealPostfixByRequest, LoginThatIsBrokenIsNeverClosed) {
-  const SaslFolder sasl;
-  const Postfix postfix("submission-login", server_, canary_, sasl.directive());
+  const Sasl sasl;
+  const Postfix postfix("submission-login", server_, canary_, Sasl::kDirective, sasl.configuration());
   const Answer answer = ask("smtp_auth_any", postfix, "1s");
   ASSERT_TRUE(answer.result.is_object()) << answer.everything;
   EXPECT_EQ(answer.result.value("verdict", "?"), "unclear") << answer.everything;

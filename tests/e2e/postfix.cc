@@ -46,7 +46,8 @@ std::string Postfix::missing() {
   return {};
 }
 
-Postfix::Postfix(const std::string& mode, const AddressPort& listen, const AddressPort& canary, const std::string& directive) {
+Postfix::Postfix(const std::string& mode, const AddressPort& listen, const AddressPort& canary, const std::string& directive,
+                 const std::string& sasl) {
   if (!listen.address.is_loopback() || !canary.address.is_loopback()) throw std::runtime_error("loopback only");
   const TemplateValues values = {{"@STATE@", folder_.path()},
                                  {"@ADDRESS@", listen.address.to_string()},
@@ -60,6 +61,10 @@ Postfix::Postfix(const std::string& mode, const AddressPort& listen, const Addre
   write_file(folder_.file("etc/master.cf"), fill_template("postfix/master.cf", values));
   write_file(folder_.file("etc/dynamicmaps.cf"), "");
   write_file(folder_.file("maillog"), "");
+  if (!sasl.empty()) {
+    std::filesystem::create_directory(folder_.file("etc/sasl"));
+    write_file(folder_.file("etc/sasl/smtpd.conf"), sasl);
+  }
   if (mode.starts_with("submission")) make_certificate(folder_.file("etc"), "mail.target.test");
 
   // `postfix start-fg` checks its installation for ten seconds first and leaves the process group; master itself does neither.

@@ -14,8 +14,10 @@ class Postfix {
  public:
   // Starts it as tests/e2e/postfix/MODE.cf says, on 127.x.y.z, and waits until it takes connections. Mail for canary.test goes
   // to `canary`; nothing else leaves. `directive`: what stands for @DIRECTIVE@, or at the end. std::runtime_error, with its
-  // log, when it does not come up.
-  Postfix(const std::string& mode, const AddressPort& listen, const AddressPort& canary, const std::string& directive = {});
+  // log, when it does not come up. `sasl`: smtpd.conf of Cyrus SASL, which Debian's Postfix looks for beside main.cf; empty:
+  // none.
+  Postfix(const std::string& mode, const AddressPort& listen, const AddressPort& canary, const std::string& directive = {},
+          const std::string& sasl = {});
   // Ends it and removes its folder.
   ~Postfix();
 
