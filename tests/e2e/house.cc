@@ -102,7 +102,7 @@ retry_interval = ")" +
 connect_timeout = "2s"
 reply_timeout = "4s"
 probe_timeout = "40s"
-concurrency = 24
+concurrency = 12
 state = ")" + state + R"("
 [web]
 listen = [")" + (web_listen.empty() ? "127.0.0.1:" + std::to_string(web_port) : web_listen) +

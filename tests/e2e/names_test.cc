@@ -190,9 +190,9 @@ TEST_F(RealNames, DnsmasqOnAnInnerAddressIsClosed) {
 
 // Unbound that holds a zone answers for it alone.
 TEST_F(RealNames, AnAuthoritativeServerIsClosed) {
-  const auto server =
-      unbound("own", kServer, port_,
-              "  access-control: 0.0.0.0/0 refuse_non_local\n  local-zone: \"target.test.\" static\n" + forwarded());
+  const auto server = unbound("own", kServer, port_,
+                              "  access-control: " + std::string(kStranger) +
+                                  "/32 refuse_non_local\n  local-zone: \"target.test.\" static\n" + forwarded());
   EXPECT_EQ(said(ask_resolver(), "udp"), "closed/refused") << everything_;
 }
 
