@@ -198,7 +198,7 @@ LiveLink::~LiveLink() {
   if (!ssl_) return;
   if (SSL_is_init_finished(ssl_.get()) == 1) SSL_shutdown(ssl_.get());
   SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);  // else the session could not be resumed
-  if (keeps_session_ && !wants_certificate()) keep_session();
+  if (keeps_session_ && !LiveLink::wants_certificate()) keep_session();
   ERR_clear_error();
 }
 

@@ -487,9 +487,9 @@ void Metrics::State::say(const Config& config, bool targets_only_now, std::size_
 }
 
 void Metrics::write(Sections& sections, const Scene& scene) const {
-  const std::optional<TargetIndex> made =
-      scene.index == nullptr ? std::make_optional<TargetIndex>(scene.targets) : std::nullopt;
-  const TargetIndex& targets = made ? *made : *scene.index;
+  std::optional<TargetIndex> made;
+  const TargetIndex* const held = scene.index;
+  const TargetIndex& targets = held != nullptr ? *held : made.emplace(scene.targets);
   for (const std::string& check : targets.checks()) state_->know(check);
   const std::vector<prometheus::MetricFamily> collected = state_->registry.Collect();
   const std::size_t results = scene.ledger.result_count();

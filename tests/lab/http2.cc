@@ -105,7 +105,7 @@ class Server {
                       nghttp2_data_source*, void* self) {
     Server& server = of(self);
     const std::size_t count = std::min(most, server.to_send_.size());
-    std::memcpy(into, server.to_send_.data(), count);
+    std::copy_n(server.to_send_.begin(), count, into);
     server.to_send_.erase(0, count);
     if (server.to_send_.empty() && server.ends_) *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (count == 0 && !server.ends_) return NGHTTP2_ERR_DEFERRED;

@@ -162,8 +162,9 @@ class Server {
       const Mailbox box = split_mailbox(recipient);
       const bool here = own(box.domain) || box.domain.empty();
       Message message{id, setting_.address, setting_.host, sender_, recipient, text + "\n"};
-      if (!here) messages_.push_back(std::move(message));
-      if (here && !known(box.local) && ways_.users == Users::bounced && !sender_.empty()) {
+      if (!here) {
+        messages_.push_back(std::move(message));
+      } else if (!known(box.local) && ways_.users == Users::bounced && !sender_.empty()) {
         message.sender.clear();
         message.recipient = sender_;
         message.text =

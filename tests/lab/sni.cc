@@ -73,7 +73,7 @@ Task<void> refuse_the_name(Link& link, Setting, World& world) {
 // A site of its own, inside TLS.
 Task<void> answer_itself(Link& link, Setting, World&) {
   co_await link.start_tls();
-  const std::string line = co_await link.hear();
+  co_await link.hear();
   std::string page = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
   co_await link.say_bytes(std::move(page));
 }
