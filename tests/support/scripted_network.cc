@@ -187,12 +187,11 @@ Script Script::parse(std::string_view text) {
     };
     const bool evidence = script.framing != Framing::lines;
     if (evidence && (line == "S:" || line == "C:")) whole += ' ', line = whole;
+    if (script.framing == Framing::frames && passed_over(line)) continue;
     if (take_prefix(line, "S*: ")) {
       script.rules.push_back(parse_rule(script.framing, line));
     } else if (take_prefix(line, "S: ")) {
       add(Event::Kind::server, on_the_wire(script.framing, line));
-    } else if (script.framing == Framing::frames && passed_over(line)) {
-      continue;
     } else if (take_prefix(line, "C: ")) {
       add(Event::Kind::client, line);
     } else if (line == "# connect" || (evidence && line.starts_with("# connect "))) {
