@@ -62,9 +62,11 @@ std::string target_text(const LabPlace& place) {
   for (const Expected& one : place.expect) {
     if (one.check == "backscatter" || one.check == "smtp_smuggling") {
       // They write only to a domain that is declared: that of the lab's greeting.
-      domains = place.personality;
-      std::replace(domains.begin(), domains.end(), '_', '-');
-      domains = "mail_domains = [\"" + domains + ".lab.test\"]\n";
+      std::string name = place.personality;
+      std::replace(name.begin(), name.end(), '_', '-');
+      domains = "mail_domains = [\"";
+      domains += name;
+      domains += ".lab.test\"]\n";
     }
     checks += (checks.empty() ? "\"" : ", \"") + one.check + "\"";
     ports += "ports." + one.check + " = " + port;
