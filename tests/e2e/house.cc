@@ -171,7 +171,7 @@ constexpr const char* kInside = "AJAR_IN_OWN_NETWORK";
 
 }  // namespace
 
-bool in_own_network() { return std::getenv(kInside) != nullptr; }
+bool in_own_network() { return std::getenv(kInside) != nullptr; }  // NOLINT(concurrency-mt-unsafe): nobody sets it
 
 void expect_in_own_network(const std::string& test, const std::vector<std::string>& addresses, const std::string& hosts) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root for a network namespace of its own";
