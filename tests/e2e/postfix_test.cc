@@ -219,7 +219,11 @@ int said_together(const Answer& answer) {
   std::string before;
   for (const json& line : answer.result.at("transcript")) {
     const std::string text = line.get<std::string>();
-    if (text.starts_with("# ")) continue;
+    // Of a long conversation the middle is left out, and a note says so.
+    if (text.starts_with("# ")) {
+      before.clear();
+      continue;
+    }
     together += before.starts_with("C: ") && text.starts_with("C: ");
     before = text;
   }
