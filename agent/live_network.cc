@@ -189,9 +189,15 @@ LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& tran
       first_reply_timeout_(reply_timeout),
       until_(until),
       memory_(memory) {
-  const int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   LiveLink::begin_wait();
+}
+
+// Before each write. One after another that nothing answered would wait for the peer's delayed ACK (RFC 896): most
+// conversations take turns, and need not say so.
+void LiveLink::hurry() {
+  if (!std::exchange(written_, true) || std::exchange(hurries_, true)) return;
+  const int on = 1;
+  setsockopt(socket_.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 LiveLink::~LiveLink() {
@@ -246,6 +252,7 @@ std::optional<std::size_t> LiveLink::receive(std::string& into, std::size_t max)
   const ssize_t got = recv(socket_.fd(), receive_buffer.data(), max, 0);
   if (got == 0 && reset_) throw was_reset();
   if (got >= 0) {
+    written_ = false;
     if (got > 0 && static_cast<std::size_t>(got) < max) socket_.drained_read();
     into.append(receive_buffer.data(), static_cast<std::size_t>(got));
     return static_cast<std::size_t>(got);
@@ -313,6 +320,7 @@ void LiveLink::read_now(std::string& into, std::size_t max) {
     if (failed) tls_error_ = static_cast<std::uint16_t>(reason);
     got = count;
   } else {
+    if (!socket_.may_be_read()) return;  // edge-triggered: what comes is told, and all that had come was read
     got = recv(socket_.fd(), receive_buffer.data(), max, MSG_DONTWAIT);
     if (got < 0) reset_ = reset_ || errno == ECONNRESET;
   }
@@ -320,6 +328,7 @@ void LiveLink::read_now(std::string& into, std::size_t max) {
 }
 
 std::size_t LiveLink::write_now(std::string_view bytes) {
+  hurry();
   if (ssl_) {
     const int sent = SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()));
     ERR_clear_error();
@@ -332,6 +341,7 @@ std::size_t LiveLink::write_now(std::string_view bytes) {
 
 Task<void> LiveLink::write_all(std::string bytes) {
   begin_wait();
+  hurry();
   std::size_t done = 0;
   while (done < bytes.size()) {
     if (ssl_) {
@@ -421,6 +431,8 @@ bool LiveLink::answers_in_clear() const {
 
 Task<void> LiveLink::handshake(const TlsHello& hello) {
   if (context_ == nullptr) throw LinkError(Reason::tls_failed, "no TLS on this side");
+  written_ = true;
+  hurry();  // a handshake has flights of several records
   ssl_.reset(SSL_new(context_));
   SSL_set_fd(ssl_.get(), socket_.fd());
   const bool client = side_ == Side::client;

@@ -102,6 +102,7 @@ class LiveLink : public Link {
     void operator()(SSL* ssl) const { SSL_free(ssl); }
   };
   void begin_wait() override;
+  void hurry();
   Task<void> wait_for_clear_line(std::string& line);
   Task<void> wait_for_clear_bytes(std::size_t enough);
   // One recv of a socket that is readable. nullopt: nothing is there yet; 0: the end. LinkError.
@@ -117,7 +118,8 @@ class LiveLink : public Link {
   Side side_;
   bool reset_ = false;  // an error that says so comes once, to whoever asks first
   bool keeps_session_ = false;
-  std::uint16_t tls_error_ = 0;  // OpenSSL's reason; the same, where unread() met it
+  bool written_ = false, hurries_ = false;  // since the last receipt; TCP_NODELAY is set
+  std::uint16_t tls_error_ = 0;             // OpenSSL's reason; the same, where unread() met it
   Socket socket_;
   SSL_CTX* context_;
   std::unique_ptr<SSL, Free> ssl_;

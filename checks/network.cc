@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "checks/frame_pool.h"
+
 namespace ajar {
 namespace {
 
@@ -49,6 +51,36 @@ std::string hex(std::string_view bytes) {
     fmt::format_to(std::back_inserter(out), "{}{:02x}", out.empty() ? "" : " ", static_cast<unsigned char>(c));
   }
   return out;
+}
+
+void GrowingText::append(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t used = size_ % sizeof(Piece::text);
+    if (used == 0) {
+      auto* const piece = new (FramePool::take(sizeof(Piece))) Piece;
+      (first_ == nullptr ? first_ : last_->next) = piece;
+      last_ = piece;
+    }
+    const std::size_t count = std::min(text.size(), sizeof(Piece::text) - used);
+    text.copy(last_->text.data() + used, count);
+    text.remove_prefix(count);
+    size_ += count;
+  }
+}
+
+void GrowingText::clear() {
+  while (first_ != nullptr) FramePool::give(std::exchange(first_, first_->next), sizeof(Piece));
+  last_ = nullptr;
+  size_ = 0;
+}
+
+std::string GrowingText::whole() const {
+  std::string whole;
+  whole.reserve(size_);
+  for (const Piece* piece = first_; piece != nullptr; piece = piece->next) {
+    whole.append(piece->text.data(), std::min(sizeof(Piece::text), size_ - whole.size()));
+  }
+  return whole;
 }
 
 namespace {
@@ -129,29 +161,22 @@ void Transcript::add(std::string_view prefix, std::string_view line) {
 }
 
 bool Transcript::noted(std::string_view line) const {
+  const std::string all = text_.whole();
   const std::string text = "\n# " + escape(line) + "\n";
-  return text_.starts_with(std::string_view(text).substr(1)) || text_.find(text) != std::string::npos;
+  return all.starts_with(std::string_view(text).substr(1)) || all.find(text) != std::string::npos;
 }
 
 void Transcript::append(std::string_view prefix, std::string_view line) {
-  const std::size_t needed = text_.size() + prefix.size() + line.size() + 1;
-  if (needed > text_.capacity()) {
-    // In steps of a few lines: a string that grows by itself doubles, and leaves as much again unused in every conversation at
-    // rest.
-    std::string larger;
-    larger.reserve(needed + std::max<std::size_t>(160, needed / 4));
-    larger += text_;
-    text_.swap(larger);
-  }
-  text_ += prefix;
-  text_ += line;
-  text_ += '\n';
+  text_.append(prefix);
+  text_.append(line);
+  text_.append("\n");
   ++lines_;
 }
 
 // To about half of what may be kept: seldom enough to cost nothing.
 void Transcript::make_room() {
-  const std::string all = std::exchange(text_, {});
+  const std::string all = text_.whole();
+  text_.clear();
   const std::vector<Conversation> old = std::exchange(conversations_, {});
   const Room quota{kMaxLines / 2 / old.size(), kMaxBytes / 2 / old.size()};
   std::vector<Kept> kept(old.size());
@@ -175,13 +200,12 @@ void Transcript::make_room() {
   lines_ = 0;
   for (std::size_t i = 0; i < kept.size(); i = i == 0 ? from : i + 1) {
     Conversation conversation{text_.size(), 0, kept[i].dropped};
-    for (const std::string_view line : kept[i].first) text_ += line;
+    for (const std::string_view line : kept[i].first) text_.append(line);
     conversation.gap = text_.size();
-    for (const std::string_view line : kept[i].last) text_ += line;
+    for (const std::string_view line : kept[i].last) text_.append(line);
     lines_ += static_cast<std::uint32_t>(kept[i].first.size() + kept[i].last.size());
     conversations_.push_back(conversation);
   }
-  text_.shrink_to_fit();
 }
 
 std::size_t Transcript::remarks() const {
@@ -196,15 +220,16 @@ std::vector<std::string> Transcript::lines() const {
   const auto say = [&](std::size_t count, std::string_view what) {
     if (count > 0) lines.push_back(fmt::format("# … {} {}: the transcript would be too long", count, what));
   };
-  for (std::size_t at = 0; at < text_.size();) {
+  const std::string all = text_.whole();
+  for (std::size_t at = 0; at < all.size();) {
     if (next == 1 && next < conversations_.size() && conversations_[next].begin == at) {
       say(forgotten_, "whole conversations are not kept here");
     }
     if (next < conversations_.size() && conversations_[next].begin == at) ++next;
     const Conversation& current = conversations_[next - 1];
     if (current.gap == at) say(current.dropped, "lines of this conversation are not kept here");
-    const std::size_t end = text_.find('\n', at);
-    lines.emplace_back(text_, at, end - at);
+    const std::size_t end = all.find('\n', at);
+    lines.emplace_back(all, at, end - at);
     at = end + 1;
   }
   return lines;

@@ -1,6 +1,7 @@
 // The seam: all that a check may do in the world. Buffers, limits and the transcript live here, once; sockets live behind it.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
@@ -41,6 +42,28 @@ std::string escape(std::string_view bytes, std::size_t limit = kMaxShown);
 // "05 01 00": bytes of a binary protocol as evidence and transcripts write them.
 std::string hex(std::string_view bytes);
 
+// Text that only grows, in pieces of one size: it is never copied to become longer, and less than a piece of it is unused.
+class GrowingText {
+ public:
+  GrowingText() = default;
+  ~GrowingText() { clear(); }
+  GrowingText(const GrowingText&) = delete;
+  GrowingText& operator=(const GrowingText&) = delete;
+  void append(std::string_view text);
+  void clear();
+  std::size_t size() const { return size_; }
+  std::string whole() const;
+
+ private:
+  struct Piece {
+    Piece* next = nullptr;
+    std::array<char, 248> text;
+  };
+  Piece* first_ = nullptr;
+  Piece* last_ = nullptr;
+  std::size_t size_ = 0;
+};
+
 // Evidence in RFC notation: "S: 220 mx.example.org", "C: EHLO probe.example.net", and "# …" for what happened. Bounded: past
 // kMaxLines or kMaxBytes the conversations share the room. Of a long one the middle is dropped, of too many of them all but the
 // first and the latest, which decided; a line says what is missing where it was.
@@ -70,7 +93,7 @@ class Transcript {
   void make_room();
   std::size_t remarks() const;  // the lines that lines() adds
 
-  std::string text_;  // every line with its LF: a line is escaped, so none is inside
+  GrowingText text_;  // every line with its LF: a line is escaped, so none is inside
   std::vector<Conversation> conversations_;
   std::uint32_t lines_ = 0;
   std::uint32_t forgotten_ = 0;  // whole conversations, after the first

@@ -24,7 +24,7 @@ const Retry* retry_of(const Subject& subject, const std::string& name) {
   return found == subject.retries.end() ? nullptr : &*found;
 }
 
-const std::string& word_of(std::string_view name, const MailboxWords& words) {
+std::string_view word_of(std::string_view name, const MailboxWords& words) {
   if (name == "token") return words.token;
   if (name == "sender") return words.sender;
   if (name == "canary") return words.canary;

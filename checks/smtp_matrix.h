@@ -117,12 +117,12 @@ std::vector<SmtpPick> pick_smtp_relay(const Subject& subject);
 SmtpAsk spell_out(const SmtpPick& pick, const Subject& subject);
 std::vector<SmtpAsk> plan_smtp_relay(const Subject& subject);  // all of them, spelled out
 
-struct MailboxWords {
-  std::string token;
-  std::string sender;
-  std::string canary;
-  std::string domain;
-  std::string address;
+struct MailboxWords {  // of strings that outlive it
+  std::string_view token;
+  std::string_view sender;
+  std::string_view canary;
+  std::string_view domain;
+  std::string_view address;
 };
 // A form of the matrix with its words put in.
 std::string write_mailbox(std::string_view form, const MailboxWords& words);

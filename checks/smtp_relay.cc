@@ -29,7 +29,6 @@
 
 #include <algorithm>
 #include <array>
-#include <forward_list>
 #include <memory>
 #include <set>
 
@@ -61,7 +60,9 @@ class RelayProbe {
         subject_(subject),
         visit_(network, subject, canary.mail_domain()),
         pipeline_(visit_),
-        picks_(pick_smtp_relay(subject)) {}
+        picks_(pick_smtp_relay(subject)),
+        asks_(picks_.size()),
+        literal_(subject.address.literal()) {}
   static Task<Finding> run(Network& network, Canary& canary, const Subject& subject);
 
  private:
@@ -73,7 +74,7 @@ class RelayProbe {
   static constexpr std::array<Part, 4> kParts = {Part{true, false}, Part{true, true}, Part{false, false}, Part{false, true}};
   Task<void> ask_all();
   SmtpAsk* next_of(const Part& part);
-  SmtpAsk& spelled(const SmtpPick& pick);
+  SmtpAsk& spelled(std::size_t pick);
   Task<void> ask(SmtpAsk& ask);
   Task<bool> ask_together(SmtpAsk& ask, SmtpResult& result);
   void gather(SmtpAsk& ask);
@@ -88,7 +89,7 @@ class RelayProbe {
   std::string mail_line(const SmtpAsk& ask) const;
   std::string rcpt_line(const SmtpAsk& ask) const;
   RelayTest message(const SmtpAsk& ask) const;
-  MailboxWords words(const std::string& token, const std::string& sender) const;
+  MailboxWords words(std::string_view token, std::string_view sender) const;
   const std::string& sender_token(const SmtpAsk& ask) const {
     return ask.sender_token.empty() ? sender_token_ : ask.sender_token;
   }
@@ -105,7 +106,8 @@ class RelayProbe {
   SmtpPipeline pipeline_;
   std::vector<SmtpPick> picks_;
   std::size_t next_ = 0;
-  std::forward_list<SmtpAsk> asks_;  // those whose turn has come, once at least
+  std::vector<std::unique_ptr<SmtpAsk>> asks_;  // of each pick, once its turn has come
+  const std::string literal_;                   // the address as a domain (RFC 5321 4.1.3)
   std::vector<SmtpResult> results_;
   std::vector<SmtpResult> more_;  // of those that were asked together with one and come after it
   std::vector<Retry> retries_;
@@ -172,7 +174,7 @@ void RelayProbe::begin_control() {
 SmtpAsk* RelayProbe::next_of(const Part& part) {
   for (; next_ < picks_.size() && picks_[next_].core == part.core && picks_[next_].tls == part.tls; ++next_) {
     if (part.tls && (!visit_.starttls_offered() || visit_.starttls_failed())) continue;
-    SmtpAsk& one = spelled(picks_[next_]);
+    SmtpAsk& one = spelled(next_);
     if (!visit_.given_up()) {
       ++next_;
       return &one;
@@ -183,12 +185,9 @@ SmtpAsk* RelayProbe::next_of(const Part& part) {
 }
 
 // Whose turn comes a second time keeps its token.
-SmtpAsk& RelayProbe::spelled(const SmtpPick& pick) {
-  const auto same = [&](const SmtpAsk& ask) {
-    return ask.tls == pick.tls && ask.sender == &kSenders[pick.sender] && ask.recipient == &kRecipients[pick.recipient];
-  };
-  const auto found = std::find_if(asks_.begin(), asks_.end(), same);
-  return found != asks_.end() ? *found : asks_.emplace_front(spell_out(pick, subject_));
+SmtpAsk& RelayProbe::spelled(std::size_t pick) {
+  if (!asks_[pick]) asks_[pick] = std::make_unique<SmtpAsk>(spell_out(picks_[pick], subject_));
+  return *asks_[pick];
 }
 
 // That way is not there: refused, in a word.
@@ -280,7 +279,7 @@ std::vector<SmtpAsk*> RelayProbe::gather_more(const SmtpAsk& first) {
     if (pick.core != first.core || pick.tls != first.tls) break;
     if (kRecipients[pick.recipient].needs_smtputf8 && !visit_.offers().smtputf8) break;
     if (!pipeline_.takes({pick.sender, pick.recipient})) break;
-    asked.push_back(&spelled(pick));
+    asked.push_back(&spelled(next_));
     gather(*asked.back());
     ++next_;
   }
@@ -348,14 +347,8 @@ RelayTest RelayProbe::message(const SmtpAsk& ask) const {
   return test;
 }
 
-MailboxWords RelayProbe::words(const std::string& token, const std::string& sender) const {
-  MailboxWords words;
-  words.token = token;
-  words.sender = sender;
-  words.canary = canary_.mail_domain();
-  words.domain = visit_.local_domain();
-  words.address = subject_.address.literal();
-  return words;
+MailboxWords RelayProbe::words(std::string_view token, std::string_view sender) const {
+  return {token, sender, visit_.canary_domain(), visit_.local_domain(), literal_};
 }
 
 std::string RelayProbe::mail_line(const SmtpAsk& ask) const {
@@ -391,6 +384,7 @@ void RelayProbe::record(const SmtpAsk& ask, SmtpResult result) {
   if (variant.verdict == Verdict::unclear && put_off_again && !result.wants_tls) {
     retries_.push_back({ask.name, ask.token, ask.token.empty() ? std::string() : sender_token(ask)});
   }
+  if (results_.empty()) results_.reserve(picks_.size());
   results_.push_back(std::move(result));
 }
 
@@ -476,7 +470,8 @@ Finding RelayProbe::conclude() {
   settle_submission(results_, subject_.port, visit_.auth_offered(), control_->all_refused());
   settle_forged(results_);
   std::vector<Asked> asked;
-  for (const SmtpResult& result : results_) asked.push_back(result.asked);
+  asked.reserve(results_.size());
+  for (SmtpResult& result : results_) asked.push_back(std::move(result.asked));
   const Folded judgement = fold(asked, control_->result(), accepts_everything_);
   Finding finding;
   finding.verdict = judgement.verdict;
@@ -491,6 +486,7 @@ Finding RelayProbe::conclude() {
   if (unasked_ > 0) finding.observations.push_back(fmt::format("{} more forms could not be asked", unasked_));
   finding.retries = std::move(retries_);
   finding.tls = visit_.tls();
+  finding.variants.reserve(asked.size());
   for (Asked& one : asked) finding.variants.push_back(std::move(one.variant));
   return finding;
 }

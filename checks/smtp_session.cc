@@ -81,6 +81,7 @@ Task<SmtpReply> SmtpSession::command(std::string&& line) {
 
 void SmtpSession::gather(std::string_view command, std::string_view note) {
   if (command.find_first_of("\r\n") != std::string_view::npos) throw std::logic_error("a command holds a line break");
+  if (gathered_.empty()) gathered_.reserve(kGathered);
   if (!note.empty()) gathered_.append("# ").append(note).append("\n");
   gathered_.append(command).append("\n");
   ++gathered_commands_;
@@ -90,7 +91,7 @@ void SmtpSession::gather(std::string_view command, std::string_view note) {
 std::string SmtpSession::take_gathered() {
   const std::string lines = std::exchange(gathered_, {});
   std::string together;
-  together.reserve(lines.size() + 32);
+  together.reserve(lines.size() + kGathered / 16);
   for (std::size_t at = 0, end = 0; at < lines.size(); at = end + 1) {
     end = lines.find('\n', at);
     const std::string_view line = std::string_view(lines).substr(at, end - at);
@@ -118,8 +119,6 @@ Task<bool> SmtpSession::batch(std::vector<SmtpReply>& replies) {
     SmtpReplyReader reader;
     while (replies.size() < commands) {
       for (bool more = true; more;) {
-        line.clear();
-        line.shrink_to_fit();
         co_await link_->hear(line);
         more = take_reply_line(reader, line);
       }

@@ -20,6 +20,7 @@ class SmtpSession {
   static constexpr int kHangUpRefusals = 20;  // smtpd_hard_error_limit
   // The whole matrix against Exim, which takes a third of it for syntax errors, needs about 16 before and 16 after STARTTLS.
   static constexpr int kMaxConnections = 48;
+  static constexpr std::size_t kGathered = 1024;  // bytes that most batches do not exceed
 
   // Both outlive the session.
   SmtpSession(Network& network, const Subject& subject) : network_(network), subject_(subject) {}

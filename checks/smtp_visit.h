@@ -58,6 +58,7 @@ class SmtpVisit {
   // Whether it refuses us and not strangers.
   bool blocks_us(const SmtpReply& reply, SmtpStage stage) const;
 
+  const std::string& canary_domain() const { return spoken_.names.front(); }
   const SmtpOffers& offers() const { return session_.offers(); }
   const std::string& local_domain() const { return domain_; }  // an address literal where no domain is known
   // Whether its owner declared that domain. One that only the greeting names may be anybody's: no message goes there.

@@ -12,6 +12,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "checks/frame_pool.h"
+
 namespace ajar {
 
 template <class T>
@@ -23,6 +25,8 @@ struct PromiseBase {
   std::coroutine_handle<> awaiter = std::noop_coroutine();
   std::exception_ptr failure;
 
+  static void* operator new(std::size_t size) { return FramePool::take(size); }
+  static void operator delete(void* frame, std::size_t size) noexcept { FramePool::give(frame, size); }
   std::suspend_always initial_suspend() noexcept { return {}; }
   struct Final {
     bool await_ready() noexcept { return false; }

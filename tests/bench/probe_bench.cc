@@ -33,7 +33,12 @@ class CheapCanary : public Canary {
     return {{address, 8025}, {address, 80}};
   }
   bool up(CanaryKind) const override { return true; }
-  std::string mint(const std::string&) override { return fmt::format("{:a>32}", fmt::format("{:x}", ++minted_)); }
+  std::string mint(const std::string&) override {
+    std::string token(32, 'a');
+    std::uint64_t rest = ++minted_;
+    for (auto digit = token.rbegin(); rest > 0; ++digit, rest /= 16) *digit = "0123456789abcdef"[rest % 16];
+    return token;
+  }
   bool proves(const std::string&, std::string_view) const override { return false; }
   Task<std::optional<Sighting>> sighting(const std::string&, bool) override { co_return std::nullopt; }
   Task<std::optional<AddressPort>> reserve(const std::string&, bool, std::optional<IpAddress>) override {
@@ -61,11 +66,12 @@ class Bench {
   int run(unsigned hosts, unsigned in_flight) {
     hosts_ = hosts;
     const auto begin = Steady::now();
+    const double before = cpu_microseconds();  // the start of the program is no part of a dialog
     for (unsigned i = 0; i < std::min(hosts, in_flight); ++i) next();
     loop_.run();
     const double wall = std::chrono::duration<double>(Steady::now() - begin).count();
-    fmt::print("ajar hosts {} cpu_us_per_host {:.1f} wall_s {:.3f} closed {}\n", hosts, cpu_microseconds() / hosts, wall,
-               closed_);
+    fmt::print("ajar hosts {} cpu_us_per_host {:.1f} wall_s {:.3f} closed {}\n", hosts, (cpu_microseconds() - before) / hosts,
+               wall, closed_);
     return closed_ == hosts ? 0 : 1;
   }
 
