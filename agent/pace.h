@@ -4,16 +4,16 @@
 //   rates     At most so many connections a second to one address, and to one network: an IPv4 /24, an IPv6 /64. Evenly; what
 //             was not used in the last quarter of a second may be used together.
 //   back-off  A network that falls silent is asked more slowly: half of its rate, a quarter, down to a sixteenth. Silent is
-//             measured by what the network did before: of the last connections, each to another address, less than half as
-//             many were answered as of old, where eight answers at least would have come of old. Each step waits for new
-//             connections; when the answers are back, it goes up again step by step. So a network that never said much is
-//             in no trouble, and one whose servers have moved away is back to its rate once that is the new custom.
+//             measured by what its addresses did before, each for itself: of the last connections, each to another address
+//             and eight at least, less than half as many were answered as of old. Each step waits for new connections; when
+//             the answers are back, it goes up again step by step. So addresses that never said much are no trouble, and
+//             those that have moved away are none any more once their silence is the custom.
 //   budget    At most so many connections to one address, and bytes to and from it, in any 24 hours. Counted by quarters of
 //             a day, so what was used is free again after 24 to 30 hours. It refuses what is new and ends nothing.
 //   memory    Only of what was asked lately: a network is forgotten after two idle days, an address after a minute (after 30
 //             hours where there is a budget), and the longest idle first when there are too many.
 //
-// Costs: two hash look-ups a call; about 130 bytes an address and 400 a network (pace_bench measures both). One thread's own;
+// Costs: two hash look-ups a call; about 130 bytes an address and 250 a network (pace_bench measures both). One thread's own;
 // several loops have one each, and share the networks out between them.
 #pragma once
 
@@ -97,28 +97,37 @@ class Pace {
     std::array<std::uint32_t, kQuarters> connections{};
     std::array<std::uint32_t, kQuarters> blocks{};  // of kBlock bytes
   };
+  // What one address of a network used to do: `answers` of the last `outcomes`.
+  struct Custom {
+    std::uint8_t slot = 0;  // its last byte; of an IPv6 address a hash
+    std::uint8_t answers = 0, outcomes = 0;
+  };
   // The last that was heard of one address.
   struct Outcome {
-    std::uint32_t address = 0;  // a hash of it
-    std::uint32_t since : 31 = 0;
-    std::uint32_t answered : 1 = 0;
+    std::uint8_t slot = 0;
+    std::uint8_t expected = 0;  // an answer, 0…255
+    bool answered = false;
   };
   struct Network {
     Micros used_until = 0;
     std::uint32_t touched = 0;
-    float custom = 0;         // how many of its addresses used to answer, 0…1
-    std::uint16_t known = 0;  // of how many outcomes that is the mean; saturates at kMemory
-    std::uint8_t step = 0;    // its rate is divided by 2^step
-    std::uint8_t count = 0;
-    std::array<Outcome, kWindow> window{};  // `count` of them, the oldest first
+    std::uint8_t step = 0;                  // its rate is divided by 2^step
+    std::uint8_t heard = 0;                 // outcomes since the last step; saturates
+    std::uint8_t count = 0;                 // of window
+    std::vector<Custom> customs;            // one an address
+    std::array<Outcome, kWindow> window{};  // one an address, the oldest first
   };
 
   void watch_clock(Time now);
-  Network& network(const IpAddress& address, Time now);
-  Address& address(const IpAddress& address, Time now);
+  bool has_budget() const { return limits_.daily_connections > 0 || limits_.daily_bytes > 0; }
+  Network& network_of(const IpAddress& address, Time now);
+  Address& address_of(const IpAddress& address, Time now);
   void count_day(const IpAddress& address, Address& state, std::uint32_t connections, std::uint64_t bytes, Time now);
   std::optional<Time> free_again(const Address& state) const;
-  void learn(Network& network, bool answered) const;
+  static std::uint64_t connections_of(const Address& state);  // in the quarters that are counted
+  static std::uint64_t bytes_of(const Address& state);
+  void exhausted(const IpAddress& address, const Address& state, Time until);
+  static void hear(Network& network, std::uint8_t slot, bool answered);
   void judge(const IpAddress& address, Network& network);
   void note(std::string text);
 
