@@ -287,15 +287,27 @@ TEST(Pace, ForgetsWhatIsIdle) {
   EXPECT_EQ(budget.addresses(), 0U);
 }
 
-TEST(Pace, KeepsOnlySoMany) {
-  Pace pace({10, 100, 1000, 0});
-  for (unsigned i = 0; i < 1'200'000; ++i) {
-    pace.started(IpAddress::v4({static_cast<std::uint8_t>(i >> 24), static_cast<std::uint8_t>(i >> 16),
-                                static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i)}),
-                 kStart);
-  }
-  EXPECT_EQ(pace.addresses(), std::size_t{1} << 20);
-  EXPECT_LE(pace.networks(), std::size_t{1} << 16);
+TEST(Recent, KeepsSoManyAndForgetsTheLongestUntouched) {
+  Recent<unsigned> recent(3);
+  std::vector<unsigned> forgotten;
+  const auto forget = [&](unsigned state) { forgotten.push_back(state); };
+  EXPECT_EQ(recent.oldest(), nullptr);
+  for (unsigned i = 1; i <= 3; ++i) recent.touch(host(i), forget) = i;
+  recent.touch(host(1), forget);
+  recent.touch(host(4), forget) = 4;
+  recent.touch(host(5), forget) = 5;
+  EXPECT_THAT(forgotten, ElementsAre(2U, 3U));
+  EXPECT_EQ(recent.size(), 3U);
+  EXPECT_EQ(recent.find(host(2)), nullptr);
+  ASSERT_NE(recent.find(host(1)), nullptr);
+  EXPECT_EQ(*recent.find(host(1)), 1U);
+  EXPECT_EQ(*recent.oldest(), 1U);
+  EXPECT_EQ(recent.touch(host(2), forget), 0U);  // as a new one
+  std::vector<unsigned> all;
+  recent.each([&](const IpAddress&, unsigned state) { all.push_back(state); });
+  EXPECT_THAT(all, ElementsAre(4U, 5U, 0U));
+  while (recent.size() > 0) recent.drop_oldest(forget);
+  EXPECT_EQ(recent.oldest(), nullptr);
 }
 
 TEST(Pace, AClockThatWasSetBackHoldsNobody) {
