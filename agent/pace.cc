@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "config/config.h"
+
 namespace ajar {
 namespace {
 
@@ -43,6 +45,11 @@ std::uint8_t slot_of(const IpAddress& address) {
 }
 
 }  // namespace
+
+PaceLimits pace_limits(const AgentConfig& agent) {
+  return {agent.connections_per_second_per_address, agent.connections_per_second_per_network,
+          agent.daily_connections_per_address, agent.daily_bytes_per_address};
+}
 
 Cidr pace_network(const IpAddress& address) { return {address, address.is_v4() ? 24U : 64U}; }
 

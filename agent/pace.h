@@ -39,6 +39,9 @@ struct PaceLimits {
   friend bool operator==(const PaceLimits&, const PaceLimits&) = default;
 };
 
+struct AgentConfig;
+PaceLimits pace_limits(const AgentConfig& agent);
+
 enum class PaceScope : std::uint8_t { address, network, day };
 
 // Why a connection has to wait.
