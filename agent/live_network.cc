@@ -601,8 +601,8 @@ Task<void> LiveNetwork::take_turns(IpAddress address) {
   const bool of_all = co_await gate_.turn();
   if (!of_address || !of_network || !of_all) throw LinkError(Reason::timeout, "interrupted: the agent is stopping");
   const auto waited = loop_.now() - begun;
-  put_off_ += waited;
-  if (put_off_ > options_.probe_timeout) {
+  waited_ += waited;
+  if (waited_ > options_.probe_timeout) {
     throw LinkError(Reason::internal_error, "our own pace (agent.connections_per_second…) left no time for the probe");
   }
   talk_.until += waited;

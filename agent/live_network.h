@@ -215,6 +215,8 @@ class LiveNetwork : public Network {
   std::optional<IpAddress> source() const override { return IpAddress::parse(source_address_); }
   // The same as text: the address that the first dial used, as every later one does; empty before.
   const std::string& source_address() const { return source_address_; }
+  // How long the dials have waited for their turns, in all: our doing, and no time of the peer's.
+  std::chrono::steady_clock::duration waited() const { return waited_; }
 
  private:
   Task<void> take_turns(IpAddress address);
@@ -231,8 +233,8 @@ class LiveNetwork : public Network {
   const ProbeTls& tls_;
   NetworkOptions options_;
   ProbeTalk talk_;
-  std::chrono::steady_clock::duration put_off_{0};  // how much later the end of the probe is
-  IpAddress dialed_;                                // whose bytes are counted
+  std::chrono::steady_clock::duration waited_{0};  // the end of the probe is so much later
+  IpAddress dialed_;                               // whose bytes are counted
   bool told_pace_ = false;
   std::string source_address_;
 };
