@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kMostAddresses = 1U << 20;
 constexpr std::size_t kMostNetworks = 1U << 16;
 constexpr std::size_t kMostNotes = 100;
-constexpr std::size_t kMostForgotten = 10'000;  // in one call of expire()
+constexpr std::size_t kLookedAt = 10'000;       // in one call of expire()
 constexpr std::int64_t kBurst = 250'000;        // microseconds whose connections may come together
 constexpr std::int64_t kQuarter = 6 * 60 * 60;  // seconds
 constexpr std::uint64_t kBlock = 64;            // bytes
@@ -97,13 +97,13 @@ void Pace::watch_clock(Time now) {
 
 Pace::Network& Pace::network_of(const IpAddress& address, Time now) {
   Network& network =
-      networks_.touch(pace_network(address).first(), [this](const Network& gone) { slowed_ -= gone.step > 0 ? 1 : 0; });
+      networks_.get(pace_network(address).first(), [this](const Network& gone) { slowed_ -= gone.step > 0 ? 1 : 0; });
   network.touched = static_cast<std::uint32_t>(seconds_of(now));
   return network;
 }
 
 Pace::Address& Pace::address_of(const IpAddress& address, Time now) {
-  Address& state = addresses_.touch(address, [](const Address&) {});
+  Address& state = addresses_.get(address, [](const Address&) {});
   state.touched = static_cast<std::uint32_t>(seconds_of(now));
   return state;
 }
@@ -311,16 +311,12 @@ void Pace::expire(Time now) {
   std::erase_if(exhausted_, [now](const auto& one) { return one.second <= now; });
   const std::int64_t seconds = seconds_of(now);
   const std::int64_t idle = has_budget() ? static_cast<std::int64_t>(kQuarters) * kQuarter : kAddressIdle;
-  for (std::size_t i = 0; i < kMostForgotten; ++i) {
-    const Address* const oldest = addresses_.oldest();
-    if (oldest == nullptr || oldest->touched + idle > seconds || oldest->used_until > micros_of(now)) break;
-    addresses_.drop_oldest([](const Address&) {});
-  }
-  for (std::size_t i = 0; i < kMostForgotten; ++i) {
-    const Network* const oldest = networks_.oldest();
-    if (oldest == nullptr || oldest->touched + kNetworkIdle > seconds) break;
-    networks_.drop_oldest([this](const Network& gone) { slowed_ -= gone.step > 0 ? 1 : 0; });
-  }
+  addresses_.expire(
+      kLookedAt, [&](const Address& state) { return state.touched + idle <= seconds && state.used_until <= micros_of(now); },
+      [](const Address&) {});
+  networks_.expire(
+      kLookedAt, [&](const Network& network) { return network.touched + kNetworkIdle <= seconds; },
+      [this](const Network& gone) { slowed_ -= gone.step > 0 ? 1 : 0; });
 }
 
 void Pace::note(std::string text) {

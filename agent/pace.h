@@ -11,10 +11,10 @@
 //   budget    At most so many connections to one address, and bytes to and from it, in any 24 hours. Counted by quarters of
 //             a day, so what was used is free again after 24 to 30 hours. It refuses what is new and ends nothing.
 //   memory    Only of what was asked lately: a network is forgotten after two idle days, an address after a minute (after 30
-//             hours where there is a budget), and the longest idle first when there are too many.
+//             hours where there is a budget), and one of the longest idle when there are too many.
 //
-// Costs: two hash look-ups a call; about 130 bytes an address and 250 a network (pace_bench measures both). One thread's own;
-// several loops have one each, and share the networks out between them.
+// Costs: two hash look-ups a call; about 100 bytes an address and 1 KiB a network of 256 (pace_bench measures both). One
+// thread's own; several loops have one each, and share the networks out between them.
 #pragma once
 
 #include <array>

@@ -1,10 +1,10 @@
-// What is known of addresses (or of networks, by their first address), the longest untouched first to be forgotten.
+// What is known of addresses (or of networks, by their first address); what has long not been touched is forgotten.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -12,106 +12,146 @@
 
 namespace ajar {
 
-// At most `most` states, each of an address. One thread's own.
+// At most `most` states, each of an address. `State` has a member `touched`, a time in any unit, that its user sets. A look-up
+// costs two cache misses: one in a table of hashes, one at the state. One thread's own.
 template <class State>
 class Recent {
  public:
-  explicit Recent(std::size_t most) : most_(most), index_(16, Hash{this}, Equal{this}) {}
+  explicit Recent(std::size_t most) : most_(most), table_(16) {}
   Recent(const Recent&) = delete;
   Recent& operator=(const Recent&) = delete;
 
-  // nullptr: nothing is known. Touches nothing.
+  // nullptr: nothing is known.
   State* find(const IpAddress& address) {
-    const auto found = index_.find(address);
-    return found == index_.end() ? nullptr : &nodes_[*found].state;
+    const std::size_t place = place_of(address, hash(address));
+    return table_[place].number == kNone ? nullptr : &nodes_[table_[place].number].state;
   }
-  // As a new one where nothing is known; the latest touched then. `forget` is called with the state that has to go for it.
-  // The reference is good until the next call.
+  // As a new one where nothing is known. Where there are too many then, one of the longest untouched goes, after `forget` was
+  // called with its state. The reference is good until the next call.
   template <class Forget>
-  State& touch(const IpAddress& address, Forget forget) {
-    const auto found = index_.find(address);
-    if (found != index_.end()) {
-      unlink(*found);
-      link(*found);
-      return nodes_[*found].state;
+  State& get(const IpAddress& address, Forget forget) {
+    const std::uint32_t key = hash(address);
+    std::size_t place = place_of(address, key);
+    if (table_[place].number != kNone) return nodes_[table_[place].number].state;
+    if (size_ >= most_) {
+      drop(longest_untouched(), forget);
+      place = place_of(address, key);
     }
-    if (index_.size() >= most_) drop_oldest(forget);
-    std::uint32_t number = static_cast<std::uint32_t>(nodes_.size());
-    if (free_.empty()) {
-      nodes_.emplace_back();
-    } else {
-      number = free_.back();
-      free_.pop_back();
+    if ((size_ + 1) * 4 > table_.size() * 3) {
+      grow();
+      place = place_of(address, key);
     }
+    const std::uint32_t number = fresh_node();
     nodes_[number].address = address;
-    nodes_[number].state = State{};
-    index_.insert(number);
-    link(number);
+    nodes_[number].used = true;
+    table_[place] = {key, number};
+    ++size_;
     return nodes_[number].state;
   }
-  // The longest untouched; nullptr: there is none.
-  State* oldest() { return oldest_ == kNone ? nullptr : &nodes_[oldest_].state; }
-  // There is one.
-  template <class Forget>
-  void drop_oldest(Forget forget) {
-    const std::uint32_t number = oldest_;
-    forget(nodes_[number].state);
-    unlink(number);
-    index_.erase(number);
-    free_.push_back(number);
-  }
-  template <class Visit>
-  void each(Visit visit) {
-    for (std::uint32_t number = oldest_; number != kNone; number = nodes_[number].later) {
-      visit(nodes_[number].address, nodes_[number].state);
+  // Looks at the next `count` in a round that goes on with each call, and forgets those of which `idle` says yes.
+  template <class Idle, class Forget>
+  void expire(std::size_t count, Idle idle, Forget forget) {
+    for (count = std::min(count, nodes_.size()); count > 0; --count) {
+      const std::uint32_t number = next();
+      if (nodes_[number].used && idle(nodes_[number].state)) drop(number, forget);
     }
   }
-  std::size_t size() const { return index_.size(); }
+  template <class See>
+  void each(See see) {
+    for (Node& node : nodes_) {
+      if (node.used) see(node.address, node.state);
+    }
+  }
+  std::size_t size() const { return size_; }
 
  private:
   static constexpr std::uint32_t kNone = UINT32_MAX;
+  static constexpr int kCandidates = 16;
   struct Node {
     IpAddress address;
-    std::uint32_t earlier = kNone, later = kNone;  // by when they were touched
+    bool used = false;
     State state;
   };
-  struct Hash {
-    using is_transparent = void;
-    const Recent* self;
-    std::size_t operator()(const IpAddress& address) const {
-      std::uint64_t hash = 0x9E3779B97F4A7C15U;
-      for (const std::uint8_t byte : address.bytes()) hash = (hash ^ byte) * 0x100000001B3U;
-      hash ^= hash >> 32;
-      hash *= 0xBF58476D1CE4E5B9U;
-      return static_cast<std::size_t>(hash ^ (hash >> 29));
-    }
-    std::size_t operator()(std::uint32_t number) const { return (*this)(self->nodes_[number].address); }
-  };
-  struct Equal {
-    using is_transparent = void;
-    const Recent* self;
-    bool operator()(std::uint32_t a, std::uint32_t b) const { return a == b; }
-    bool operator()(const IpAddress& a, std::uint32_t b) const { return a == self->nodes_[b].address; }
-    bool operator()(std::uint32_t a, const IpAddress& b) const { return b == self->nodes_[a].address; }
+  struct Slot {
+    std::uint32_t key = 0;
+    std::uint32_t number = kNone;
   };
 
-  void link(std::uint32_t number) {
-    nodes_[number].earlier = latest_;
-    nodes_[number].later = kNone;
-    (latest_ == kNone ? oldest_ : nodes_[latest_].later) = number;
-    latest_ = number;
+  static std::uint32_t hash(const IpAddress& address) {
+    std::uint64_t hash = 0x9E3779B97F4A7C15U;
+    for (const std::uint8_t byte : address.bytes()) hash = (hash ^ byte) * 0x100000001B3U;
+    hash ^= hash >> 32;
+    hash *= 0xBF58476D1CE4E5B9U;
+    return static_cast<std::uint32_t>(hash >> 32);
   }
-  void unlink(std::uint32_t number) {
-    const Node& node = nodes_[number];
-    (node.earlier == kNone ? oldest_ : nodes_[node.earlier].later) = node.later;
-    (node.later == kNone ? latest_ : nodes_[node.later].earlier) = node.earlier;
+  // Where it is, or where it would be.
+  std::size_t place_of(const IpAddress& address, std::uint32_t key) const {
+    const std::size_t mask = table_.size() - 1;
+    for (std::size_t place = key & mask;; place = (place + 1) & mask) {
+      const Slot& slot = table_[place];
+      if (slot.number == kNone || (slot.key == key && nodes_[slot.number].address == address)) return place;
+    }
+  }
+  std::uint32_t fresh_node() {
+    if (free_.empty()) {
+      nodes_.emplace_back();
+      return static_cast<std::uint32_t>(nodes_.size() - 1);
+    }
+    const std::uint32_t number = free_.back();
+    free_.pop_back();
+    nodes_[number] = Node{};
+    return number;
+  }
+  std::uint32_t next() { return hand_ = hand_ + 1 < nodes_.size() ? hand_ + 1 : 0; }
+  // Of the next few.
+  std::uint32_t longest_untouched() {
+    std::uint32_t longest = kNone;
+    for (int seen = 0; seen < kCandidates || longest == kNone; ++seen) {
+      const std::uint32_t number = next();
+      if (!nodes_[number].used) continue;
+      if (longest == kNone || nodes_[number].state.touched < nodes_[longest].state.touched) longest = number;
+    }
+    return longest;
+  }
+  template <class Forget>
+  void drop(std::uint32_t number, Forget forget) {
+    Node& node = nodes_[number];
+    forget(node.state);
+    remove(place_of(node.address, hash(node.address)));
+    node.used = false;
+    node.state = State{};
+    free_.push_back(number);
+    --size_;
+  }
+  // Those behind it move up, so that a look-up finds them without it.
+  void remove(std::size_t hole) {
+    const std::size_t mask = table_.size() - 1;
+    for (std::size_t place = (hole + 1) & mask; table_[place].number != kNone; place = (place + 1) & mask) {
+      const std::size_t wanted = table_[place].key & mask;
+      if (((place - wanted) & mask) >= ((place - hole) & mask)) {
+        table_[hole] = table_[place];
+        hole = place;
+      }
+    }
+    table_[hole] = Slot{};
+  }
+  void grow() {
+    const std::vector<Slot> before = std::exchange(table_, std::vector<Slot>(2 * table_.size()));
+    const std::size_t mask = table_.size() - 1;
+    for (const Slot& slot : before) {
+      if (slot.number == kNone) continue;
+      std::size_t place = slot.key & mask;
+      while (table_[place].number != kNone) place = (place + 1) & mask;
+      table_[place] = slot;
+    }
   }
 
   std::size_t most_;
   std::deque<Node> nodes_;  // stays where it is while it grows
   std::vector<std::uint32_t> free_;
-  std::unordered_set<std::uint32_t, Hash, Equal> index_;
-  std::uint32_t oldest_ = kNone, latest_ = kNone;
+  std::vector<Slot> table_;  // open addressing; a power of two
+  std::size_t size_ = 0;
+  std::uint32_t hand_ = 0;
 };
 
 }  // namespace ajar

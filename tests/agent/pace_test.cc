@@ -1,5 +1,7 @@
 #include "agent/pace.h"
 
+#include <map>
+#include <random>
 #include <vector>
 
 #include <fmt/format.h>
@@ -287,27 +289,61 @@ TEST(Pace, ForgetsWhatIsIdle) {
   EXPECT_EQ(budget.addresses(), 0U);
 }
 
+struct Known {
+  unsigned touched = 0;
+  unsigned what = 0;
+};
+
 TEST(Recent, KeepsSoManyAndForgetsTheLongestUntouched) {
-  Recent<unsigned> recent(3);
+  Recent<Known> recent(3);
   std::vector<unsigned> forgotten;
-  const auto forget = [&](unsigned state) { forgotten.push_back(state); };
-  EXPECT_EQ(recent.oldest(), nullptr);
-  for (unsigned i = 1; i <= 3; ++i) recent.touch(host(i), forget) = i;
-  recent.touch(host(1), forget);
-  recent.touch(host(4), forget) = 4;
-  recent.touch(host(5), forget) = 5;
+  const auto forget = [&](const Known& known) { forgotten.push_back(known.what); };
+  for (unsigned i = 1; i <= 3; ++i) recent.get(host(i), forget) = {i, i};
+  recent.find(host(1))->touched = 4;
+  recent.get(host(4), forget) = {5, 4};
+  recent.get(host(5), forget) = {6, 5};
   EXPECT_THAT(forgotten, ElementsAre(2U, 3U));
   EXPECT_EQ(recent.size(), 3U);
   EXPECT_EQ(recent.find(host(2)), nullptr);
-  ASSERT_NE(recent.find(host(1)), nullptr);
-  EXPECT_EQ(*recent.find(host(1)), 1U);
-  EXPECT_EQ(*recent.oldest(), 1U);
-  EXPECT_EQ(recent.touch(host(2), forget), 0U);  // as a new one
-  std::vector<unsigned> all;
-  recent.each([&](const IpAddress&, unsigned state) { all.push_back(state); });
-  EXPECT_THAT(all, ElementsAre(4U, 5U, 0U));
-  while (recent.size() > 0) recent.drop_oldest(forget);
-  EXPECT_EQ(recent.oldest(), nullptr);
+  EXPECT_EQ(recent.find(host(1))->what, 1U);
+  EXPECT_EQ(recent.get(host(2), forget).what, 0U);  // as a new one
+  EXPECT_EQ(recent.find(host(1)), nullptr);
+  recent.expire(100, [](const Known& known) { return known.what != 5; }, forget);
+  EXPECT_EQ(recent.size(), 1U);
+  EXPECT_EQ(recent.find(host(5))->what, 5U);
+}
+
+// Against a plain map: what comes, goes and stays.
+TEST(Recent, IsAMap) {
+  Recent<Known> recent(500);
+  std::map<IpAddress, unsigned> model;
+  std::mt19937 random(3);
+  const auto forget = [&](const Known& gone) {
+    std::erase_if(model, [&](const auto& one) { return one.second == gone.what; });
+  };
+  for (unsigned step = 1; step < 20'000; ++step) {
+    const IpAddress some = host(static_cast<unsigned>(random() % 256), static_cast<unsigned>(random() % 5));
+    if (random() % 50 == 0) {
+      recent.expire(random() % 200, [](const Known& known) { return known.what % 3 == 0; }, forget);
+    } else if (random() % 2 == 0) {
+      Known& known = recent.get(some, forget);
+      known = {step, step};
+      model[some] = step;
+    }
+    ASSERT_EQ(recent.size(), model.size());
+    const Known* const found = recent.find(some);
+    ASSERT_EQ(found != nullptr, model.count(some) > 0);
+    if (found != nullptr) {
+      ASSERT_EQ(found->what, model[some]);
+    }
+  }
+  EXPECT_GT(recent.size(), 300U);
+  std::size_t seen = 0;
+  recent.each([&](const IpAddress& address, const Known& known) {
+    ++seen;
+    EXPECT_EQ(model[address], known.what);
+  });
+  EXPECT_EQ(seen, model.size());
 }
 
 TEST(Pace, AClockThatWasSetBackHoldsNobody) {
