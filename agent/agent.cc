@@ -25,9 +25,10 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr seconds kProbeNowInterval{60};     // POST /probe of one target
-constexpr milliseconds kLoopAnswer{10'000};  // what a web request waits for the loop
-constexpr milliseconds kFlush{100};          // a change is committed, and seen by readers, no later
+constexpr seconds kProbeNowInterval{60};                      // POST /probe of one target
+constexpr milliseconds kLoopAnswer{10'000};                   // what a web request waits for the loop
+constexpr std::string_view kConnecting = "# connecting to ";  // in a transcript
+constexpr milliseconds kFlush{100};                           // a change is committed, and seen by readers, no later
 constexpr milliseconds kIdle{500};
 constexpr seconds kStatusInterval{2};  // the line that the service manager shows
 constexpr seconds kCanaryPatience{15};
@@ -86,8 +87,9 @@ Agent::Agent(std::shared_ptr<const Config> config, std::size_t max_series)
       ledger_(ledger_options(*config_)),
       crash_guard_(config_->path(config_->agent.state), config_->agent, metrics_),
       resolver_(loop_, ResolverOptions{}),
-      gate_(loop_, config_->agent.connections_per_second),
-      scheduler_(limits_of(config_->agent)),
+      gate_(loop_, config_->agent.connections_per_second, pace_limits(config_->agent)),
+      scheduler_(limits_of(config_->agent),
+                 [this](const IpAddress& address, Time now) { return gate_.pace().held(address, now); }),
       targets_(resolver_, wall_now, target_events()),
       discovery_(loop_, resolver_, discovery_events()),
       zones_(loop_),
@@ -273,7 +275,9 @@ void Agent::housekeeping() {
     watch_canary();
     watch_vantage();
     crash_guard_.expire();
+    gate_.pace().expire(wall_now());
   }
+  watch_pace();
   if (ledger_changed_) ledger_.flush();
   ledger_changed_ = ledger_.failing();
   if (ledger_.failing() != was_failing_) {
@@ -286,6 +290,17 @@ void Agent::housekeeping() {
   }
   metrics_.schedule_lag(static_cast<double>(scheduler_.lag(wall_now()).count()) / 1000.0);
   if (targets_changed_ && loop_.now() >= next_publish_) publish_targets();
+}
+
+void Agent::watch_pace() {
+  for (const std::string& note : gate_.pace().take_notes()) spdlog::warn("pace: {}", note);
+  for (const PutOff& result : scheduler_.take_put_off()) {
+    ledger_.set_due(result.key, result.due);
+    ledger_changed_ = true;
+  }
+  const ConnectGate::Waits& waits = gate_.waits();
+  metrics_.pace(
+      {gate_.pace().slowed_networks(), gate_.pace().exhausted_addresses(), waits.address, waits.network, waits.global});
 }
 
 void Agent::publish_targets() {
@@ -572,6 +587,10 @@ std::optional<std::string> Agent::take_over_configuration() {
   for (const ConfigError& warning : config_->warnings) spdlog::warn("{}", warning.to_string());
   gate_.set_rate(config_->agent.connections_per_second);
   scheduler_.set_limits(limits_of(config_->agent));
+  if (pace_limits(config_->agent) != gate_.pace().limits()) {
+    gate_.pace().set_limits(pace_limits(config_->agent));
+    scheduler_.pace_changed(wall_now());
+  }
   ledger_.set_options(ledger_options(*config_));
   crash_guard_.set_period(config_->agent.quarantine);
   targets_.apply(*config_);
@@ -598,7 +617,10 @@ ProbeNow Agent::probe_now(const std::string& target, const std::optional<std::st
   const Time now = wall_now();
   auto& last = asked_[target];
   if (now - last < kProbeNowInterval) return ProbeNow::limited;
-  if (scheduler_.due_now(target, check.value_or("")) == 0) return ProbeNow::limited;
+  std::size_t put_off = 0;
+  if (scheduler_.due_now(target, check.value_or(""), now, &put_off) == 0) {
+    return put_off > 0 ? ProbeNow::used_up : ProbeNow::limited;
+  }
   last = now;
   crash_guard_.asked_for(target, check.value_or(""));
   pump();
@@ -692,8 +714,9 @@ ApiReply Agent::internal_api(const ApiRequest& request) {
   }
 }
 
-// What `ajar check` must ask besides its own questions: what said yes before, and what was put off.
-ApiReply Agent::doubts(const ApiRequest& request) const {
+// What `ajar check` must ask besides its own questions: what said yes before, and what was put off. And whether it may ask at
+// all: the budget of an address is one, whoever uses it.
+ApiReply Agent::doubts(const ApiRequest& request) {
   if (!authorised(keys_, request.method, request.target, request.auth, request.body, wall_now())) {
     return {401, R"({"error":"not authorised"})"};
   }
@@ -706,6 +729,13 @@ ApiReply Agent::doubts(const ApiRequest& request) const {
     }
     body["must_ask"] = state.must_ask;
     for (const Retry& retry : state.retries) body["retries"].push_back({retry.variant, retry.token, retry.sender_token});
+  }
+  constexpr std::string_view kQuestion = "doubts=";
+  const std::string place = request.query.substr(std::min(request.query.size(), kQuestion.size()));
+  if (const auto address = IpAddress::parse(place.substr(0, place.find('/')))) {
+    const auto held = on_loop([this, of = *address] { return gate_.pace().held(of, wall_now()); });
+    if (!held) return {503, R"({"error":"busy"})"};
+    if (*held && (*held)->scope == PaceScope::day) body["used_up_until"] = to_rfc3339((*held)->until);
   }
   const std::string text = body.dump();
   return {200, text, "application/json", authorise_answer(keys_, request.auth, 200, text)};
@@ -748,6 +778,9 @@ std::string Agent::take_in(const Record& record) {
       ledger_.apply(record, answered_.connected_on_another_port(record.key.address, record.key.port, record.key.transport));
   ledger_changed_ = true;
   say(change);
+  for (const std::string& line : record.transcript) {  // they count in the budget of the address, whoever made them
+    if (line.starts_with(kConnecting)) gate_.pace().started(record.key.address, wall_now());
+  }
   if (change.confirm || change.retry) {
     scheduler_.reschedule(record.key, wall_now() + config_->agent.retry_interval, change.confirm);
   }

@@ -62,6 +62,7 @@ class Agent {
   Task<void> visit(Visit visit);
   void pump();
   void housekeeping();
+  void watch_pace();
   void publish_targets();
   void publish_zones();
   void warn_of_no_proof() const;
@@ -96,7 +97,7 @@ class Agent {
   // -- web threads --
   WebState web_state();
   ApiReply internal_api(const ApiRequest& request);
-  ApiReply doubts(const ApiRequest& request) const;
+  ApiReply doubts(const ApiRequest& request);
   // Runs `work` on the loop thread and waits for its answer; nullopt when the loop does not get to it in time.
   template <class Work>
   auto on_loop(Work work) -> std::optional<decltype(work())>;

@@ -125,6 +125,7 @@ AgentClient::Doubts AgentClient::doubts(const ResultKey& key) {
                                        to_string(key.transport), key.check, key.target);
   const auto json = nlohmann::json::parse(state_->ask("GET", path, "").value_or("{}"), nullptr, false);
   if (!json.is_object() || !json.contains("must_ask") || !json.contains("retries")) return doubts;
+  doubts.used_up_until = json.value("used_up_until", "");
   for (const auto& name : json["must_ask"]) doubts.must_ask.push_back(name.get<std::string>());
   for (const auto& one : json["retries"]) doubts.retries.push_back({one.at(0), one.at(1), one.at(2)});
   return doubts;

@@ -30,6 +30,7 @@ class AgentClient : public CanaryStatus {
   void not_sent(Message message);
   // What every probe of this result must ask besides, as the agent knows it; empty where it knows nothing.
   struct Doubts {
+    std::string used_up_until;  // the budget of the address: until then nothing is asked there; empty: there is room
     std::vector<std::string> must_ask;
     std::vector<Retry> retries;
   };

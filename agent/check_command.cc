@@ -149,9 +149,10 @@ class Check {
         options_(options),
         keys_(keys),
         resolver_(loop_, ResolverOptions{}),
-        gate_(loop_, config_->agent.connections_per_second),
+        gate_(loop_, config_->agent.connections_per_second, pace_limits(config_->agent)),
         scheduler_({config_->agent.concurrency, config_->agent.connections_per_second, config_->agent.per_address,
-                    config_->agent.retry_interval}),
+                    config_->agent.retry_interval},
+                   [this](const IpAddress& address, Time now) { return gate_.pace().held(address, now); }),
         targets_(resolver_, wall_now, events()),
         zones_(loop_),
         sightings_(loop_, milliseconds(0)),
@@ -377,6 +378,11 @@ class Check {
   Task<void> probe_all() {
     while (ended_ < planned_ && !loop_.shutting_down()) {
       while (const auto visit = scheduler_.next(wall_now())) start(this->visit(*visit));
+      for (const PutOff& result : scheduler_.take_put_off()) {
+        leave_out(result.key, to_rfc3339(result.due));
+        scheduler_.remove(result.key);
+        ++ended_;
+      }
       hear_agent();
       zones_.pump();
       show_progress("asked", done_, planned_);
@@ -385,7 +391,8 @@ class Check {
     clear_progress();
   }
 
-  ProbePlan plan_for(const ResultKey& key) {
+  // nullopt: the budget of its address is used up.
+  std::optional<ProbePlan> plan_for(const ResultKey& key) {
     ProbePlan plan;
     const auto endpoint = targets_.endpoint(key);
     plan.config = config_;
@@ -401,17 +408,33 @@ class Check {
       }
     } else if (agent_) {
       AgentClient::Doubts doubts = agent_->doubts(key);
+      if (!doubts.used_up_until.empty()) {
+        leave_out(key, doubts.used_up_until);
+        return std::nullopt;
+      }
       plan.must_ask = std::move(doubts.must_ask);
       plan.retries = std::move(doubts.retries);
     }
     return plan;
   }
 
+  void leave_out(const ResultKey& key, const std::string& until) {
+    unasked_ = true;
+    if (!used_up_.insert(key.address).second) return;
+    spdlog::warn(
+        "{}: its budget of a day is used up (agent.daily_connections_per_address, agent.daily_bytes_per_address): it is "
+        "not asked before {}",
+        key.address.to_string(), escape(until));
+  }
+
   Task<void> visit(Visit visit) {
     std::vector<ResultKey> keys = visit.others;
     keys.push_back(visit.key);
     std::vector<ProbePlan> plans;
-    for (const ResultKey& key : keys) plans.push_back(plan_for(key));
+    for (const ResultKey& key : keys) {
+      std::optional<ProbePlan> plan = plan_for(key);
+      if (plan) plans.push_back(std::move(*plan));
+    }
     const std::function<void(const Record&)> done = [this](const Record& record) { take(record); };
     co_await run_visit(world_, std::move(plans), done);
     for (const ResultKey& key : keys) {
@@ -536,6 +559,7 @@ class Check {
   std::vector<TargetView> views_;
   std::size_t planned_ = 0, done_ = 0, ended_ = 0;
   std::vector<Record> records_;
+  std::set<IpAddress> used_up_;       // said to be
   std::map<std::string, Sent> sent_;  // by token
   std::vector<Arrival> early_;        // proofs; also of probes that still run
   std::exception_ptr failure_;

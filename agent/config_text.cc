@@ -86,6 +86,10 @@ void put_agent(Writer& out, const AgentConfig& agent) {
   out.put("quarantine", duration(agent.quarantine));
   out.put("concurrency", fmt::to_string(agent.concurrency));
   out.put("connections_per_second", fmt::to_string(agent.connections_per_second));
+  out.put("connections_per_second_per_address", fmt::to_string(agent.connections_per_second_per_address));
+  out.put("connections_per_second_per_network", fmt::to_string(agent.connections_per_second_per_network));
+  out.put("daily_connections_per_address", fmt::to_string(agent.daily_connections_per_address));
+  out.put("daily_bytes_per_address", fmt::to_string(agent.daily_bytes_per_address));
   out.put("per_address", fmt::to_string(agent.per_address));
   out.put("threads", fmt::to_string(agent.threads));
   out.put("state", quote(agent.state));

@@ -180,7 +180,7 @@ ProbeTls::ProbeTls() : context_(SSL_CTX_new(TLS_client_method())) {
 }
 
 LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
-                   Steady::time_point until, TlsMemory* memory)
+                   Steady::time_point until, ProbeTalk* talk)
     : Link(transcript),
       side_(side),
       socket_(loop, fd),
@@ -188,7 +188,7 @@ LiveLink::LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& tran
       reply_timeout_(reply_timeout),
       first_reply_timeout_(reply_timeout),
       until_(until),
-      memory_(memory) {
+      talk_(talk) {
   LiveLink::begin_wait();
 }
 
@@ -202,6 +202,7 @@ void LiveLink::hurry() {
 
 LiveLink::~LiveLink() {
   if (!ssl_) return;
+  count_tls();
   if (SSL_is_init_finished(ssl_.get()) == 1) SSL_shutdown(ssl_.get());
   SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);  // else the session could not be resumed
   if (keeps_session_ && !LiveLink::wants_certificate()) keep_session();
@@ -209,18 +210,28 @@ LiveLink::~LiveLink() {
 }
 
 void LiveLink::keep_session() {
-  std::unique_ptr<SSL_SESSION, TlsMemory::Free> session(SSL_get1_session(ssl_.get()));
-  if (session && SSL_SESSION_is_resumable(session.get()) == 1) memory_->session = std::move(session);
+  std::unique_ptr<SSL_SESSION, ProbeTalk::Free> session(SSL_get1_session(ssl_.get()));
+  if (session && SSL_SESSION_is_resumable(session.get()) == 1) talk_->session = std::move(session);
+}
+
+void LiveLink::count(std::size_t bytes) {
+  if (talk_ != nullptr) talk_->bytes += bytes;
+}
+
+// What went over the socket, not what was said in it.
+void LiveLink::count_tls() {
+  if (talk_ == nullptr) return;
+  talk_->bytes += BIO_number_read(SSL_get_rbio(ssl_.get())) + BIO_number_written(SSL_get_wbio(ssl_.get()));
 }
 
 void LiveLink::begin_wait() {
   const auto timeout = spoken_to() ? reply_timeout_ : first_reply_timeout_;
-  socket_.set_deadline(std::min(Steady::now() + timeout, until_));
+  socket_.set_deadline(std::min(Steady::now() + timeout, until()));
 }
 
 LinkError LiveLink::gave_up() const {
   if (socket_.stopping()) return {Reason::timeout, "interrupted: the agent is stopping"};
-  if (Steady::now() >= until_) return {Reason::timeout, "the time for the whole probe is over"};
+  if (Steady::now() >= until()) return {Reason::timeout, "the time for the whole probe is over"};
   return {Reason::timeout, fmt::format("no answer within {}", spoken_to() ? reply_timeout_ : first_reply_timeout_)};
 }
 
@@ -254,6 +265,7 @@ std::optional<std::size_t> LiveLink::receive(std::string& into, std::size_t max)
   if (got >= 0) {
     written_ = false;
     if (got > 0 && static_cast<std::size_t>(got) < max) socket_.drained_read();
+    count(static_cast<std::size_t>(got));
     into.append(receive_buffer.data(), static_cast<std::size_t>(got));
     return static_cast<std::size_t>(got);
   }
@@ -323,6 +335,7 @@ void LiveLink::read_now(std::string& into, std::size_t max) {
     if (!socket_.may_be_read()) return;  // edge-triggered: what comes is told, and all that had come was read
     got = recv(socket_.fd(), receive_buffer.data(), max, MSG_DONTWAIT);
     if (got < 0) reset_ = reset_ || errno == ECONNRESET;
+    if (got > 0) count(static_cast<std::size_t>(got));
   }
   if (got > 0) into.append(receive_buffer.data(), static_cast<std::size_t>(got));
 }
@@ -336,7 +349,9 @@ std::size_t LiveLink::write_now(std::string_view bytes) {
   }
   const ssize_t sent = send(socket_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
   if (sent < 0) reset_ = reset_ || errno == ECONNRESET;
-  return sent > 0 ? static_cast<std::size_t>(sent) : 0;
+  if (sent <= 0) return 0;
+  count(static_cast<std::size_t>(sent));
+  return static_cast<std::size_t>(sent);
 }
 
 Task<void> LiveLink::write_all(std::string bytes) {
@@ -364,6 +379,7 @@ Task<void> LiveLink::write_all(std::string bytes) {
     const ssize_t sent = send(socket_.fd(), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
     if (sent >= 0) {
       done += static_cast<std::size_t>(sent);
+      count(static_cast<std::size_t>(sent));
       continue;
     }
     if (errno == EINTR) continue;
@@ -436,16 +452,16 @@ Task<void> LiveLink::handshake(const TlsHello& hello) {
   ssl_.reset(SSL_new(context_));
   SSL_set_fd(ssl_.get(), socket_.fd());
   const bool client = side_ == Side::client;
-  const bool by_default = hello.server_name.empty() && memory_ != nullptr;
-  const std::string name = by_default ? memory_->sni : hello.server_name;
+  const bool by_default = hello.server_name.empty() && talk_ != nullptr;
+  const std::string name = by_default ? talk_->sni : hello.server_name;
   const bool named = !name.empty() && !IpAddress::parse(name);
   if (client && named) SSL_set_tlsext_host_name(ssl_.get(), name.c_str());
   if (client && !hello.protocols.empty()) {
     const std::string list = alpn_list(hello.protocols);
     SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<const unsigned char*>(list.data()), static_cast<unsigned>(list.size()));
   }
-  const bool resumes = client && by_default && memory_->session;
-  if (resumes) SSL_set_session(ssl_.get(), memory_->session.get());
+  const bool resumes = client && by_default && talk_->session;
+  if (resumes) SSL_set_session(ssl_.get(), talk_->session.get());
   for (;;) {
     errno = 0;
     const int result = client ? SSL_connect(ssl_.get()) : SSL_accept(ssl_.get());
@@ -471,11 +487,12 @@ Task<void> LiveLink::handshake(const TlsHello& hello) {
     if (trouble.empty() && client && unanswered() && answers_in_clear()) {
       trouble = "it answers without TLS";
       how = TlsFailure::How::clear;
+      count_tls();
       ssl_.reset();
     }
     if (trouble.empty()) continue;
     transcript().note("TLS failed: " + trouble);
-    if (resumes) memory_->session.reset();
+    if (resumes) talk_->session.reset();
     // Perhaps for the session alone: what hangs up is asked again, and then without one.
     if (resumes && reason == Reason::tls_failed && how != TlsFailure::How::silent) {
       throw LinkError(Reason::hung_up, "the TLS session was not resumed: " + trouble);
@@ -511,7 +528,7 @@ std::string LiveLink::client_hello_name() const {
 }
 
 Task<bool> LiveLink::wait_a_moment(std::chrono::milliseconds patience) {
-  socket_.set_deadline(std::min(Steady::now() + patience, until_));
+  socket_.set_deadline(std::min(Steady::now() + patience, until()));
   for (;;) {
     const bool ready = co_await socket_.readable();
     if (!ready) co_return false;
@@ -544,22 +561,64 @@ void LiveLink::reset() {
   setsockopt(socket_.fd(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
 }
 
+Loop::Sleep ConnectGate::sleep_until(Time turn, std::uint64_t& waits) {
+  const Time now = clock_();
+  if (turn <= now) return loop_.sleep_until(loop_.now());
+  ++waits;
+  return loop_.sleep_until(loop_.now() + (turn - now));
+}
+
+Loop::Sleep ConnectGate::turn_of_address(const IpAddress& address) {
+  return sleep_until(pace_.turn_of_address(address, clock_()), waits_.address);
+}
+
+Loop::Sleep ConnectGate::turn_of_network(const IpAddress& address) {
+  return sleep_until(pace_.turn_of_network(address, clock_()), waits_.network);
+}
+
 Loop::Sleep ConnectGate::turn() {
-  if (per_second_ == 0) return loop_.sleep_until(loop_.now());
-  const auto mine = std::max(next_, loop_.now());
+  const auto now = loop_.now();
+  if (per_second_ == 0) return loop_.sleep_until(now);
+  const auto mine = std::max(next_, now);
   next_ = mine + std::chrono::nanoseconds(1'000'000'000 / per_second_);
+  if (mine > now) ++waits_.global;
   return loop_.sleep_until(mine);
 }
 
 LiveNetwork::LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options,
                          std::string sni)
-    : loop_(loop),
-      scope_(scope),
-      gate_(gate),
-      tls_(tls),
-      options_(std::move(options)),
-      memory_{std::move(sni), nullptr},
-      until_(loop.now() + options_.probe_timeout) {}
+    : loop_(loop), scope_(scope), gate_(gate), tls_(tls), options_(std::move(options)) {
+  talk_.sni = std::move(sni);
+  talk_.until = loop.now() + options_.probe_timeout;
+}
+
+LiveNetwork::~LiveNetwork() { count_bytes(); }
+
+void LiveNetwork::count_bytes() {
+  if (talk_.bytes > 0) gate_.add_bytes(dialed_, std::exchange(talk_.bytes, 0));
+}
+
+// Of a probe the first connection: what the others meet is not the network's doing.
+void LiveNetwork::tell_pace(const IpAddress& address, bool timed_out) {
+  if (!std::exchange(told_pace_, true)) gate_.ended(address, timed_out);
+}
+
+Task<void> LiveNetwork::take_turns(IpAddress address) {
+  if (address != dialed_) count_bytes();
+  dialed_ = address;
+  const auto begun = loop_.now();
+  if (begun >= talk_.until) throw LinkError(Reason::timeout, "the time for the whole probe is over");
+  const bool of_address = co_await gate_.turn_of_address(address);
+  const bool of_network = co_await gate_.turn_of_network(address);
+  const bool of_all = co_await gate_.turn();
+  if (!of_address || !of_network || !of_all) throw LinkError(Reason::timeout, "interrupted: the agent is stopping");
+  const auto waited = loop_.now() - begun;
+  waited_ += waited;
+  if (waited_ > options_.probe_timeout) {
+    throw LinkError(Reason::internal_error, "our own pace (agent.connections_per_second…) left no time for the probe");
+  }
+  talk_.until += waited;
+}
 
 int LiveNetwork::begin_connect(const AddressPort& place) {
   const int fd = socket(place.address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -597,17 +656,20 @@ void LiveNetwork::bind_source(int fd, const IpAddress& destination) {
 
 Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uint16_t port, TlsMode tls) {
   const AddressPort place{address, port};
+  bool connecting = false;
   transcript_.begin_conversation();
   transcript_.note("connecting to " + place.to_string());
   try {
     if (!scope_.allows(address)) throw LinkError(Reason::out_of_scope, address.to_string() + " is outside the scope");
-    const bool mine = co_await gate_.turn();
-    if (!mine || loop_.now() >= until_) throw LinkError(Reason::timeout, "the time for the whole probe is over");
+    co_await take_turns(address);
     const int fd = begin_connect(place);
-    const auto by = std::min(loop_.now() + options_.connect_timeout, until_);
+    const auto by = std::min(loop_.now() + options_.connect_timeout, talk_.until);
     auto link = std::make_unique<LiveLink>(loop_, fd, LiveLink::Side::client, tls_.context(), transcript_,
-                                           options_.reply_timeout, until_, &memory_);
+                                           options_.reply_timeout, talk_.until, &talk_);
+    connecting = true;
     co_await link->connected(by);
+    connecting = false;
+    tell_pace(address, false);
     keep_icmp_errors(fd, address.is_v4(), false);
     if (source_address_.empty()) note_source(fd);
     if (options_.first_reply_timeout.count() > 0 && !transcript_.heard()) {
@@ -618,6 +680,9 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
     }
     co_return link;
   } catch (const LinkError& error) {
+    if (connecting && !loop_.shutting_down()) {
+      tell_pace(address, error.reason() == Reason::timeout || error.reason() == Reason::no_route);
+    }
     const bool said = error.reason() == Reason::tls_failed || error.reason() == Reason::auth_required;
     if (!said) transcript_.note(std::string("no connection: ") + error.what());
     throw;
@@ -643,12 +708,12 @@ Task<std::unique_ptr<Datagrams>> LiveNetwork::dial_udp(const IpAddress& address,
   transcript_.note("datagrams to " + place.to_string());
   try {
     if (!scope_.allows(address)) throw LinkError(Reason::out_of_scope, address.to_string() + " is outside the scope");
-    const bool mine = co_await gate_.turn();
-    if (!mine || loop_.now() >= until_) throw LinkError(Reason::timeout, "the time for the whole probe is over");
+    co_await take_turns(address);
     const int fd = connected_datagrams(place);
     const auto timeout = options_.first_reply_timeout.count() > 0 && !transcript_.heard() ? options_.first_reply_timeout
                                                                                           : options_.reply_timeout;
-    std::unique_ptr<Datagrams> datagrams = std::make_unique<LiveDatagrams>(loop_, fd, transcript_, timeout, until_);
+    std::unique_ptr<Datagrams> datagrams =
+        std::make_unique<LiveDatagrams>(loop_, fd, transcript_, timeout, talk_.until, &talk_);
     if (source_address_.empty()) note_source(fd);
     co_return datagrams;
   } catch (const LinkError& error) {
@@ -661,8 +726,8 @@ Task<std::unique_ptr<Datagrams>> LiveNetwork::dial_udp(const IpAddress& address,
 }
 
 LiveDatagrams::LiveDatagrams(Loop& loop, int fd, Transcript& transcript, std::chrono::milliseconds reply_timeout,
-                             Steady::time_point until)
-    : Datagrams(transcript), socket_(loop, fd), peer_(peer_of(fd)), reply_timeout_(reply_timeout), until_(until) {
+                             Steady::time_point until, ProbeTalk* talk)
+    : Datagrams(transcript), socket_(loop, fd), peer_(peer_of(fd)), reply_timeout_(reply_timeout), until_(until), talk_(talk) {
   keep_icmp_errors(fd, peer_.is_v4(), true);
 }
 
@@ -677,6 +742,7 @@ void LiveDatagrams::send(const std::string& bytes) {
   // An ICMP error for the one before fails this one, which was not sent; the next read tells of it.
   for (int i = 0; i < 2; ++i) {
     const ssize_t sent = ::send(socket_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent > 0 && talk_ != nullptr) talk_->bytes += static_cast<std::size_t>(sent);
     // A full queue is a datagram that was lost: it is sent again.
     if (sent >= 0 || errno == EAGAIN || errno == ENOBUFS || errno == EINTR) return;
   }
@@ -700,11 +766,12 @@ void LiveDatagrams::hear_refusals() {
 }
 
 Task<bool> LiveDatagrams::receive(std::string& into, unsigned attempt, bool begins) {
-  if (begins) socket_.set_deadline(std::min(Steady::now() + wait_of(attempt), until_));
+  if (begins) socket_.set_deadline(std::min(Steady::now() + wait_of(attempt), until()));
   for (std::size_t passed_over = 0;;) {
     const ssize_t got = recv(socket_.fd(), receive_buffer.data(), kMaxDatagram, MSG_DONTWAIT);
     if (got >= 0) {
       into.assign(receive_buffer.data(), static_cast<std::size_t>(got));
+      if (talk_ != nullptr) talk_->bytes += into.size();
       co_return true;
     }
     const int error = errno;
@@ -716,7 +783,7 @@ Task<bool> LiveDatagrams::receive(std::string& into, unsigned attempt, bool begi
     const bool ready = co_await socket_.readable();
     if (ready) continue;
     if (socket_.stopping()) throw LinkError(Reason::timeout, "interrupted: the agent is stopping");
-    if (Steady::now() >= until_) throw LinkError(Reason::timeout, "the time for the whole probe is over");
+    if (Steady::now() >= until()) throw LinkError(Reason::timeout, "the time for the whole probe is over");
     co_return false;
   }
 }

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "agent/loop.h"
+#include "agent/pace.h"
 #include "agent/scope.h"
 #include "checks/datagrams.h"
 #include "checks/network.h"
@@ -49,9 +50,11 @@ class ProbeTls {
   std::unique_ptr<SSL_CTX, Free> context_;
 };
 
-// What the TLS conversations of one probe share.
-struct TlsMemory {
-  std::string sni;  // the name to say
+// What the conversations of one probe share.
+struct ProbeTalk {
+  std::string sni;             // the name to say in TLS
+  Steady::time_point until{};  // the end of the probe; later by what it has waited for its own turns
+  std::uint64_t bytes = 0;     // sent and received, those of TLS itself too
   // Of the last handshake by that name, to be resumed by the next (RFC 8446 2.2). Never of a server that asked for a
   // certificate of ours: it would not ask again.
   struct Free {
@@ -61,12 +64,12 @@ struct TlsMemory {
 };
 
 // A connected TCP socket as a Link, client or server side. `reply_timeout` bounds every wait for the peer (from its beginning),
-// `until` the whole conversation. `memory` outlives the link.
+// `until` the whole conversation: where there is a `talk`, its end. `talk` outlives the link.
 class LiveLink : public Link {
  public:
   enum class Side : std::uint8_t { client, server };
   LiveLink(Loop& loop, int fd, Side side, SSL_CTX* tls, Transcript& transcript, std::chrono::milliseconds reply_timeout,
-           Steady::time_point until, TlsMemory* memory = nullptr);
+           Steady::time_point until, ProbeTalk* talk = nullptr);
   ~LiveLink() override;
   int fd() const { return socket_.fd(); }
   // Awaits the end of a connect() under way; LinkError with its cause.
@@ -114,6 +117,9 @@ class LiveLink : public Link {
   bool unanswered() const;
   bool answers_in_clear() const;
   void keep_session();
+  Steady::time_point until() const { return talk_ != nullptr ? talk_->until : until_; }
+  void count(std::size_t bytes);
+  void count_tls();
 
   Side side_;
   bool reset_ = false;  // an error that says so comes once, to whoever asks first
@@ -125,20 +131,40 @@ class LiveLink : public Link {
   std::unique_ptr<SSL, Free> ssl_;
   std::chrono::milliseconds reply_timeout_, first_reply_timeout_;
   Steady::time_point until_;
-  TlsMemory* memory_;
+  ProbeTalk* talk_;
 };
 
-// Spreads connects in time: at most `per_second`, evenly, for all probes of the process together. 0: no limit.
+// Spreads connects in time: at most `per_second`, evenly, for all probes of the process together (0: no limit), and those to
+// one address and to one network as Pace says. One loop's own.
 class ConnectGate {
  public:
-  ConnectGate(Loop& loop, unsigned per_second) : loop_(loop), per_second_(per_second) {}
+  ConnectGate(Loop& loop, unsigned per_second, const PaceLimits& pace = {}, WallClock clock = wall_now)
+      : loop_(loop), per_second_(per_second), clock_(std::move(clock)), pace_(pace) {}
   void set_rate(unsigned per_second) { per_second_ = per_second; }
-  // Awaits this caller's turn; false when the loop is shutting down.
+  // Await this caller's turn, one after the other in this order, each for its own limit; false when the loop is shutting down.
+  // The first counts a connection of the day.
+  Loop::Sleep turn_of_address(const IpAddress& address);
+  Loop::Sleep turn_of_network(const IpAddress& address);
   Loop::Sleep turn();
 
+  // How a connection came out, and what it carried: as Pace has it.
+  void ended(const IpAddress& address, bool timed_out) { pace_.ended(address, clock_(), timed_out); }
+  void add_bytes(const IpAddress& address, std::uint64_t bytes) { pace_.add_bytes(address, bytes, clock_()); }
+  Pace& pace() { return pace_; }
+  // How many turns did not come at once, since the beginning.
+  struct Waits {
+    std::uint64_t address = 0, network = 0, global = 0;
+  };
+  const Waits& waits() const { return waits_; }
+
  private:
+  Loop::Sleep sleep_until(Time turn, std::uint64_t& waits);
+
   Loop& loop_;
   unsigned per_second_;
+  WallClock clock_;
+  Pace pace_;
+  Waits waits_;
   Steady::time_point next_{};
 };
 
@@ -147,7 +173,9 @@ class ConnectGate {
 // `reply_timeout` is shared by the waits of Datagrams::ask(), the first half a second at most.
 class LiveDatagrams : public Datagrams {
  public:
-  LiveDatagrams(Loop& loop, int fd, Transcript& transcript, std::chrono::milliseconds reply_timeout, Steady::time_point until);
+  // `until` and `talk` as LiveLink has them.
+  LiveDatagrams(Loop& loop, int fd, Transcript& transcript, std::chrono::milliseconds reply_timeout, Steady::time_point until,
+                ProbeTalk* talk = nullptr);
   void set_reply_timeout(std::chrono::milliseconds timeout) { reply_timeout_ = timeout; }
 
  protected:
@@ -157,11 +185,13 @@ class LiveDatagrams : public Datagrams {
  private:
   std::chrono::milliseconds wait_of(unsigned attempt) const;
   void hear_refusals();
+  Steady::time_point until() const { return talk_ != nullptr ? talk_->until : until_; }
 
   Socket socket_;
   IpAddress peer_;
   std::chrono::milliseconds reply_timeout_;
   Steady::time_point until_;
+  ProbeTalk* talk_;
 };
 
 struct NetworkOptions {
@@ -172,18 +202,28 @@ struct NetworkOptions {
   std::chrono::milliseconds first_reply_timeout{0};  // until the peer has said something; 0: reply_timeout
 };
 
-// The network of one probe. Its deadline begins when it is made.
+// The network of one probe. Its deadline begins when it is made, and is later by what a dial has waited for its turns: that we
+// are gentle is no fault of the peer's. It is later by another probe_timeout at most; a dial that would need more is an
+// internal_error.
 class LiveNetwork : public Network {
  public:
   LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options,
               std::string sni = {});
+  ~LiveNetwork() override;
+  LiveNetwork(const LiveNetwork&) = delete;
+  LiveNetwork& operator=(const LiveNetwork&) = delete;
   Task<std::unique_ptr<Link>> dial(const IpAddress& address, std::uint16_t port, TlsMode tls) override;
   Task<std::unique_ptr<Datagrams>> dial_udp(const IpAddress& address, std::uint16_t port) override;
   std::optional<IpAddress> source() const override { return IpAddress::parse(source_address_); }
   // The same as text: the address that the first dial used, as every later one does; empty before.
   const std::string& source_address() const { return source_address_; }
+  // How long the dials have waited for their turns, in all: our doing, and no time of the peer's.
+  std::chrono::steady_clock::duration waited() const { return waited_; }
 
  private:
+  Task<void> take_turns(IpAddress address);
+  void count_bytes();
+  void tell_pace(const IpAddress& address, bool timed_out);
   int begin_connect(const AddressPort& place);  // a socket whose connect() is under way; the caller owns it
   int connected_datagrams(const AddressPort& place);
   void note_source(int fd);
@@ -194,8 +234,10 @@ class LiveNetwork : public Network {
   ConnectGate& gate_;
   const ProbeTls& tls_;
   NetworkOptions options_;
-  TlsMemory memory_;
-  Steady::time_point until_;
+  ProbeTalk talk_;
+  std::chrono::steady_clock::duration waited_{0};  // the end of the probe is so much later
+  IpAddress dialed_;                               // whose bytes are counted
+  bool told_pace_ = false;
   std::string source_address_;
 };
 

@@ -44,6 +44,12 @@ constexpr Family kFailures{"ajar_probe_failures_total", kCounter, "Probes that e
 constexpr Family kDuration{"ajar_probe_duration_seconds", kHistogram, "How long probes took."};
 constexpr Family kInFlight{"ajar_probes_in_flight", kGauge, "Probes that run now."};
 constexpr Family kLag{"ajar_schedule_lag_seconds", kGauge, "How late the latest probe began."};
+constexpr Family kSlowed{"ajar_pace_slowed_networks", kGauge,
+                         "Networks (/24, /64) that are asked at less than their rate because they fell silent."};
+constexpr Family kExhausted{"ajar_pace_exhausted_addresses", kGauge,
+                            "Addresses that are not probed now because their budget of a day is used up."};
+constexpr Family kPaceWaits{"ajar_pace_waits_total", kCounter,
+                            "Connections that waited for their turn, by the limit: of their address, their network, of all."};
 constexpr Family kEndpoints{"ajar_endpoints", kGauge, "Endpoints (address, port, transport) that are probed now."};
 constexpr Family kOpened{"ajar_exposures_opened_total", kCounter, "Cases that began."};
 constexpr Family kReopened{"ajar_exposures_reopened_total", kCounter, "Cases that began again within a day of their end."};
@@ -284,12 +290,14 @@ struct Metrics::State {
   std::optional<Time> certificate_expiry;
   std::map<std::string, std::size_t> expected;
   std::vector<ResultKey> quarantined;
+  PaceNow pace;
 
   std::size_t most_series = 0;
   std::atomic<std::size_t> cuts{0};       // of the latest page
   std::atomic<bool> targets_only{false};  // of the latest page
 
   void write_quarantined(Exposition& out) const;
+  void write_pace(Exposition& out) const;
   void say(const Config& config, bool targets_only_now, std::size_t results, std::size_t cuts_now, std::size_t left_out);
   // One collected family in the order of its labels.
   void write_collected(Exposition& out, const Family& family, const std::vector<prometheus::MetricFamily>& collected) const;
@@ -364,6 +372,25 @@ std::size_t Metrics::probes_in_flight() const { return static_cast<std::size_t>(
 void Metrics::schedule_lag(double seconds) {
   state_->lag.Set(seconds);
   state_->changed();
+}
+
+void Metrics::pace(const PaceNow& now) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->pace == now) return;
+    state_->pace = now;
+  }
+  state_->changed();
+}
+
+void Metrics::State::write_pace(Exposition& out) const {
+  const std::lock_guard lock(mutex);
+  single(out, kSlowed, static_cast<double>(pace.slowed_networks));
+  single(out, kExhausted, static_cast<double>(pace.exhausted_addresses));
+  begin(out, kPaceWaits);
+  const std::pair<const char*, std::uint64_t> scopes[] = {
+      {"address", pace.waits_of_address}, {"global", pace.waits_of_all}, {"network", pace.waits_of_network}};
+  for (const auto& [scope, count] : scopes) out.sample(Exposition::labels({{"scope", scope}}), static_cast<double>(count));
 }
 
 void Metrics::endpoints(std::size_t count, std::map<std::string, std::size_t> results_by_check) {
@@ -515,6 +542,7 @@ void Metrics::write(Sections& sections, const Scene& scene) const {
   head.flush();
   for (const Family* family : {&kProbes, &kFailures, &kDuration, &kInFlight, &kLag, &kEndpoints})
     state_->write_collected(own, *family, collected);
+  state_->write_pace(own);
   write_cases(own, scene.ledger, targets);
   write_exemptions(own, scene.config);
   state_->write_collected(own, kCanaryUp, collected);

@@ -52,6 +52,13 @@ class Metrics {
   // When our own web certificate ends; nullopt: there is none.
   void certificate_expiry(std::optional<Time> expiry);
   void reload(bool ok);  // a reload was tried
+  // What our own gentleness does now, and how often it made a connection wait since the beginning.
+  struct PaceNow {
+    std::size_t slowed_networks = 0, exhausted_addresses = 0;
+    std::uint64_t waits_of_address = 0, waits_of_network = 0, waits_of_all = 0;
+    friend bool operator==(const PaceNow&, const PaceNow&) = default;
+  };
+  void pace(const PaceNow& now);
   // What is not asked because it crashed the agent, in any order.
   void quarantined(std::vector<ResultKey> results);
 

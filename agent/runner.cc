@@ -268,7 +268,7 @@ Task<std::optional<Outcome>> run_probe(ProbeWorld& world, ProbePlan plan, unsign
   }
   if (!plan.tls) record.tls = record.finding.tls;
   record.source_address = network.source_address();
-  record.duration = std::chrono::duration_cast<std::chrono::milliseconds>(world.loop.now() - begin);
+  record.duration = std::chrono::duration_cast<std::chrono::milliseconds>(world.loop.now() - begin - network.waited());
   for (const std::string& line : network.transcript().lines()) record.transcript.push_back(canary.redact(line));
   make_presentable(record.finding, canary);
   record.arrivals = canary.arrivals();

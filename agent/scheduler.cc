@@ -10,6 +10,10 @@ namespace {
 constexpr std::int64_t kBurst = 50'000;                  // microseconds of starts that may happen together
 constexpr std::int64_t kLongestSpread = 15 * 60 * 1000;  // milliseconds
 constexpr std::int64_t kFarthest = 4 * 60 * 60 * 1000;   // of a stored due time, where two intervals are less
+constexpr std::int64_t kShuffled = 4096;                 // milliseconds
+constexpr std::int64_t kNextRelease = 100;               // milliseconds, where what came back was not begun meanwhile
+constexpr std::size_t kMostHeldBack = 4096;              // in one call
+constexpr std::size_t kMostRequestsLookedAt = 1024;      // the same
 constexpr std::int64_t kClockStep = 60 * 1000;           // a clock that goes back further than this was set
 
 std::int64_t millis(Time time) { return time.time_since_epoch().count(); }
@@ -50,7 +54,8 @@ std::size_t Scheduler::SlotHash::operator()(const Slot& slot) const {
   return static_cast<std::size_t>(mix(fold(kFoldStart, slot.address.bytes()) ^ mix(rest)));
 }
 
-Scheduler::Scheduler(const SchedulerLimits& limits) : limits_(limits), index_(16, SlotHash{this}, SlotEqual{this}) {}
+Scheduler::Scheduler(const SchedulerLimits& limits, HeldBy held_by)
+    : limits_(limits), held_by_(std::move(held_by)), index_(16, SlotHash{this}, SlotEqual{this}) {}
 
 void Scheduler::set_limits(const SchedulerLimits& limits) { limits_ = limits; }
 
@@ -96,11 +101,12 @@ Scheduler::Id Scheduler::allocate(const ResultKey& key, std::uint32_t group) {
   entries_[id].address = key.address;
   entries_[id].port = key.port;
   entries_[id].group = group;
+  entries_[id].draw = static_cast<std::uint32_t>(hash(id));
   index_.insert(id);
   return id;
 }
 
-void Scheduler::release(Id id) {
+void Scheduler::free_entry(Id id) {
   index_.erase(id);
   entries_[id] = Entry{};
   free_.push_back(id);
@@ -113,7 +119,7 @@ void Scheduler::add(const ResultKey& key, std::chrono::milliseconds interval, bo
   const auto found = index_.find(Slot{group, key.address, key.port});
   if (found == index_.end()) {
     const Id id = allocate(key, group);
-    entries_[id].first = !history.last_probe;
+    entries_[id].first = entries_[id].shuffled = !history.last_probe;
     entries_[id].when = due_from(id, history, millis(now));
     push(id);
     return;
@@ -121,8 +127,8 @@ void Scheduler::add(const ResultKey& key, std::chrono::milliseconds interval, bo
   Entry& entry = entries_[*found];
   entry.removed = false;
   const std::int64_t ahead = millis(now) + groups_[group].interval * 3 / 2;
-  if (entry.state == State::waiting && !entry.first && entry.when > ahead)
-    reschedule(key, instant(place_after(*found, millis(now))));
+  const bool waits = entry.state == State::waiting || entry.state == State::held;
+  if (waits && !entry.first && entry.when > ahead) reschedule(key, instant(place_after(*found, millis(now))));
 }
 
 void Scheduler::remove(const ResultKey& key) {
@@ -139,10 +145,14 @@ void Scheduler::remove(const ResultKey& key) {
     case State::parked:
       std::erase(busy_.at(entry.address).parked, *id);
       break;
+    case State::held:
+      unhold(*id);
+      pull(*id);
+      break;
     case State::free:
       return;
   }
-  release(*id);
+  free_entry(*id);
 }
 
 // ---- due times ----
@@ -185,7 +195,9 @@ std::optional<Time> Scheduler::finished(const ResultKey& key, Time now, bool con
   const std::optional<Id> id = find(key);
   if (!id || entries_[*id].state != State::running) return std::nullopt;
   Entry& entry = entries_[*id];
-  if (!std::exchange(entry.companion, false)) {
+  const bool companion = entry.companion;
+  entry.companion = false;
+  if (!companion) {
     --in_flight_;
     const auto busy = busy_.find(entry.address);
     std::vector<Id> parked = std::move(busy->second.parked);
@@ -194,7 +206,7 @@ std::optional<Time> Scheduler::finished(const ResultKey& key, Time now, bool con
     for (const Id waiter : parked) push(waiter);
   }
   if (entry.removed) {
-    release(*id);
+    free_entry(*id);
     return std::nullopt;
   }
   const std::int64_t half = entry.when + groups_[entry.group].interval / 2;
@@ -209,21 +221,28 @@ bool Scheduler::reschedule(const ResultKey& key, Time when, bool confirm) {
   const std::optional<Id> id = find(key);
   if (!id || entries_[*id].state == State::running) return false;
   unpark(*id);
+  unhold(*id);
   pull(*id);
+  entries_[*id].shuffled = entries_[*id].put_off = false;
   entries_[*id].when = millis(when);
   entries_[*id].confirming = confirm;
   push(*id);
   return true;
 }
 
-std::size_t Scheduler::due_now(std::string_view target, std::string_view check) {
+std::size_t Scheduler::due_now(std::string_view target, std::string_view check, Time now, std::size_t* put_off) {
   const auto lane = lane_index_.find(target);
   if (lane == lane_index_.end() || lanes_[lane->second].paused) return 0;
+  unhold_all(lane->second);
   std::size_t count = 0;
   const auto ask = [&](Id id) {
     Entry& entry = entries_[id];
     const Group& group = groups_[entry.group];
     if (group.lane != lane->second || (!check.empty() && group.check != check)) return;
+    if (const std::optional<Held> why = held(id, millis(now)); why && why->scope == PaceScope::day) {
+      if (put_off != nullptr) ++*put_off;
+      return;
+    }
     ++count;
     if (!entry.requested) requested_.push_back(id);
     entry.requested = true;
@@ -250,8 +269,18 @@ void Scheduler::reorder(std::uint32_t lane, Change change) {
 }
 
 void Scheduler::spread_overdue(Time now) {
+  unhold_all(std::nullopt);
   for (std::uint32_t lane = 0; lane < lanes_.size(); ++lane) {
     reorder(lane, [&](Id id, std::int64_t due) { return due <= millis(now) ? spread(id, millis(now)) : due; });
+  }
+}
+
+void Scheduler::pace_changed(Time now) {
+  unhold_all(std::nullopt);
+  for (Lane& lane : lanes_) {
+    for (const Id id : std::vector<Id>(lane.heap)) {
+      if (entries_[id].put_off) reschedule(key(id), instant(spread(id, millis(now))), entries_[id].confirming);
+    }
   }
 }
 
@@ -259,11 +288,12 @@ void Scheduler::spread_overdue(Time now) {
 void Scheduler::watch_clock(std::int64_t now) {
   if (last_now_ != INT64_MIN && now + kClockStep < last_now_) {
     gate_ = INT64_MIN;
+    unhold_all(std::nullopt);
     for (std::uint32_t lane = 0; lane < lanes_.size(); ++lane) {
       reorder(lane, [&](Id id, std::int64_t due) {
         return due > now + groups_[entries_[id].group].interval * 3 / 2 ? place_after(id, now) : due;
       });
-      for (const Id id : lanes_[lane].heap) {
+      for (const Id id : std::vector<Id>(lanes_[lane].heap)) {
         if (entries_[id].first && entries_[id].when > now) reschedule(key(id), instant(now));
       }
     }
@@ -273,60 +303,75 @@ void Scheduler::watch_clock(std::int64_t now) {
 
 // ---- lanes ----
 
-bool Scheduler::before(Id a, Id b) const {
-  return entries_[a].when != entries_[b].when ? entries_[a].when < entries_[b].when : a < b;
+// What was never probed is due since it came: a little earlier or later is all the same.
+std::int64_t Scheduler::rank(const Entry& entry) const {
+  return entry.shuffled ? entry.when - entry.when % kShuffled : entry.when;
 }
 
-void Scheduler::sift_up(Lane& lane, std::size_t place) {
-  const Id id = lane.heap[place];
+bool Scheduler::before(Id a, Id b) const {
+  const std::int64_t rank_a = rank(entries_[a]), rank_b = rank(entries_[b]);
+  if (rank_a != rank_b) return rank_a < rank_b;
+  const bool drawn = entries_[a].shuffled && entries_[b].shuffled && entries_[a].draw != entries_[b].draw;
+  return drawn ? entries_[a].draw < entries_[b].draw : a < b;
+}
+
+void Scheduler::sift_up(std::vector<Id>& heap, std::size_t place) {
+  const Id id = heap[place];
   while (place > 0) {
     const std::size_t parent = (place - 1) / 2;
-    if (!before(id, lane.heap[parent])) break;
-    lane.heap[place] = lane.heap[parent];
-    entries_[lane.heap[place]].place = static_cast<std::uint32_t>(place);
+    if (!before(id, heap[parent])) break;
+    heap[place] = heap[parent];
+    entries_[heap[place]].place = static_cast<std::uint32_t>(place);
     place = parent;
   }
-  lane.heap[place] = id;
+  heap[place] = id;
   entries_[id].place = static_cast<std::uint32_t>(place);
 }
 
-void Scheduler::sift_down(Lane& lane, std::size_t place) {
-  const Id id = lane.heap[place];
+void Scheduler::sift_down(std::vector<Id>& heap, std::size_t place) {
+  const Id id = heap[place];
   while (true) {
     std::size_t child = 2 * place + 1;
-    if (child >= lane.heap.size()) break;
-    if (child + 1 < lane.heap.size() && before(lane.heap[child + 1], lane.heap[child])) ++child;
-    if (!before(lane.heap[child], id)) break;
-    lane.heap[place] = lane.heap[child];
-    entries_[lane.heap[place]].place = static_cast<std::uint32_t>(place);
+    if (child >= heap.size()) break;
+    if (child + 1 < heap.size() && before(heap[child + 1], heap[child])) ++child;
+    if (!before(heap[child], id)) break;
+    heap[place] = heap[child];
+    entries_[heap[place]].place = static_cast<std::uint32_t>(place);
     place = child;
   }
-  lane.heap[place] = id;
+  heap[place] = id;
   entries_[id].place = static_cast<std::uint32_t>(place);
+}
+
+void Scheduler::insert(std::vector<Id>& heap, Id id) {
+  heap.push_back(id);
+  sift_up(heap, heap.size() - 1);
+}
+
+void Scheduler::take_out(std::vector<Id>& heap, Id id) {
+  const std::size_t place = entries_[id].place;
+  const Id last = heap.back();
+  heap.pop_back();
+  if (last == id) return;
+  heap[place] = last;
+  entries_[last].place = static_cast<std::uint32_t>(place);
+  sift_up(heap, place);
+  sift_down(heap, entries_[last].place);
 }
 
 // Into its lane; `when` says where.
 void Scheduler::push(Id id) {
   Lane& lane = lane_of(id);
   entries_[id].state = State::waiting;
-  lane.heap.push_back(id);
-  sift_up(lane, lane.heap.size() - 1);
+  insert(lane.heap, id);
   if (lane.heap.front() == id) settle(groups_[entries_[id].group].lane);
 }
 
 // Out of its lane.
 void Scheduler::pull(Id id) {
-  Lane& lane = lane_of(id);
-  const std::size_t place = entries_[id].place;
-  const Id last = lane.heap.back();
-  lane.heap.pop_back();
-  if (last != id) {
-    lane.heap[place] = last;
-    entries_[last].place = static_cast<std::uint32_t>(place);
-    sift_up(lane, place);
-    sift_down(lane, entries_[last].place);
-  }
-  if (place == 0) settle(groups_[entries_[id].group].lane);
+  const bool front = entries_[id].place == 0;
+  take_out(lane_of(id).heap, id);
+  if (front) settle(groups_[entries_[id].group].lane);
 }
 
 // Files a lane that is not in the ring under its next due time.
@@ -342,6 +387,7 @@ void Scheduler::settle(std::uint32_t number) {
 
 void Scheduler::set_paused(std::uint32_t number, bool paused, std::int64_t now) {
   if (lanes_[number].paused == paused) return;
+  unhold_all(number);
   lanes_[number].paused = paused;
   if (!paused) {
     reorder(number, [&](Id id, std::int64_t due) { return due <= now ? spread(id, now) : due; });
@@ -369,8 +415,105 @@ void Scheduler::unpark(Id id) {
   push(id);
 }
 
-std::optional<Scheduler::Id> Scheduler::take_requested() {
-  for (std::size_t tries = requested_.size(); tries > 0; --tries) {
+// ---- pace ----
+
+std::optional<Held> Scheduler::held(Id id, std::int64_t now) const {
+  if (!held_by_) return std::nullopt;
+  return held_by_(entries_[id].address, instant(now));
+}
+
+Cidr Scheduler::hold_of(const IpAddress& address, bool by_network) const {
+  return by_network ? pace_network(address) : Cidr(address, address.is_v4() ? 32 : 128);
+}
+
+void Scheduler::release_at(const Cidr& by, std::int64_t when) {
+  Hold& hold = holds_.at(by);
+  releases_.erase({hold.until, by});
+  hold.until = when;
+  releases_.insert({when, by});
+}
+
+// Out of its lane, until what it waits for is free.
+void Scheduler::hold(Id id, const Held& why) {
+  pull(id);
+  Entry& entry = entries_[id];
+  entry.state = State::held;
+  entry.held_by_network = why.scope == PaceScope::network;
+  const Cidr by = hold_of(entry.address, entry.held_by_network);
+  insert(holds_[by].heaps[groups_[entry.group].lane], id);
+  release_at(by, millis(why.until));
+}
+
+void Scheduler::put_off(Id id, Time until) {
+  pull(id);
+  entries_[id].shuffled = entries_[id].requested = false;
+  entries_[id].put_off = true;
+  entries_[id].when = millis(until);
+  put_off_.push_back({key(id), until});
+  push(id);
+}
+
+void Scheduler::hold_back(Id id, const Held& why) {
+  if (why.scope == PaceScope::day) {
+    put_off(id, why.until);
+  } else {
+    hold(id, why);
+  }
+}
+
+// Back into its lane.
+void Scheduler::unhold(Id id) {
+  Entry& entry = entries_[id];
+  if (entry.state != State::held) return;
+  const auto found = holds_.find(hold_of(entry.address, entry.held_by_network));
+  Hold& hold = found->second;
+  const auto heap = hold.heaps.find(groups_[entry.group].lane);
+  take_out(heap->second, id);
+  if (heap->second.empty()) hold.heaps.erase(heap);
+  if (hold.heaps.empty()) {
+    releases_.erase({hold.until, found->first});
+    holds_.erase(found);
+  }
+  push(id);
+}
+
+// Of one lane, or of all.
+void Scheduler::unhold_all(std::optional<std::uint32_t> lane) {
+  std::vector<Id> ids;
+  for (const auto& [by, hold] : holds_) {
+    for (const auto& [number, heap] : hold.heaps) {
+      if (!lane || number == *lane) ids.insert(ids.end(), heap.begin(), heap.end());
+    }
+  }
+  for (const Id id : ids) unhold(id);
+}
+
+// Of each hold that is free, one comes back: the longest due of the lane whose turn it is. The next follows when a visit there
+// has begun (start()), or after a while.
+void Scheduler::release_held(std::int64_t now) {
+  while (!releases_.empty() && releases_.begin()->first <= now) {
+    const Cidr by = releases_.begin()->second;
+    Hold& hold = holds_.at(by);
+    auto turn = hold.heaps.upper_bound(hold.last);
+    if (turn == hold.heaps.end()) turn = hold.heaps.begin();
+    const Id id = turn->second.front();
+    if (const std::optional<Held> why = held(id, now); why && why->scope != PaceScope::day) {
+      const bool by_network = why->scope == PaceScope::network;
+      if (by_network == entries_[id].held_by_network) {
+        release_at(by, std::max(millis(why->until), now + 1));
+        continue;
+      }
+    }
+    hold.last = turn->first;
+    release_at(by, now + kNextRelease);
+    unhold(id);
+  }
+}
+
+// ---- starting, of what is free ----
+
+std::optional<Scheduler::Id> Scheduler::take_requested(std::int64_t now) {
+  for (std::size_t tries = std::min(requested_.size(), kMostRequestsLookedAt); tries > 0; --tries) {
     const Id id = requested_.front();
     requested_.pop_front();
     Entry& entry = entries_[id];
@@ -379,19 +522,33 @@ std::optional<Scheduler::Id> Scheduler::take_requested() {
       entry.requested = false;
       continue;
     }
-    if (entry.state == State::waiting && address_free(id)) return id;
-    requested_.push_back(id);  // its address is busy
+    unhold(id);
+    if (entry.state == State::waiting && address_free(id)) {
+      const std::optional<Held> why = held(id, now);
+      if (!why) return id;
+      if (why->scope == PaceScope::day) {
+        put_off(id, why->until);
+        continue;
+      }
+    }
+    requested_.push_back(id);  // its address is busy, or has had enough for now
   }
   return std::nullopt;
 }
 
-// The longest due of a lane whose address is free.
-std::optional<Scheduler::Id> Scheduler::take_due(std::uint32_t number, std::int64_t now) {
+// The longest due of a lane whose address is free; what is not free waits elsewhere. `budget`: of such that may be met.
+std::optional<Scheduler::Id> Scheduler::take_due(std::uint32_t number, std::int64_t now, std::size_t& budget) {
   Lane& lane = lanes_[number];
-  while (!lane.paused && !lane.heap.empty() && entries_[lane.heap.front()].when <= now) {
+  while (budget > 0 && !lane.paused && !lane.heap.empty() && entries_[lane.heap.front()].when <= now) {
     const Id id = lane.heap.front();
-    if (address_free(id)) return id;
-    park(id);
+    if (!address_free(id)) {
+      park(id);
+      continue;
+    }
+    const std::optional<Held> why = held(id, now);
+    if (!why) return id;
+    --budget;
+    hold_back(id, *why);
   }
   return std::nullopt;
 }
@@ -404,13 +561,14 @@ void Scheduler::take_companions(Id id, bool all, std::int64_t now, Visit& visit)
     const auto found = index_.find(Slot{group, own.address, own.port});
     if (found == index_.end()) continue;
     Entry& other = entries_[*found];
-    if (other.state != State::waiting && other.state != State::parked) continue;
+    if (other.state == State::free || other.state == State::running) continue;
     if (!all && other.when > now + groups_[group].interval / 2) continue;
     unpark(*found);
+    unhold(*found);
     pull(*found);
     other.state = State::running;
     other.when = now;
-    other.first = other.requested = other.confirming = false;
+    other.first = other.shuffled = other.put_off = other.requested = other.confirming = false;
     other.companion = true;
     visit.others.push_back(key(*found));
   }
@@ -423,9 +581,13 @@ Visit Scheduler::start(Id id, std::int64_t now) {
   take_companions(id, entry.requested || entry.confirming, now, visit);
   entry.state = State::running;
   entry.when = now;
-  entry.first = entry.requested = entry.confirming = false;
+  entry.first = entry.shuffled = entry.put_off = entry.requested = entry.confirming = false;
   ++in_flight_;
   ++busy_[entry.address].conversations;
+  for (const bool by_network : {false, true}) {
+    const Cidr by = hold_of(entry.address, by_network);
+    if (holds_.count(by) > 0) release_at(by, now);
+  }
   if (limits_.per_second > 0) gate_ = std::max(gate_, now * 1000 - kBurst) + 1'000'000 / limits_.per_second;
   return visit;
 }
@@ -434,7 +596,8 @@ std::optional<Visit> Scheduler::next(Time time) {
   const std::int64_t now = millis(time);
   watch_clock(now);
   if (in_flight_ >= limits_.concurrency || (limits_.per_second > 0 && gate_ > now * 1000)) return std::nullopt;
-  if (const std::optional<Id> id = take_requested()) return start(*id, now);
+  if (const std::optional<Id> id = take_requested(now)) return start(*id, now);
+  release_held(now);
   while (!sleeping_.empty() && sleeping_.begin()->first <= now) {
     const std::uint32_t lane = sleeping_.begin()->second;
     sleeping_.erase(sleeping_.begin());
@@ -442,14 +605,14 @@ std::optional<Visit> Scheduler::next(Time time) {
     lanes_[lane].ready = true;
     ring_.push_back(lane);
   }
+  std::size_t budget = kMostHeldBack;
   while (!ring_.empty()) {
     const std::uint32_t lane = ring_.front();
     ring_.pop_front();
-    const std::optional<Id> id = take_due(lane, now);
-    if (id) {
-      ring_.push_back(lane);  // to the end: the others' turn
-      return start(*id, now);
-    }
+    const std::optional<Id> id = take_due(lane, now, budget);
+    if (id || budget == 0) ring_.push_back(lane);  // to the end: the others' turn
+    if (id) return start(*id, now);
+    if (budget == 0) return std::nullopt;  // goes on at the next call, which next_wakeup() wants at once
     lanes_[lane].ready = false;
     settle(lane);
   }
@@ -460,14 +623,17 @@ std::optional<Time> Scheduler::next_wakeup(Time time) const {
   const std::int64_t now = millis(time);
   if (in_flight_ >= limits_.concurrency) return std::nullopt;
   std::optional<std::int64_t> when;
-  const bool asked = std::any_of(requested_.begin(), requested_.end(), [this](Id id) {
-    return entries_[id].requested && entries_[id].state == State::waiting && address_free(id);
-  });
-  if (!ring_.empty() || asked) {
-    when = now;
-  } else if (!sleeping_.empty()) {
-    when = std::max(now, sleeping_.begin()->first);
+  const auto consider = [&](std::int64_t then) { when = std::min(when.value_or(INT64_MAX), std::max(now, then)); };
+  std::size_t looked_at = 0;
+  for (const Id id : requested_) {
+    if (!entries_[id].requested || entries_[id].state != State::waiting || !address_free(id)) continue;
+    const std::optional<Held> why = held(id, now);
+    consider(why ? millis(why->until) : now);
+    if (!why || ++looked_at == kMostRequestsLookedAt) break;
   }
+  if (!ring_.empty()) consider(now);
+  if (!sleeping_.empty()) consider(sleeping_.begin()->first);
+  if (!releases_.empty()) consider(releases_.begin()->first);
   if (!when) return std::nullopt;
   if (limits_.per_second > 0 && gate_ != INT64_MIN) when = std::max(*when, (gate_ + 999) / 1000);
   return instant(*when);
@@ -484,6 +650,9 @@ std::chrono::milliseconds Scheduler::lag(Time time) const {
     for (const Id id : busy.parked) {
       if (!lanes_[groups_[entries_[id].group].lane].paused) oldest = std::min(oldest, entries_[id].when);
     }
+  }
+  for (const auto& [by, hold] : holds_) {
+    for (const auto& [number, heap] : hold.heaps) oldest = std::min(oldest, entries_[heap.front()].when);
   }
   return std::chrono::milliseconds(millis(time) - oldest);
 }

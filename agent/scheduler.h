@@ -19,6 +19,12 @@
 //   after
 //             an idle time, or when the caller is late, up to 50 ms worth may start together.
 //   asked     due_now() (POST /probe) goes before everything else, under the same caps.
+//   order     What was never probed and came within the same four seconds has no order: a hash chooses, so that nobody sees us
+//             walk through a network.
+//   pace      What Pace holds back waits beside its lane, by what it waits for (its address or its network), and comes back
+//   when
+//             that is free: one result at a time, the targets in turn. So a slow network takes no place of `concurrency`, and
+//             costs the others nothing. An address whose day's budget is used up is put off until it is free again.
 //
 //   visit     The results of one endpoint share the place in their intervals, and one visit asks all of them that are due
 //   within
@@ -31,6 +37,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -39,8 +46,10 @@
 #include <tuple>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
+#include "agent/pace.h"
 #include "agent/record.h"
 #include "agent/time.h"
 
@@ -68,9 +77,19 @@ struct Visit {
   std::vector<ResultKey> others;  // of the same endpoint, asked in the same visit
 };
 
+// A result whose address has used up its budget of a day, and when it is due now.
+struct PutOff {
+  ResultKey key;
+  Time due;
+};
+
 class Scheduler {
  public:
-  explicit Scheduler(const SchedulerLimits& limits);
+  // Whether a visit to an address may begin, as Pace::held() has it; empty: always. A visit that began counts there before the
+  // next call of next().
+  using HeldBy = std::function<std::optional<Held>(const IpAddress&, Time now)>;
+
+  explicit Scheduler(const SchedulerLimits& limits, HeldBy held_by = {});
   void set_limits(const SchedulerLimits& limits);
 
   // Takes a result in. For one that is there already only `interval` and `paused` are taken over; it keeps its due time unless
@@ -90,8 +109,12 @@ class Scheduler {
   // has it. False: no such result.
   bool reschedule(const ResultKey& key, Time when, bool confirm = false);
   // Asks for a target's results now: of one check, or of all when `check` is empty. Returns how many; 0 also while it is
-  // paused.
-  std::size_t due_now(std::string_view target, std::string_view check);
+  // paused. Those that were put off for the budget of their address are not asked for: `put_off` counts them.
+  std::size_t due_now(std::string_view target, std::string_view check, Time now, std::size_t* put_off = nullptr);
+  // The limits of the pace have changed: what was held back or put off is looked at again.
+  void pace_changed(Time now);
+  // What was put off for a budget since the last call.
+  std::vector<PutOff> take_put_off() { return std::exchange(put_off_, {}); }
   // After a pause of all probing, or a suspended machine: spreads what fell due meanwhile, as after a restart.
   void spread_overdue(Time now);
 
@@ -105,20 +128,24 @@ class Scheduler {
 
  private:
   using Id = std::uint32_t;
-  enum class State : std::uint8_t { free, waiting, parked, running };
+  enum class State : std::uint8_t { free, waiting, parked, held, running };
 
   struct Entry {
     IpAddress address;
     std::uint16_t port = 0;
     std::uint32_t group = 0;
     std::int64_t when = 0;    // due; while running: when it started (milliseconds since the epoch)
-    std::uint32_t place = 0;  // waiting: in its lane's heap
+    std::uint32_t place = 0;  // waiting: in its lane's heap; held: in that of its lane there
+    std::uint32_t draw = 0;   // of its hash
     State state = State::free;
-    bool first = false;
-    bool requested = false;
-    bool confirming = false;
-    bool removed = false;    // while running
-    bool companion = false;  // while running: of the visit of another result, which counts in the caps
+    bool first : 1 = false;
+    bool shuffled : 1 = false;         // never probed, and due since it came: among such draw says which goes first
+    bool held_by_network : 1 = false;  // while held: not by its address
+    bool put_off : 1 = false;          // for the budget of its address
+    bool requested : 1 = false;
+    bool confirming : 1 = false;
+    bool removed : 1 = false;    // while running
+    bool companion : 1 = false;  // while running: of the visit of another result, which counts in the caps
   };
   // What the results of one target, check and transport share.
   struct Group {
@@ -140,6 +167,12 @@ class Scheduler {
   struct Busy {
     unsigned conversations = 0;
     std::vector<Id> parked;
+  };
+  // What waits for the pace of an address or of a network, by lane.
+  struct Hold {
+    std::int64_t until = 0;
+    std::uint32_t last = 0;  // the lane whose turn it was
+    std::map<std::uint32_t, std::vector<Id>> heaps;
   };
   struct Slot {
     std::uint32_t group = 0;
@@ -171,7 +204,7 @@ class Scheduler {
   std::optional<Id> find(const ResultKey& key) const;
   std::uint32_t group_for(const ResultKey& key);
   Id allocate(const ResultKey& key, std::uint32_t group);
-  void release(Id id);
+  void free_entry(Id id);
 
   std::uint64_t hash(Id id) const;
   std::int64_t place_after(Id id, std::int64_t instant) const;
@@ -180,24 +213,37 @@ class Scheduler {
   template <class Change>
   void reorder(std::uint32_t lane, Change change);
 
+  std::int64_t rank(const Entry& entry) const;
   bool before(Id a, Id b) const;
   void push(Id id);
   void pull(Id id);
-  void sift_up(Lane& lane, std::size_t place);
-  void sift_down(Lane& lane, std::size_t place);
+  void insert(std::vector<Id>& heap, Id id);
+  void take_out(std::vector<Id>& heap, Id id);
+  void sift_up(std::vector<Id>& heap, std::size_t place);
+  void sift_down(std::vector<Id>& heap, std::size_t place);
   void settle(std::uint32_t lane);
   void set_paused(std::uint32_t lane, bool paused, std::int64_t now);
 
   bool address_free(Id id) const;
   void park(Id id);
   void unpark(Id id);
+  std::optional<Held> held(Id id, std::int64_t now) const;
+  Cidr hold_of(const IpAddress& address, bool by_network) const;
+  void hold(Id id, const Held& why);
+  void hold_back(Id id, const Held& why);
+  void unhold(Id id);
+  void unhold_all(std::optional<std::uint32_t> lane);
+  void release_at(const Cidr& by, std::int64_t when);
+  void release_held(std::int64_t now);
+  void put_off(Id id, Time until);
   void watch_clock(std::int64_t now);
-  std::optional<Id> take_requested();
-  std::optional<Id> take_due(std::uint32_t lane, std::int64_t now);
+  std::optional<Id> take_requested(std::int64_t now);
+  std::optional<Id> take_due(std::uint32_t lane, std::int64_t now, std::size_t& budget);
   Visit start(Id id, std::int64_t now);
   void take_companions(Id id, bool all, std::int64_t now, Visit& visit);
 
   SchedulerLimits limits_;
+  HeldBy held_by_;
   std::vector<Entry> entries_;
   std::vector<Id> free_;
   std::vector<Group> groups_;
@@ -208,6 +254,9 @@ class Scheduler {
   std::unordered_map<IpAddress, Busy, AddressHash> busy_;
   std::deque<std::uint32_t> ring_;                             // lanes with something due, in turn
   std::set<std::pair<std::int64_t, std::uint32_t>> sleeping_;  // lanes by the time of their next due
+  std::map<Cidr, Hold> holds_;
+  std::set<std::pair<std::int64_t, Cidr>> releases_;  // holds_ by the time when the next may come back
+  std::vector<PutOff> put_off_;
   std::deque<Id> requested_;
   std::size_t in_flight_ = 0;
   std::int64_t gate_ = INT64_MIN;  // microseconds: the next start may happen from here on

@@ -336,6 +336,13 @@ SiteReply Site::probe_now(const SiteRequest& request) const {
       limited.headers.emplace_back("Retry-After", "60");
       return limited;
     }
+    case ProbeNow::used_up: {
+      SiteReply used_up = reply(429,
+                                "the budget of a day of its address is used up (agent.daily_connections_per_address, "
+                                "agent.daily_bytes_per_address): it is probed again when there is room, and due then\n");
+      used_up.headers.emplace_back("Retry-After", "3600");
+      return used_up;
+    }
     case ProbeNow::accepted:
       break;
   }

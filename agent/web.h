@@ -42,7 +42,7 @@ struct ApiReply {
 };
 
 // What POST /probe came to.
-enum class ProbeNow { accepted, limited, unknown };
+enum class ProbeNow { accepted, limited, unknown, used_up };
 
 // The agent as the server sees it. Every function may be called from any thread, several at once, and must return soon. The
 // referred objects outlive the Web.

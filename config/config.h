@@ -34,6 +34,10 @@ struct AgentConfig {
   Duration quarantine = std::chrono::hours(24 * 7);  // how long what crashed the agent twice is not asked
   unsigned concurrency = 1000;
   unsigned connections_per_second = 500;
+  unsigned connections_per_second_per_address = 20;   // 0: no limit, of this and of the three that follow
+  unsigned connections_per_second_per_network = 100;  // to one /24 or /64
+  unsigned daily_connections_per_address = 100'000;   // in any 24 hours
+  unsigned daily_bytes_per_address = 1'000'000'000;   // sent and received
   unsigned per_address = 1;
   unsigned threads = 1;
   std::string state = "ajar.db";  // path, relative to the configuration file's folder

@@ -112,6 +112,10 @@ void read_agent(Section& section, AgentConfig& agent) {
   section.duration("quarantine", agent.quarantine, kShortestInterval, hours(24 * 365));
   section.number("concurrency", agent.concurrency, 1, 1'000'000);
   section.number("connections_per_second", agent.connections_per_second, 1, 1'000'000);
+  section.number("connections_per_second_per_address", agent.connections_per_second_per_address, 0, 1'000'000);
+  section.number("connections_per_second_per_network", agent.connections_per_second_per_network, 0, 1'000'000);
+  section.number("daily_connections_per_address", agent.daily_connections_per_address, 0, 1'000'000'000);
+  section.number("daily_bytes_per_address", agent.daily_bytes_per_address, 0, 4'000'000'000);
   section.number("per_address", agent.per_address, 1, 100);
   section.number("threads", agent.threads, 1, 256);
   section.text("state", agent.state, read_path);

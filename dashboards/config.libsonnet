@@ -48,6 +48,8 @@
     scheduleLagFor: '15m',
     pausedFor: '12h',
     seriesCutFor: '15m',
+    budgetUsedUpFor: '15m',
+    networkSlowedFor: '1h',
     exemptionDays: 14,
     certificateDays: 14,
 

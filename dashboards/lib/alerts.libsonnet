@@ -473,6 +473,40 @@
             config.seriesCutFor,
           ),
           alert(
+            'AjarBudgetUsedUp',
+            'warning',
+            'ajar:budget_used_up:held > 0',
+            {
+              summary: '{{ $labels.instance }} leaves {{ $value }} addresses alone: their budget of a day is used up',
+              description: [
+                '{{ $labels.instance }} has not probed {{ $value }} addresses for %s, because it has made as many connections' % config.budgetUsedUpFor,
+                'to them, or moved as many bytes, as agent.daily_connections_per_address and agent.daily_bytes_per_address allow in a day.',
+                'What is known of them is kept, and grows old. This is certain.',
+                'First: the log names the addresses and says until when; then a longer interval for them, or a larger budget.',
+              ],
+            },
+            'now',
+            dashboard('agent'),
+            config.budgetUsedUpFor,
+          ),
+          alert(
+            'AjarNetworkSlowed',
+            'warning',
+            'ajar:network_slowed:held > 0',
+            {
+              summary: '{{ $labels.instance }} asks {{ $value }} networks slowly: they have fallen silent',
+              description: [
+                'In {{ $value }} networks (/24, /64) less than half as many addresses answer {{ $labels.instance }} as used to, for %s;' % config.networkSlowedFor,
+                'it asks them at down to a sixteenth of their rate. Either they are down, or something there keeps it out: a ban, a full table.',
+                'What is certain is the silence.',
+                'First: the log names the networks; ask one of their servers from elsewhere.',
+              ],
+            },
+            'now',
+            dashboard('agent'),
+            config.networkSlowedFor,
+          ),
+          alert(
             'AjarCertificateExpiring',
             'warning',
             'ajar:certificate_expiry:held > 0',

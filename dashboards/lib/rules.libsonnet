@@ -148,6 +148,10 @@
           // How many series a page leaves out.
           held('ajar:series_cut:held', 'sum by (job, instance) (ajar_metrics_series_cut) > 0'),
 
+          // How many addresses are left alone for a day's budget, how many networks are asked more slowly than they might be.
+          held('ajar:budget_used_up:held', 'ajar_pace_exhausted_addresses > 0'),
+          held('ajar:network_slowed:held', 'ajar_pace_slowed_networks > 0'),
+
           // refused and blocked: it answers others, but not us. The rest: it is ill. untested: nobody has asked yet.
           held('ajar:zone_broken:held', |||
             max by (job, instance, zone) (

@@ -614,6 +614,93 @@ TEST(ConnectGate, SpreadsConnects) {
   EXPECT_GE(Steady::now() - begin, milliseconds(200));  // 10 intervals of 20 ms
 }
 
+TEST(ConnectGate, AnAddressAndItsNetworkHaveTurnsOfTheirOwn) {
+  House house;
+  ConnectGate gate(house.loop, 0, {10, 20, 0, 0});
+  struct Client {
+    static Task<void> run(ConnectGate& gate) {
+      for (std::uint8_t i = 0; i < 12; ++i) {  // two to each of six
+        const IpAddress address = IpAddress::v4({127, 0, 7, static_cast<std::uint8_t>(i / 2)});
+        co_await gate.turn_of_address(address);
+        co_await gate.turn_of_network(address);
+        co_await gate.turn();
+      }
+    }
+  };
+  const auto begin = Steady::now();
+  house.run(Client::run(gate));
+  EXPECT_GE(Steady::now() - begin, milliseconds(350));  // 12 at 20 a second, of which 5 may come together
+  EXPECT_GE(gate.waits().network, 1U);
+  EXPECT_EQ(gate.waits().address, 0U);  // 10 a second: two may come together
+  EXPECT_EQ(gate.waits().global, 0U);
+}
+
+Task<void> dial_often(LiveNetwork& network, AddressPort place, int times, std::string& outcome) {
+  try {
+    const auto first = co_await network.dial(place.address, place.port, TlsMode::none);
+    for (int i = 1; i < times; ++i) {
+      const auto again = co_await network.dial(place.address, place.port, TlsMode::none);
+    }
+    const std::string line = co_await first->hear();
+    outcome = line;
+  } catch (const LinkError& error) {
+    outcome = std::string(to_string(error.reason())) + ": " + error.what();
+  }
+}
+
+Task<void> say_nothing(Link& link) {
+  for (;;) {
+    const std::string line = co_await link.hear();
+  }
+}
+
+TEST(LiveNetwork, WhatItWaitsForItsTurnIsNoTimeOfThePeers) {
+  House house;
+  house.options.probe_timeout = milliseconds(500);
+  ConnectGate gate(house.loop, 0, {5, 0, 0, 0});
+  const auto listener = listen(house.loop, say_nothing);
+  LiveNetwork network(house.loop, house.scope, gate, house.tls, house.options);
+  const auto begin = Steady::now();
+  house.run(dial_often(network, listener->address(), 3, house.outcome));
+  EXPECT_EQ(house.outcome, "timeout: the time for the whole probe is over");
+  EXPECT_GE(network.waited(), milliseconds(300));                          // two turns of 200 ms, and what may come together
+  EXPECT_GE(Steady::now() - begin, milliseconds(500) + network.waited());  // for the link that stood before, too
+}
+
+TEST(LiveNetwork, AWaitWithoutEndIsNoTimeoutOfThePeers) {
+  House house;
+  house.options.probe_timeout = milliseconds(300);
+  ConnectGate gate(house.loop, 0, {2, 0, 0, 0});
+  const auto listener = listen(house.loop, say_nothing);
+  LiveNetwork network(house.loop, house.scope, gate, house.tls, house.options);
+  house.run(dial_often(network, listener->address(), 3, house.outcome));
+  EXPECT_THAT(house.outcome, HasSubstr("internal_error: our own pace"));
+}
+
+TEST(LiveNetwork, CountsConnectionsAndBytesOfTheDay) {
+  House house;
+  const auto certificate = self_signed_context("mx.example.org");
+  for (const bool tls : {false, true}) {
+    const auto listener = listen(house.loop, echo_lines, tls ? certificate.get() : nullptr);
+    const IpAddress address = listener->address().address;
+    const auto used_up = [&](const PaceLimits& limits) {
+      ConnectGate gate(house.loop, 0, limits);
+      {
+        LiveNetwork network(house.loop, house.scope, gate, house.tls, house.options);
+        house.run(ask_twice(network, listener->address(), tls ? TlsMode::implicit : TlsMode::none, house.outcome));
+        EXPECT_EQ(house.outcome, "echo one|echo two");
+      }
+      const std::optional<Held> held = gate.pace().held(address, wall_now());
+      return held && held->scope == PaceScope::day;
+    };
+    EXPECT_TRUE(used_up({0, 0, 1, 0}));
+    EXPECT_FALSE(used_up({0, 0, 2, 0}));
+    EXPECT_TRUE(used_up({0, 0, 0, 30}));      // "one", "two" and their echoes are 30 bytes
+    EXPECT_EQ(used_up({0, 0, 0, 600}), tls);  // a certificate and more
+    EXPECT_FALSE(used_up({0, 0, 0, 100'000}));
+  }
+}
+
 TEST(Listener, SaysWhichAddressIsTaken) {
   Loop loop;
   const Listener first(loop, *AddressPort::parse("127.0.0.1:0"), [](int, AddressPort) {});

@@ -134,6 +134,9 @@ TEST(Metrics, EveryFamilyIsThereFromTheStart) {
                            "ajar_probe_duration_seconds",
                            "ajar_probes_in_flight",
                            "ajar_schedule_lag_seconds",
+                           "ajar_pace_slowed_networks",
+                           "ajar_pace_exhausted_addresses",
+                           "ajar_pace_waits_total",
                            "ajar_endpoints",
                            "ajar_exposures_opened_total",
                            "ajar_exposures_reopened_total",
@@ -367,6 +370,21 @@ TEST(Metrics, AutomaticDetailGoesByTheNumberOfResults) {
   EXPECT_THAT(series(targets, "ajar_target_exposure_level"), ElementsAre("ajar_target_exposure_level{target=\"big\"} 0"));
   EXPECT_THAT(series(targets, "ajar_target_last_conclusive_timestamp_seconds"), testing::SizeIs(1));
   EXPECT_THAT(targets, HasSubstr("ajar_results{check=\"smtp_relay\",verdict=\"closed\"} 20001\n"));
+}
+
+TEST(Metrics, HowGentlyItAsks) {
+  MadeUpAgent agent;
+  const std::uint64_t before = agent.metrics.version();
+  agent.metrics.pace({1, 2, 30, 40, 50});
+  EXPECT_GT(agent.metrics.version(), before);
+  EXPECT_THAT(page(agent), HasSubstr("ajar_pace_slowed_networks 1\n"));
+  EXPECT_THAT(page(agent), HasSubstr("ajar_pace_exhausted_addresses 2\n"));
+  EXPECT_THAT(series(page(agent), "ajar_pace_waits_total"),
+              ElementsAre("ajar_pace_waits_total{scope=\"address\"} 30", "ajar_pace_waits_total{scope=\"global\"} 50",
+                          "ajar_pace_waits_total{scope=\"network\"} 40"));
+  const std::uint64_t after = agent.metrics.version();
+  agent.metrics.pace({1, 2, 30, 40, 50});
+  EXPECT_EQ(agent.metrics.version(), after);  // nothing new
 }
 
 TEST(Metrics, WhatIsNotAskedBecauseItCrashedUs) {

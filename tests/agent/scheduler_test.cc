@@ -38,7 +38,7 @@ TEST(Scheduler, NothingIsDueOfNothing) {
   EXPECT_EQ(scheduler.lag(kStart), milliseconds(0));
   EXPECT_FALSE(scheduler.finished(key("a", 1), kStart));
   EXPECT_FALSE(scheduler.reschedule(key("a", 1), kStart));
-  EXPECT_EQ(scheduler.due_now("a", ""), 0U);
+  EXPECT_EQ(scheduler.due_now("a", "", kStart), 0U);
   scheduler.remove(key("a", 1));
 }
 
@@ -122,7 +122,9 @@ TEST(Scheduler, OneConversationAnAddress) {
   EXPECT_NE(visits[0].key.address, visits[1].key.address);
   EXPECT_FALSE(scheduler.next_wakeup(kStart));  // only an end helps
   EXPECT_EQ(scheduler.lag(kStart + seconds(7)), seconds(7));
-  scheduler.finished(key("a", 1, 25), kStart + seconds(8));
+  for (const Visit& visit : visits) {
+    if (visit.key.address == address(0x0A000001U)) scheduler.finished(visit.key, kStart + seconds(8));
+  }
   const auto second = scheduler.next(kStart + seconds(8));
   ASSERT_TRUE(second);
   EXPECT_EQ(second->key.address, address(0x0A000001U));
@@ -135,7 +137,7 @@ TEST(Scheduler, OneVisitAsksAllOfAnEndpoint) {
   const ResultKey http = key("a", 1, 8080, "http_connect");
   scheduler.add(http, hours(1), false, {}, kStart);
   scheduler.add(socks, hours(1), false, {}, kStart);
-  scheduler.add(key("a", 1, 8081, "socks5"), hours(1), false, {}, kStart);
+  scheduler.add(key("a", 1, 8081, "socks5"), hours(1), false, {}, kStart + minutes(1));
   const auto visit = scheduler.next(kStart);
   ASSERT_TRUE(visit);
   ASSERT_EQ(visit->others.size(), 1U);
@@ -172,7 +174,7 @@ TEST(Scheduler, AVisitTakesWhatIsDueSoonAndAConfirmingOneAll) {
   EXPECT_EQ(scheduler.in_flight(), 0U);
   EXPECT_EQ(scheduler.size(), 1U);
   scheduler.add(seldom, hours(24), false, probed(kStart, kStart + hours(20)), kStart);
-  EXPECT_EQ(scheduler.due_now("a", "smtp_relay"), 1U);
+  EXPECT_EQ(scheduler.due_now("a", "smtp_relay", kStart), 1U);
   visit = scheduler.next(kStart + minutes(6));
   ASSERT_TRUE(visit);
   EXPECT_THAT(visit->others, testing::ElementsAre(seldom));
@@ -242,7 +244,7 @@ TEST(Scheduler, PausedTargetsAreNotHandedOutAndComeBackGently) {
   EXPECT_FALSE(scheduler.next(kStart + hours(3)));
   EXPECT_FALSE(scheduler.next_wakeup(kStart + hours(3)));
   EXPECT_EQ(scheduler.lag(kStart + hours(3)), milliseconds(0));
-  EXPECT_EQ(scheduler.due_now("a", ""), 0U);
+  EXPECT_EQ(scheduler.due_now("a", "", kStart), 0U);
   for (std::uint32_t host = 0; host < 100; ++host) scheduler.add(key("a", host), hours(1), false, {}, kStart + hours(3));
   int at_once = 0;
   while (scheduler.next(kStart + hours(3))) ++at_once;
@@ -257,14 +259,14 @@ TEST(Scheduler, DueNowGoesFirst) {
   for (std::uint32_t host = 0; host < 50; ++host) scheduler.add(key("large", host), hours(1), false, {}, kStart);
   scheduler.add(key("a", 100), hours(1), false, probed(kStart, kStart + minutes(40)), kStart);
   scheduler.add(key("a", 100, 8080, "http_connect"), hours(1), false, probed(kStart, kStart + minutes(40)), kStart);
-  EXPECT_EQ(scheduler.due_now("a", "nonsense"), 0U);
-  EXPECT_EQ(scheduler.due_now("unknown", ""), 0U);
-  EXPECT_EQ(scheduler.due_now("a", "http_connect"), 1U);
+  EXPECT_EQ(scheduler.due_now("a", "nonsense", kStart), 0U);
+  EXPECT_EQ(scheduler.due_now("unknown", "", kStart), 0U);
+  EXPECT_EQ(scheduler.due_now("a", "http_connect", kStart), 1U);
   const auto asked = scheduler.next(kStart);
   EXPECT_EQ(asked->key, key("a", 100, 8080, "http_connect"));
   EXPECT_TRUE(asked->requested);
   EXPECT_EQ(scheduler.next(kStart)->key.target, "large");
-  EXPECT_EQ(scheduler.due_now("a", ""), 1U);               // the other one; this one runs
+  EXPECT_EQ(scheduler.due_now("a", "", kStart), 1U);       // the other one; this one runs
   EXPECT_EQ(scheduler.next(kStart)->key.target, "large");  // its address is busy
   scheduler.finished(asked->key, kStart + seconds(1));
   const auto other = scheduler.next(kStart + seconds(1));
@@ -275,9 +277,9 @@ TEST(Scheduler, DueNowGoesFirst) {
 TEST(Scheduler, RemovedResultsAreGoneAndARunningOneStaysCounted) {
   Scheduler scheduler(limits(1, 0));
   scheduler.add(key("a", 1), hours(1), false, {}, kStart);
+  const auto visit = scheduler.next(kStart);
   scheduler.add(key("a", 2), hours(1), false, {}, kStart);
   scheduler.add(key("a", 2, 587), hours(1), false, {}, kStart);
-  const auto visit = scheduler.next(kStart);
   scheduler.remove(visit->key);
   EXPECT_FALSE(scheduler.next(kStart));
   EXPECT_EQ(scheduler.in_flight(), 1U);
@@ -325,6 +327,153 @@ TEST(Scheduler, AClockThatWasSetBackDoesNotStopIt) {
   Scheduler restarted(limits(10, 10));
   restarted.add(key("a", 1), hours(1), false, probed(wrong, wrong + hours(1)), kStart);
   EXPECT_LE(*restarted.due(key("a", 1)), kStart + hours(2));
+}
+
+// ---- pace ----
+
+// A scheduler and its pace, on one clock.
+struct Paced {
+  explicit Paced(const PaceLimits& gentle, unsigned concurrency = 1000)
+      : pace(gentle), scheduler(limits(concurrency, 0), [this](const IpAddress& address, Time at) {
+          ++asked;
+          return pace.held(address, at);
+        }) {}
+
+  // What begins until `end`, each with one connection, done at once.
+  std::vector<std::pair<Time, ResultKey>> run_until(Time end) {
+    std::vector<std::pair<Time, ResultKey>> begun;
+    while (now < end) {
+      while (const auto visit = scheduler.next(now)) {
+        pace.started(visit->key.address, now);
+        begun.emplace_back(now, visit->key);
+        for (const ResultKey& other : visit->others) scheduler.finished(other, now);
+        scheduler.finished(visit->key, now);
+      }
+      const auto wake = scheduler.next_wakeup(now);
+      if (wake && *wake <= now) ++at_once;
+      now = wake ? std::min(std::max(*wake, now + milliseconds(1)), end) : end;
+    }
+    return begun;
+  }
+
+  Pace pace;
+  std::size_t asked = 0;
+  std::size_t at_once = 0;  // times that next() wanted to be called again
+  Scheduler scheduler;
+  Time now = kStart;
+};
+
+TEST(SchedulerPace, ASlowNetworkIsAskedAtItsRateAndTheOthersAtTheirs) {
+  Paced all({0, 5, 0, 0});
+  for (std::uint32_t i = 0; i < 250; ++i) all.scheduler.add(key("slow", i), hours(1), false, {}, kStart);
+  for (std::uint32_t i = 0; i < 250; ++i) all.scheduler.add(key("wide", 0x10000 + 256 * i), hours(1), false, {}, kStart);
+  const auto begun = all.run_until(kStart + seconds(40));
+  const auto of = [&](const std::string& target) {
+    return std::count_if(begun.begin(), begun.end(), [&](const auto& one) { return one.second.target == target; });
+  };
+  EXPECT_EQ(of("wide"), 250);  // each is another network
+  EXPECT_NEAR(static_cast<double>(of("slow")), 200.0, 2.0);
+  EXPECT_EQ(all.scheduler.in_flight(), 0U);
+  EXPECT_GE(all.scheduler.lag(all.now), seconds(39));  // it is behind, and says so
+  const auto rest = all.run_until(kStart + seconds(60));
+  EXPECT_EQ(rest.size() + begun.size(), 500U);
+}
+
+TEST(SchedulerPace, TargetsOfOneNetworkTakeTurns) {
+  Paced all({0, 10, 0, 0});
+  for (std::uint32_t i = 0; i < 200; ++i) all.scheduler.add(key("large", i), hours(1), false, {}, kStart);
+  for (std::uint32_t i = 200; i < 210; ++i) all.scheduler.add(key("small", i), hours(1), false, {}, kStart + milliseconds(1));
+  all.now += milliseconds(1);
+  const auto begun = all.run_until(kStart + seconds(3));
+  EXPECT_EQ(std::count_if(begun.begin(), begun.end(), [](const auto& one) { return one.second.target == "small"; }), 10);
+}
+
+TEST(SchedulerPace, OneAddressThatIsHeldHoldsNoOther) {
+  Paced all({1, 0, 0, 0});
+  for (std::uint16_t port = 1; port <= 20; ++port) all.scheduler.add(key("a", 1, port), hours(1), false, {}, kStart);
+  for (std::uint32_t i = 2; i < 50; ++i) all.scheduler.add(key("a", i), hours(1), false, {}, kStart);
+  EXPECT_EQ(all.run_until(kStart + milliseconds(10)).size(), 49U);
+  EXPECT_EQ(all.run_until(kStart + seconds(19)).size(), 18U);
+}
+
+// Each result waits once, whatever the number of those that wait.
+TEST(SchedulerPace, WaitingIsCheap) {
+  Paced all({0, 100, 0, 0});
+  for (std::uint32_t i = 0; i < 250; ++i) {
+    for (std::uint16_t port = 1; port <= 40; ++port) all.scheduler.add(key("a", i, port), hours(1), false, {}, kStart);
+  }
+  const std::size_t begun = all.run_until(kStart + seconds(50)).size();
+  EXPECT_NEAR(static_cast<double>(begun), 5000.0, 30.0);
+  EXPECT_LE(all.asked, 10'000U + 8 * begun);
+  EXPECT_LE(all.at_once, 2U);  // 10,000 are looked at by a few thousand at a time
+}
+
+TEST(SchedulerPace, WhatIsHeldCanBePausedRemovedAskedForAndMoved) {
+  Paced all({0, 1, 0, 0});
+  for (std::uint32_t i = 0; i < 20; ++i) all.scheduler.add(key("a", i), hours(1), false, {}, kStart);
+  all.scheduler.add(key("b", 100), hours(1), false, {}, kStart);
+  std::vector<ResultKey> first;
+  for (const auto& [time, each] : all.run_until(kStart + milliseconds(500))) first.push_back(each);
+  ASSERT_EQ(first.size(), 1U);
+  for (std::uint32_t i = 0; i < 5; ++i) all.scheduler.remove(key("a", i));
+  EXPECT_TRUE(all.scheduler.reschedule(key("a", 10), kStart + hours(2)) || first.front() == key("a", 10));
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    if (i >= 5) all.scheduler.add(key("a", i), hours(1), true, {}, all.now);
+  }
+  EXPECT_LE(all.run_until(kStart + seconds(10)).size(), 1U);  // b alone
+  for (std::uint32_t i = 5; i < 20; ++i) all.scheduler.add(key("a", i), hours(1), false, {}, all.now);
+  EXPECT_GE(all.run_until(kStart + seconds(12)).size(), 2U);
+  EXPECT_GT(all.scheduler.due_now("a", "", all.now), 0U);
+  const auto asked = all.scheduler.next(all.now + seconds(1));
+  ASSERT_TRUE(asked);
+  EXPECT_TRUE(asked->requested);
+}
+
+TEST(SchedulerPace, AnAddressWithoutBudgetIsPutOffAndKeepsItsPlaceThen) {
+  Paced all({0, 0, 3, 0});
+  for (std::uint16_t port = 1; port <= 10; ++port) all.scheduler.add(key("a", 1, port), hours(1), false, {}, kStart);
+  EXPECT_EQ(all.run_until(kStart + minutes(1)).size(), 3U);
+  const auto put_off = all.scheduler.take_put_off();
+  ASSERT_EQ(put_off.size(), 7U);
+  EXPECT_TRUE(all.scheduler.take_put_off().empty());
+  const Time free = *all.pace.earliest(address(0x0A000001U), all.now);
+  for (const PutOff& each : put_off) {
+    EXPECT_EQ(each.due, free);
+    EXPECT_EQ(all.scheduler.due(each.key), free);
+  }
+  EXPECT_EQ(all.scheduler.lag(all.now), milliseconds(0));  // it is not late: it is not due
+  std::size_t refused = 0;
+  EXPECT_EQ(all.scheduler.due_now("a", "", all.now, &refused), 0U);
+  EXPECT_EQ(refused, 10U);
+  EXPECT_TRUE(all.run_until(free).empty());
+  EXPECT_EQ(all.run_until(free + minutes(1)).size(), 3U);
+}
+
+TEST(SchedulerPace, ALargerBudgetBringsBackWhatWasPutOff) {
+  Paced all({0, 0, 3, 0});
+  for (std::uint16_t port = 1; port <= 10; ++port) all.scheduler.add(key("a", 1, port), hours(1), false, {}, kStart);
+  all.run_until(kStart + minutes(1));
+  all.pace.set_limits({0, 0, 100, 0});
+  all.scheduler.pace_changed(all.now);
+  EXPECT_EQ(all.run_until(kStart + minutes(8)).size(), 7U);  // spread, as after a restart
+}
+
+TEST(Scheduler, FirstVisitsDoNotWalkThroughANetwork) {
+  Paced all({0, 50, 0, 0});
+  for (std::uint32_t i = 0; i < 256; ++i) {
+    all.scheduler.add(key("a", i), hours(1), false, {}, kStart + milliseconds(i));  // planned one after the other
+  }
+  all.now = kStart + milliseconds(300);
+  const auto begun = all.run_until(kStart + seconds(20));
+  ASSERT_EQ(begun.size(), 256U);
+  std::size_t neighbours = 0, upwards = 0;
+  for (std::size_t i = 1; i < begun.size(); ++i) {
+    const int step = begun[i].second.address.bytes()[3] - begun[i - 1].second.address.bytes()[3];
+    if (step == 1 || step == -1) ++neighbours;
+    if (step > 0) ++upwards;
+  }
+  EXPECT_LE(neighbours, 12U);  // two are to be expected
+  EXPECT_NEAR(static_cast<double>(upwards), 128.0, 40.0);
 }
 
 // ---- whole days ----
@@ -480,7 +629,12 @@ TEST(SchedulerDays, ASmallTargetIsOnTimeBesideASlash16) {
 TEST(SchedulerDays, RandomOrdersKeepItsBooks) {
   std::mt19937 random(7);
   for (int round = 0; round < 20; ++round) {
-    Scheduler scheduler(limits(20, 200, round % 2 == 0 ? 1 : 2));
+    Pace pace(round < 10 ? PaceLimits{} : PaceLimits{2, 5, 0, 0});
+    const auto held_by = [&](const IpAddress& address, Time at) -> std::optional<Held> {
+      if (round >= 15 && random() % 30 == 0) return Held{at + seconds(random() % 60), PaceScope::day};
+      return pace.held(address, at);
+    };
+    Scheduler scheduler(limits(20, 200, round % 2 == 0 ? 1 : 2), held_by);
     std::map<ResultKey, bool> present;  // and whether it runs
     std::vector<ResultKey> running;
     Time now = kStart;
@@ -502,7 +656,8 @@ TEST(SchedulerDays, RandomOrdersKeepItsBooks) {
           break;
         case 4:
           if (random() % 20 == 0) scheduler.spread_overdue(now);
-          if (random() % 10 == 0) scheduler.due_now(some.target, "");
+          if (random() % 20 == 0) scheduler.pace_changed(now);
+          if (random() % 10 == 0) scheduler.due_now(some.target, "", now);
           break;
         case 5:
           if (!running.empty()) {
@@ -516,6 +671,7 @@ TEST(SchedulerDays, RandomOrdersKeepItsBooks) {
           if (const auto visit = scheduler.next(now)) {
             ASSERT_TRUE(present.contains(visit->key));
             ASSERT_EQ(std::count(running.begin(), running.end(), visit->key), 0);
+            pace.started(visit->key.address, now);
             running.push_back(visit->key);
           }
       }

@@ -78,6 +78,10 @@ case_retention = "30d"
 quarantine = "3d"
 concurrency = 1001
 connections_per_second = 501
+connections_per_second_per_address = 21
+connections_per_second_per_network = 0
+daily_connections_per_address = 999
+daily_bytes_per_address = 4000000000
 per_address = 2
 threads = 4
 state = "/var/lib/ajar/ajar.db"
@@ -98,6 +102,10 @@ state = "/var/lib/ajar/ajar.db"
   EXPECT_EQ(agent.quarantine, hours(24 * 3));
   EXPECT_EQ(agent.concurrency, 1001U);
   EXPECT_EQ(agent.connections_per_second, 501U);
+  EXPECT_EQ(agent.connections_per_second_per_address, 21U);
+  EXPECT_EQ(agent.connections_per_second_per_network, 0U);
+  EXPECT_EQ(agent.daily_connections_per_address, 999U);
+  EXPECT_EQ(agent.daily_bytes_per_address, 4'000'000'000U);
   EXPECT_EQ(agent.per_address, 2U);
   EXPECT_EQ(agent.threads, 4U);
   EXPECT_EQ(agent.state, "/var/lib/ajar/ajar.db");

@@ -106,7 +106,7 @@ reply_timeout = "4s"
 probe_timeout = "40s"
 concurrency = 12
 state = ")" + state + R"("
-[web]
+)" + agent + R"([web]
 listen = [")" + (web_listen.empty() ? "127.0.0.1:" + std::to_string(web_port) : web_listen) +
                      R"("]
 [canary]

@@ -58,8 +58,9 @@ struct Setting {
   std::string delivery_timeout = "4s";
   std::string message_interval = "1s";
   std::string state = "ajar.db";
-  std::string web_listen;  // empty: a free port of 127.0.0.1
-  std::string more;        // appended
+  std::string web_listen;                                          // empty: a free port of 127.0.0.1
+  std::string agent = "connections_per_second_per_network = 0\n";  // more keys of [agent]; the lab is one network
+  std::string more;                                                // appended
   std::string text(const std::vector<LabPlace>& places) const;
   std::uint16_t web_port = free_port("127.0.0.1");
 };
