@@ -677,11 +677,16 @@ TEST(LiveNetwork, AWaitWithoutEndIsNoTimeoutOfThePeers) {
   EXPECT_THAT(house.outcome, HasSubstr("internal_error: our own pace"));
 }
 
+Task<void> echo_lines_in_tls(Link& link) {
+  co_await link.start_tls();
+  co_await echo_lines(link);
+}
+
 TEST(LiveNetwork, CountsConnectionsAndBytesOfTheDay) {
   House house;
   const auto certificate = self_signed_context("mx.example.org");
   for (const bool tls : {false, true}) {
-    const auto listener = listen(house.loop, echo_lines, tls ? certificate.get() : nullptr);
+    const auto listener = listen(house.loop, tls ? echo_lines_in_tls : echo_lines, tls ? certificate.get() : nullptr);
     const IpAddress address = listener->address().address;
     const auto used_up = [&](const PaceLimits& limits) {
       ConnectGate gate(house.loop, 0, limits);
