@@ -187,7 +187,8 @@ static void serve(int fd, const char* bytes, ssize_t n) {
   struct connection* c = connections[fd];
   if (c->persona == garbage) {
     ++seen_requests;
-    say(fd, "\x91\xfe\x03 what\x80 is\xff this\r\n", 18, 0);
+    static const char noise[] = "\x91\xfe\x03 what\x80 is\xff this\r\n";
+    say(fd, noise, sizeof noise - 1, 0);
     return;
   }
   if (socks) {
