@@ -61,6 +61,8 @@ Message ProbeCanary::message(const std::string& token, const std::string& varian
 std::string ProbeCanary::mint(const std::string&) {
   const std::string token = keys_.mint(now_(), config_.token_retention);
   tokens_.push_back(token);
+  const std::string proof = keys_.proof(token);
+  spellings_.push_back({proof, hex(token), hex(proof)});
   // What a tunnel or a fetch brings; a mail token is known from ask_to_send() on, and not before.
   if (!key_.check.starts_with("smtp") && key_.check != "backscatter") sightings_.watch(token);
   return token;
@@ -113,14 +115,18 @@ Permit ProbeCanary::ask_to_send(const std::string& token, const std::string& var
 std::string ProbeCanary::redact(const std::string& line) const {
   std::string shown = hide_tokens(line, keys_, now_());
   if (shown.starts_with("S: ") && (shown.find("PROOF ") != std::string::npos || shown.find(" proof ") != std::string::npos)) {
-    for (const std::string& token : tokens_) replace(shown, keys_.proof(token), "<proof>");
+    for (const Spelling& spelling : spellings_) replace(shown, spelling.proof, "<proof>");
   }
-  for (const std::string& token : tokens_) {
+  std::string lower = to_lower(shown);
+  for (std::size_t i = 0; i < tokens_.size(); ++i) {
     // A token that a server wrote together with other letters is no word of its own.
-    shown = without_token(shown, token);
-    // Where bytes are shown as such (datagrams).
-    replace(shown, hex(token), "<token>");
-    replace(shown, hex(keys_.proof(token)), "<proof>");
+    if (lower.find(tokens_[i]) != std::string::npos) {
+      shown = without_token(shown, tokens_[i]);
+      lower = to_lower(shown);
+    }
+    if (shown.size() < spellings_[i].proof_bytes.size()) continue;
+    replace(shown, spellings_[i].token_bytes, "<token>");
+    replace(shown, spellings_[i].proof_bytes, "<proof>");
   }
   return shown;
 }

@@ -64,8 +64,14 @@ class ProbeCanary : public Canary {
   const ResultKey key_;
   const std::string probe_id_;
   const WallClock now_;
+  // How a token and its proof look in a transcript, as text and where bytes are shown as such (datagrams).
+  struct Spelling {
+    std::string proof, token_bytes, proof_bytes;
+  };
+
   std::vector<std::string> tokens_;
-  std::string reserved_for_;  // a token; empty: none
+  std::vector<Spelling> spellings_;  // of each token: made once, for a transcript has many lines
+  std::string reserved_for_;         // a token; empty: none
 };
 
 }  // namespace ajar

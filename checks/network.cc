@@ -46,9 +46,14 @@ std::string escape(std::string_view bytes, std::size_t limit) {
 }
 
 std::string hex(std::string_view bytes) {
+  static constexpr std::string_view kDigits = "0123456789abcdef";
   std::string out;
+  out.reserve(bytes.size() * 3);
   for (const char c : bytes) {
-    fmt::format_to(std::back_inserter(out), "{}{:02x}", out.empty() ? "" : " ", static_cast<unsigned char>(c));
+    const auto byte = static_cast<unsigned char>(c);
+    if (!out.empty()) out += ' ';
+    out += kDigits[byte >> 4U];
+    out += kDigits[byte & 15U];
   }
   return out;
 }

@@ -2,7 +2,7 @@
 // check that is on by default, then the same with CHANGES of them others: half gone, half new. Everything of an agent that
 // follows a change is behind it: the schedule, a ledger in memory with a result of each, and the views for pages once a second.
 // Prints for the first list and for the change: until it was taken over, and the longest time for which the loop did nothing
-// else. Fails when that is 100 ms or more for the change.
+// else; and at the end that of the change again: longest_hold_ms M.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -126,7 +126,6 @@ class Bench {
     }
     const TargetTotals totals = targets_.totals();
     zones_.apply(config_->dnsbl, views, {});
-    ledger_.flush();
     if (totals.endpoints == 0 && !views.empty()) std::abort();
     longest_publish_ = std::max(longest_publish_, Steady::now() - begun);
   }
@@ -139,6 +138,9 @@ class Bench {
       const bool goes_on = co_await loop_.sleep_until(due);
       const auto late = loop_.now() - due - milliseconds(20);  // a tick of the wheel
       longest_ = std::max(longest_, late);
+      const auto begun = Steady::now();
+      ledger_.flush();  // as the agent does, whenever something changed
+      longest_ = std::max(longest_, Steady::now() - begun);
       const bool done = targets_.size() == targets && removed_ == gone;
       if (changed_ && (loop_.now() >= next_publish || done)) {
         changed_ = false;
@@ -179,7 +181,8 @@ int run(unsigned targets, unsigned changes) {
     busy = bench.run("change", targets, changes / 2);
   }
   std::filesystem::remove_all(folder);
-  return busy < 100 ? 0 : 1;
+  fmt::print("longest_hold_ms {:.1f}\n", busy);
+  return 0;
 }
 
 }  // namespace

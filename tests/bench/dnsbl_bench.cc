@@ -1,15 +1,16 @@
 // Databases by the ten thousand addresses: the real Zones and DnsblResolver on the loop, against a DNS server on loopback;
-// tests/bench/dnsbl.sh compares with dnsperf.
+// tests/bench/bench.py compares with dnsperf.
 //
 //   dnsbl_bench zone ADDRESSES                    prints the data of such a zone for rbldnsd (ip4set): every 100th is listed
 //   dnsbl_bench names ADDRESSES ZONES             prints the questions of a round for dnsperf: "1.0.18.198.bl0.test A"
 //   dnsbl_bench run ADDRESSES ZONES RATE PORT     one round, RATE questions a second of each zone; prints:
-//                                                 ajar queries Q known K wrong N lost L unanswered U wall_s W cpu_us_per_query
-//                                                 C
-//   dnsbl_bench hold QUESTIONS                    keeps so many questions unanswered; prints: ajar questions Q
-//   bytes_per_question B dnsbl_bench show ADDRESSES ZONES              what readers of so many listings cost, in ms of the
-//   thread that does it, and
-//                                                 the bytes of an entry
+//                                                 ajar queries Q known K wrong N lost L unanswered U wall_s W
+//                                                 cpu_us_per_query C
+//   dnsbl_bench hold QUESTIONS                    keeps so many questions unanswered; prints:
+//                                                 ajar questions Q bytes_per_question B
+//   dnsbl_bench show ADDRESSES ZONES              what readers of so many listings cost, in ms of the thread that does it, and
+//   the
+//                                                 bytes of an entry
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>

@@ -1,6 +1,8 @@
 // exposition_bench [SAMPLES]: what a scrape costs at a million samples, beside prometheus-cpp with the same series in the same
 // run (Registry::Collect and TextSerializer::Serialize), pair by pair; how much memory it takes while it runs; and how long the
-// loop that probes waits for it. A row for each: the figure, the goal, and whether it is met. Fails when one is missed.
+// loop that probes waits for it. Prints "name value" lines: samples, page_mb, extra_mib, packed_mib (the page that is kept,
+// with gzip), packed_extra_mib (beside it), pack_cpu_ms, flush_alone_ms and flush_beside_ms (the longest of a thousand writes),
+// own_cpu_ms, prometheus_cpp_cpu_ms and prometheus_cpp_by_ours (a line for each pair).
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -116,20 +118,11 @@ void register_all(prometheus::Registry& registry, const MadeUpAgent& agent) {
   });
 }
 
-double collect_and_serialise(const prometheus::Registry& registry, std::size_t& bytes) {
+double collect_and_serialise(const prometheus::Registry& registry) {
   const double begun = cpu_microseconds();
-  bytes = prometheus::TextSerializer().Serialize(registry.Collect()).size();
+  if (prometheus::TextSerializer().Serialize(registry.Collect()).empty())
+    throw std::runtime_error("prometheus-cpp wrote nothing");
   return cpu_microseconds() - begun;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-bool row(const std::string& what, const std::string& figure, const std::string& goal, bool met) {
-  fmt::print("{:<66} {:>18}   goal {:<12} {}\n", what, figure, goal, met ? "met" : "MISSED");
-  return met;
 }
 
 // How long the loop's writes take, the longest of a thousand, while `busy` runs beside it or not.
@@ -163,48 +156,38 @@ int run(unsigned samples) {
   const unsigned targets = samples / kSamplesOfTarget;
   fill(agent, targets);
   const TargetIndex index(agent.targets);
-  bool met = true;
 
   write_page(agent, index, true);  // what a first page makes once stays
   const Written page = write_page(agent, index, true);
-  fmt::print("{} targets, {} lines, {:.1f} MB of text\n", targets, page.samples, static_cast<double>(page.bytes) / 1e6);
   const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / (1024 * 1024); };
-  met &= row("extra resident memory while a page is written", fmt::format("{:.2f} MiB", mib(page.peak)), "<= 4 MiB",
-             page.peak <= 4U * 1024 * 1024);
+  fmt::print("samples {}\npage_mb {:.1f}\nextra_mib {:.2f}\n", page.samples, static_cast<double>(page.bytes) / 1e6,
+             mib(page.peak));
   std::size_t peak = 0;
   const double begun = cpu_microseconds();
   const auto packed = pack_page(agent, index, &peak);
   const double packing = (cpu_microseconds() - begun) / 1000;
-  const std::size_t working = peak - std::min(peak, packed->size());
-  met &= row(fmt::format("the same with gzip, beside the page that is kept ({:.1f} MiB)", mib(packed->size())),
-             fmt::format("{:.2f} MiB", mib(working)), "<= 4 MiB", working <= 4U * 1024 * 1024);
-  fmt::print("{:<66} {:>18}\n", "CPU of a page with gzip", fmt::format("{:.0f} ms", packing));
+  fmt::print("packed_mib {:.2f}\npacked_extra_mib {:.2f}\npack_cpu_ms {:.0f}\n", mib(packed->size()),
+             mib(peak - std::min(peak, packed->size())), packing);
 
-  const double alone = longest_flush(agent, nullptr);
-  const double beside = longest_flush(agent, [&] { pack_page(agent, index, nullptr); });
-  met &= row(fmt::format("the loop's longest write beside scrapes (without: {:.1f} ms)", alone),
-             fmt::format("{:.1f} ms", beside), "<= 10 ms more", beside <= alone + 10);
+  fmt::print("flush_alone_ms {:.2f}\n", longest_flush(agent, nullptr));
+  fmt::print("flush_beside_ms {:.2f}\n", longest_flush(agent, [&] { pack_page(agent, index, nullptr); }));
 
   prometheus::Registry registry;
   register_all(registry, agent);
-  std::vector<double> ratios, ours, theirs;
-  std::size_t bytes = 0;
   for (unsigned pair = 0; pair < kPairs; ++pair) {
+    double ours = 0;
     const auto own = [&] {
       const double from = cpu_microseconds();
       write_page(agent, index, false);
-      ours.push_back(cpu_microseconds() - from);
+      ours = cpu_microseconds() - from;
     };
     if (pair % 2 == 0) own();
-    theirs.push_back(collect_and_serialise(registry, bytes));
+    const double theirs = collect_and_serialise(registry);
     if (pair % 2 != 0) own();
-    ratios.push_back(theirs.back() / ours.back());
+    fmt::print("own_cpu_ms {:.1f}\nprometheus_cpp_cpu_ms {:.1f}\nprometheus_cpp_by_ours {:.2f}\n", ours / 1000, theirs / 1000,
+               theirs / ours);
   }
-  fmt::print("CPU of a page, median of {}: ours {:.0f} ms, prometheus-cpp {:.0f} ms ({:.1f} MB)\n", kPairs, median(ours) / 1000,
-             median(theirs) / 1000, static_cast<double>(bytes) / 1e6);
-  met &= row("CPU of prometheus-cpp's Collect and Serialize, by ours", fmt::format("{:.0f} x", median(ratios)), ">= 40 x",
-             median(ratios) >= 40);
-  return met ? 0 : 1;
+  return page.samples > 0 ? 0 : 1;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // pages_bench [TARGETS]: what pages cost that show a large fleet, on a ledger in memory with a result of every target. Prints a
 // line for each: its path and the milliseconds of CPU for the first and for a second reader (this machine may be
-// busy). Fails when one takes half a second or more.
+// busy); and at the end the longest of all: slowest_page_ms M.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -62,14 +63,15 @@ int run(unsigned count) {
                {"/targets/host000000", {}},
                {"/exposures", {}},
                {"/", {}}};
-  bool quick = true;
+  double slowest = 0;
   for (const auto& [path, params] : pages) {
     const double first = milliseconds_of(site, path, params);
     const double second = milliseconds_of(site, path, params);
     fmt::print("{:<22} {:>2} parameters  first {:7.1f} ms  second {:7.1f} ms\n", path, params.size(), first, second);
-    quick = quick && first < 500 && second < 500;
+    slowest = std::max({slowest, first, second});
   }
-  return quick ? 0 : 1;
+  fmt::print("slowest_page_ms {:.1f}\n", slowest);
+  return 0;
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
-// ajar's own engine (LiveNetwork on the loop, a check of the catalogue) against the fleet of closed servers, with a canary that
-// costs nothing. What `limit` does in plain C; tests/bench/run.sh compares the two.
+// ajar's own engine (LiveNetwork on the loop, a check of the catalogue) against the fleet, with a canary that costs nothing.
+// What `limit` does in plain C; tests/bench/bench.py compares the two.
 //
-//   probe_bench CHECK core|full dialog PORT               prints the lines that one probe says, for `limit` to repeat
-//   probe_bench CHECK core|full run HOSTS IN_FLIGHT PORT  prints: ajar hosts H cpu_us_per_host C wall_s W closed N
-//   probe_bench CHECK core|full hold PROBES PORT          keeps so many probes in the middle of their dialog (fleet … hold),
-//   and
-//                                                         prints: ajar probes P bytes_per_probe B
+//   probe_bench CHECK[/tls] core|full dialog PORT               prints the lines that one probe says, for `limit` to repeat
+//   probe_bench CHECK[/tls] core|full run HOSTS IN_FLIGHT PORT  prints: ajar hosts H cpu_us_per_host C wall_s W closed N
+//                                                               accepted N; fails unless all are closed
+//   probe_bench CHECK[/tls] core|full hold PROBES PORT          keeps so many probes in the middle of their dialog
+//                                                               (fleet … hold), and prints: ajar probes P bytes_per_probe B
 #include <chrono>
 #include <cstdlib>
 #include <string>
@@ -55,7 +55,8 @@ class CheapCanary : public Canary {
 
 class Bench {
  public:
-  Bench(CheckFunction check, bool full, std::uint16_t port) : check_(check), full_(full), port_(port) {}
+  Bench(CheckFunction check, TlsMode tls, bool full, std::uint16_t port)
+      : check_(check), tls_mode_(tls), full_(full), port_(port) {}
 
   int print_dialog() {
     start(probe(0, true), [this] { loop_.stop(); });
@@ -72,6 +73,7 @@ class Bench {
     const double wall = std::chrono::duration<double>(Steady::now() - begin).count();
     fmt::print("ajar hosts {} cpu_us_per_host {:.1f} wall_s {:.3f} closed {}\n", hosts, (cpu_microseconds() - before) / hosts,
                wall, closed_);
+    fmt::print("accepted {}\n", accepted_);
     return closed_ == hosts ? 0 : 1;
   }
 
@@ -101,6 +103,7 @@ class Bench {
     subject.address = IpAddress::v4({127, static_cast<std::uint8_t>(10 + (host >> 16)), static_cast<std::uint8_t>(host >> 8),
                                      static_cast<std::uint8_t>(host)});
     subject.port = port_;
+    subject.tls = tls_mode_;
     subject.mail_domains = {"fleet.test"};
     subject.our_name = "probe.canary.test";
     subject.contact = "mailto:postmaster@canary.test";
@@ -130,6 +133,7 @@ class Bench {
     const Subject subject = subject_of(host);
     LiveNetwork network(loop_, scope_, gate_, tls_, options());
     const Finding finding = co_await check_(network, canary_, subject);
+    accepted_ += finding.verdict == Verdict::accepted ? 1 : 0;
     if (finding.verdict == Verdict::closed) {
       ++closed_;
     } else {
@@ -154,6 +158,7 @@ class Bench {
   }
 
   CheckFunction check_;
+  TlsMode tls_mode_;
   bool full_;
   std::uint16_t port_;
   Loop loop_;
@@ -162,6 +167,7 @@ class Bench {
   ProbeTls tls_;
   CheapCanary canary_;
   unsigned hosts_ = 0, started_ = 0, ended_ = 0, closed_ = 0;
+  unsigned accepted_ = 0;
   bool measured_ = false;
 };
 
@@ -171,12 +177,15 @@ class Bench {
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
   const auto number = [&](std::size_t i) { return static_cast<unsigned>(std::strtoul(words[i].c_str(), nullptr, 10)); };
-  const ajar::CheckInfo* const check = words.empty() ? nullptr : ajar::find_check(words[0]);
+  const bool tls = !words.empty() && words[0].ends_with("/tls");
+  const std::string name = words.empty() ? "" : words[0].substr(0, words[0].size() - (tls ? 4 : 0));
+  const ajar::CheckInfo* const check = ajar::find_check(name);
   if (check == nullptr || words.size() < 4 || (words[1] != "core" && words[1] != "full")) {
-    fmt::print(stderr, "usage: probe_bench CHECK core|full dialog PORT | run HOSTS IN_FLIGHT PORT | hold PROBES PORT\n");
+    fmt::print(stderr, "usage: probe_bench CHECK[/tls] core|full dialog PORT | run HOSTS IN_FLIGHT PORT | hold PROBES PORT\n");
     return 2;
   }
-  ajar::Bench bench(check->function, words[1] == "full", static_cast<std::uint16_t>(number(words.size() - 1)));
+  ajar::Bench bench(check->function, tls ? ajar::TlsMode::implicit : ajar::TlsMode::none, words[1] == "full",
+                    static_cast<std::uint16_t>(number(words.size() - 1)));
   if (words[2] == "dialog" && words.size() == 4) return bench.print_dialog();
   if (words[2] == "run" && words.size() == 6) return bench.run(number(3), number(4));
   if (words[2] == "hold" && words.size() == 5) return bench.hold(number(3));

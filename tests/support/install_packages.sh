@@ -16,7 +16,7 @@ test=(libgtest-dev libgmock-dev clang-format-19 clang-tidy-19 postfix squid tiny
 # Whoever has npm from elsewhere keeps it: Debian's would want another Node.js.
 command -v npm > /dev/null || test+=(nodejs npm)
 pictures=(prometheus chromium python3)
-bench=(libgtest-dev libgmock-dev rbldnsd dnsperf)
+bench=(libgtest-dev libgmock-dev python3 rbldnsd dnsperf nmap prometheus-blackbox-exporter wrk hopm swaks)
 fuzz=(clang-19 libclang-rt-19-dev libgtest-dev libgmock-dev)
 
 wanted=()
