@@ -41,15 +41,16 @@ fuzz:  ## Each fuzzer for SECONDS_PER_FUZZER seconds (60), with clang-19
 	cmake --preset fuzz
 	tests/fuzz/run.sh build/fuzz $(SECONDS_PER_FUZZER) $(JOBS)
 
-bench:  ## ajar's engine against a plain C client, DNSBL questions against dnsperf, 100,000 targets, a million series, discovery
+bench:  ## ajar's engine against a plain C client, DNSBL questions against dnsperf, 100,000 targets, a million series, discovery, a million results
 	@tests/support/install_packages.sh build bench
 	cmake --preset release
-	cmake --build build/release -j $(JOBS) --target probe_bench limit fleet dnsbl_bench pages_bench exposition_bench discovery_bench
+	cmake --build build/release -j $(JOBS) --target probe_bench limit fleet dnsbl_bench pages_bench exposition_bench discovery_bench ledger_bench
 	tests/bench/run.sh build/release
 	tests/bench/dnsbl.sh build/release
 	build/release/pages_bench
 	build/release/exposition_bench
 	build/release/discovery_bench
+	build/release/ledger_bench
 
 soak:  ## The long tests: 200 rounds of kill -9 while verdicts change
 	@tests/support/install_packages.sh build test

@@ -60,9 +60,17 @@ CREATE TABLE retired(
   id INTEGER PRIMARY KEY, target TEXT NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL, transport TEXT NOT NULL,
   "check" TEXT NOT NULL, time INTEGER NOT NULL);
 CREATE INDEX retired_by_key ON retired(address, port, transport, "check", target);
+)sql"},
+                                     {6, R"sql(
+ALTER TABLE results ADD COLUMN evidence_finding INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN evidence_started INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN heartbeats_from INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE heartbeats(id INTEGER PRIMARY KEY, entries INTEGER NOT NULL, times BLOB NOT NULL);
 )sql"}};
 
 constexpr std::int64_t kMaxEvidence = 4 * 1024 * 1024;
+constexpr std::int64_t kMaxPortion = std::int64_t{1} << 62;
+constexpr std::int64_t kMaxReserved = 4'000'000;  // heartbeats: what the database says of their number is not believed beyond
 
 // A row whose content makes no sense: another program's hand.
 struct BadRow {};
@@ -190,6 +198,12 @@ std::optional<std::string> inflated(const std::string& bytes, std::int64_t size)
   return text;
 }
 
+void take(ResultState& state, const Heartbeat& heartbeat) {
+  state.last_probe = heartbeat.last_probe;
+  state.last_conclusive = heartbeat.last_conclusive;
+  state.due = heartbeat.due;
+}
+
 // The five columns of a key, from `column` on.
 ResultKey read_key(const Statement& row, int column) {
   ResultKey key;
@@ -201,8 +215,7 @@ ResultKey read_key(const Statement& row, int column) {
   return key;
 }
 
-HeldResult read_result(const Statement& row) {
-  HeldResult held;
+void read_result(const Statement& row, HeldResult& held) {
   held.id = row.integer(0);
   ResultState& state = held.state;
   state.key = read_key(row, 1);
@@ -212,7 +225,8 @@ HeldResult read_result(const Statement& row) {
   state.level = word(parse_verdict(row.text(9)));
   state.reason = word(parse_reason(row.text(10)));
   state.because = row.text(11);
-  if (const std::string change_to = row.text(12); !change_to.empty()) state.change_to = word(parse_verdict(change_to));
+  const std::string change_to = row.text(12);
+  state.change_to = change_to.empty() ? std::nullopt : std::optional(word(parse_verdict(change_to)));
   state.change_since = row.time(13);
   state.last_level = word(parse_verdict(row.text(14)));
   state.last_reason = word(parse_reason(row.text(15)));
@@ -220,13 +234,14 @@ HeldResult read_result(const Statement& row) {
   state.last_conclusive = row.optional_time(17);
   state.closed_since = row.optional_time(18);
   state.last_full_matrix = row.optional_time(19);
-  if (std::string id = row.text(20); !id.empty()) state.case_id = std::move(id);
+  std::string id = row.text(20);
+  state.case_id = id.empty() ? std::nullopt : std::optional(std::move(id));
   state.must_ask = unpack(row.text(21));
   state.retries = unpack_retries(row.text(22));
   state.retries_since = row.optional_time(23);
   state.due = row.time(24);
   state.refusals = static_cast<unsigned>(std::clamp<std::int64_t>(row.integer(25), 0, 1000));
-  return held;
+  held.evidence = {static_cast<std::uint64_t>(row.integer(26)), row.time(27)};
 }
 
 Case read_case(const Statement& row) {
@@ -300,12 +315,14 @@ Suspicion read_suspicion(const Statement& row) {
 
 struct LedgerStore::Statements {
   explicit Statements(Database& database)
-      : put_result(database, "INSERT OR REPLACE INTO results VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+      : put_result(database,
+                   "INSERT OR REPLACE INTO results VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         put_case(database, "INSERT OR REPLACE INTO cases VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         put_token(database, "INSERT OR REPLACE INTO tokens VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         put_count(database, "INSERT OR REPLACE INTO counts VALUES(?,?,?,?,?,?)"),
         put_latest(database, "INSERT OR REPLACE INTO latest VALUES(?,?,?)"),
         put_not_closed(database, "INSERT OR REPLACE INTO not_closed VALUES(?,?,?)"),
+        put_heartbeats(database, "INSERT INTO heartbeats VALUES(?,?,?)"),
         put_cursor(database, "INSERT OR REPLACE INTO cursors VALUES(?,?)"),
         put_setting(database, "INSERT OR REPLACE INTO settings VALUES(?,?)"),
         put_listing(database, "INSERT OR REPLACE INTO listings VALUES(?,?,?,?,?,?,?,?,?)"),
@@ -313,6 +330,7 @@ struct LedgerStore::Statements {
         forget_result(database, "DELETE FROM results WHERE id=?"),
         forget_latest(database, "DELETE FROM latest WHERE id=?"),
         forget_not_closed(database, "DELETE FROM not_closed WHERE id=?"),
+        forget_heartbeats(database, "DELETE FROM heartbeats WHERE id<?"),
         forget_case(database, "DELETE FROM cases WHERE id=?"),
         forget_token(database, "DELETE FROM tokens WHERE token=?"),
         forget_listing(database, "DELETE FROM listings WHERE zone=? AND kind=? AND subject=?"),
@@ -332,9 +350,10 @@ struct LedgerStore::Statements {
                 "WHERE address=? AND port=? AND transport=? AND \"check\"=? AND target=?) ORDER BY id DESC LIMIT ?"),
         latest(database, "SELECT size,record FROM latest WHERE id=?"),
         not_closed(database, "SELECT size,record FROM not_closed WHERE id=?") {}
-  Statement put_result, put_case, put_token, put_count, put_latest, put_not_closed, put_cursor, put_setting, put_listing,
-      put_suspicion;
-  Statement forget_result, forget_latest, forget_not_closed, forget_case, forget_token, forget_listing, forget_suspicion;
+  Statement put_result, put_case, put_token, put_count, put_latest, put_not_closed, put_heartbeats, put_cursor, put_setting,
+      put_listing, put_suspicion;
+  Statement forget_result, forget_latest, forget_not_closed, forget_heartbeats, forget_case, forget_token, forget_listing,
+      forget_suspicion;
   Statement put_history, bound_history, put_retired, forget_history, forget_retired, history;
   Statement latest, not_closed;
 };
@@ -371,17 +390,60 @@ void LedgerStore::open() {
   statements_ = std::make_unique<Statements>(*database_);
 }
 
+// Of a portion; a start reads millions of them.
+struct LedgerStore::OldHeartbeat {
+  Heartbeat heartbeat;
+  std::int64_t portion = 0;
+};
+
+// By result, the older before the newer.
+std::vector<LedgerStore::OldHeartbeat> LedgerStore::load_heartbeats(Loaded& loaded) {
+  std::vector<OldHeartbeat> heartbeats;
+  Statement sum(*database_, "SELECT sum(entries) FROM heartbeats");
+  sum.start();
+  if (sum.step()) heartbeats.reserve(static_cast<std::size_t>(std::clamp<std::int64_t>(sum.integer(0), 0, kMaxReserved)));
+  sum.finish();
+  Statement rows(*database_, "SELECT id,times FROM heartbeats ORDER BY id");
+  rows.start();
+  while (rows.step()) {
+    const std::int64_t portion = rows.integer(0);
+    if (portion <= kMaxPortion) loaded.heartbeats.next = std::max(loaded.heartbeats.next, portion + 1);
+    const auto found = unpack_heartbeats(rows.blob(1));
+    if (!found || portion > kMaxPortion) {
+      ++unreadable_;
+      continue;
+    }
+    for (const Heartbeat& one : *found) heartbeats.push_back({one, portion});
+  }
+  loaded.heartbeats.entries = heartbeats.size();
+  std::sort(heartbeats.begin(), heartbeats.end(), [](const OldHeartbeat& a, const OldHeartbeat& b) {
+    return std::pair(a.heartbeat.result, a.portion) < std::pair(b.heartbeat.result, b.portion);
+  });
+  return heartbeats;
+}
+
 // Rows are read by column number: the order of the CREATE TABLE above, spelt out so that a migrated table reads the same.
 void LedgerStore::load_results(Loaded& loaded) {
+  const std::vector<OldHeartbeat> heartbeats = load_heartbeats(loaded);
+  auto newer = heartbeats.begin();
   Statement rows(*database_,
                  "SELECT id,target,address,port,transport,\"check\",host,owner,tls,level,reason,because,change_to,change_since,"
                  "last_level,last_reason,last_probe,last_conclusive,closed_since,last_full_matrix,case_id,must_ask,retries,"
-                 "retries_since,due,refusals FROM results");
+                 "retries_since,due,refusals,evidence_finding,evidence_started,heartbeats_from FROM results ORDER BY id");
   rows.start();
+  HeldResult held;
   while (rows.step()) {
     loaded.next_result = std::max(loaded.next_result, rows.integer(0) + 1);
     try {
-      loaded.results.push_back(read_result(rows));
+      read_result(rows, held);
+      const std::int64_t from = rows.integer(28);
+      if (from > kMaxPortion) throw BadRow{};
+      loaded.heartbeats.next = std::max(loaded.heartbeats.next, from);
+      while (newer != heartbeats.end() && newer->heartbeat.result < held.id) ++newer;
+      for (; newer != heartbeats.end() && newer->heartbeat.result == held.id; ++newer) {
+        if (newer->portion >= from) take(held.state, newer->heartbeat);
+      }
+      loaded.results.put(held);
     } catch (const BadRow&) {
       ++unreadable_;
     }
@@ -509,7 +571,7 @@ void LedgerStore::transaction(bool durable, const std::function<void()>& write) 
   if (durable) database_->execute("PRAGMA synchronous=NORMAL");
 }
 
-void LedgerStore::put(const HeldResult& held) {
+void LedgerStore::put(const HeldResult& held, std::int64_t heartbeats_from) {
   const ResultState& state = held.state;
   const std::string address = state.key.address.to_string(), must_ask = pack(state.must_ask), retries = pack(state.retries);
   statements_->put_result.run(
@@ -517,8 +579,16 @@ void LedgerStore::put(const HeldResult& held) {
       state.owner, to_string(state.tls), to_string(state.level), to_string(state.reason), state.because,
       state.change_to ? to_string(*state.change_to) : std::string_view(), state.change_since, to_string(state.last_level),
       to_string(state.last_reason), state.last_probe, state.last_conclusive, state.closed_since, state.last_full_matrix,
-      state.case_id.value_or(""), must_ask, retries, state.retries_since, state.due, state.refusals);
+      state.case_id.value_or(""), must_ask, retries, state.retries_since, state.due, state.refusals,
+      static_cast<std::int64_t>(held.evidence.finding), held.evidence.started, heartbeats_from);
 }
+
+void LedgerStore::put_heartbeats(std::int64_t number, std::span<const Heartbeat> heartbeats) {
+  const std::string bytes = ajar::pack(heartbeats);
+  statements_->put_heartbeats.run(number, static_cast<std::int64_t>(heartbeats.size()), Blob{bytes});
+}
+
+void LedgerStore::forget_heartbeats(std::int64_t before) { statements_->forget_heartbeats.run(before); }
 
 void LedgerStore::put(const Case& exposure) {
   const ResultKey& key = exposure.key;
