@@ -43,7 +43,7 @@ class Hash {
 };
 
 // Of what a probe found, without what differs each time: when, its names, the words of replies. Never 0.
-std::uint64_t fingerprint(const Record& record) {
+std::uint32_t fingerprint(const Record& record) {
   const Finding& finding = record.finding;
   Hash all;
   all.add(record.host);
@@ -67,7 +67,7 @@ std::uint64_t fingerprint(const Record& record) {
     variants += one.value();
   }
   all.add(static_cast<std::int64_t>(variants));
-  return std::max<std::uint64_t>(1, all.value());
+  return std::max(1U, static_cast<std::uint32_t>(all.value() ^ all.value() >> 32U));
 }
 
 std::string without_transcript(Record record) {
@@ -249,7 +249,7 @@ Change Ledger::apply(const Record& given, std::optional<Time> neighbour) {
   const Verdict verdict = record.finding.verdict;
   const bool proves_less = judgement.state.case_id && verdict < Verdict::accepted;
   const bool whole = state.put_evidence(next.id, record, true, verdict != Verdict::closed && !proves_less);
-  next.evidence = {whole ? fingerprint(record) : 0, record.started};
+  next.evidence = {whole ? fingerprint(record) : 0U, record.started};
   state.take(std::move(next), std::move(judgement), record.started);
   change.opened = change.opened || earlier.opened;
   change.reopened = change.reopened || earlier.reopened;

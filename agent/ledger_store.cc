@@ -1,6 +1,7 @@
 #include "agent/ledger_store.h"
 
 #include <algorithm>
+#include <new>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -177,17 +178,7 @@ std::optional<DnsblKind> parse_kind(std::string_view name) {
   return std::nullopt;
 }
 
-// Evidence is text that repeats itself: a fifth of it is written, and kept, this way.
-std::string deflated(const std::string& text) {
-  uLongf size = ::compressBound(text.size());
-  std::string bytes(size, '\0');
-  ::compress2(reinterpret_cast<Bytef*>(bytes.data()), &size, reinterpret_cast<const Bytef*>(text.data()), text.size(),
-              Z_BEST_SPEED);
-  bytes.resize(size);
-  return bytes;
-}
-
-// nullopt: not what deflated() wrote.
+// nullopt: not what Deflater wrote.
 std::optional<std::string> inflated(const std::string& bytes, std::int64_t size) {
   if (size < 0 || size > kMaxEvidence) return std::nullopt;
   std::string text(static_cast<std::size_t>(size), '\0');
@@ -205,43 +196,49 @@ void take(ResultState& state, const Heartbeat& heartbeat) {
 }
 
 // The five columns of a key, from `column` on.
+void read_key(const Statement& row, int column, ResultKey& key) {
+  key.target = row.view(column);
+  key.address = word(IpAddress::parse(row.view(column + 1)));
+  key.port = static_cast<std::uint16_t>(row.integer(column + 2));
+  key.transport = word(parse_transport(row.view(column + 3)));
+  key.check = row.view(column + 4);
+}
+
 ResultKey read_key(const Statement& row, int column) {
   ResultKey key;
-  key.target = row.text(column);
-  key.address = word(IpAddress::parse(row.text(column + 1)));
-  key.port = static_cast<std::uint16_t>(row.integer(column + 2));
-  key.transport = word(parse_transport(row.text(column + 3)));
-  key.check = row.text(column + 4);
+  read_key(row, column, key);
   return key;
 }
+
+// Into an object that is used again and again: a start reads a million of them.
 
 void read_result(const Statement& row, HeldResult& held) {
   held.id = row.integer(0);
   ResultState& state = held.state;
-  state.key = read_key(row, 1);
-  state.host = row.text(6);
-  state.owner = row.text(7);
-  state.tls = word(parse_tls_mode(row.text(8)));
-  state.level = word(parse_verdict(row.text(9)));
-  state.reason = word(parse_reason(row.text(10)));
-  state.because = row.text(11);
-  const std::string change_to = row.text(12);
+  read_key(row, 1, state.key);
+  state.host = row.view(6);
+  state.owner = row.view(7);
+  state.tls = word(parse_tls_mode(row.view(8)));
+  state.level = word(parse_verdict(row.view(9)));
+  state.reason = word(parse_reason(row.view(10)));
+  state.because = row.view(11);
+  const std::string_view change_to = row.view(12);
   state.change_to = change_to.empty() ? std::nullopt : std::optional(word(parse_verdict(change_to)));
   state.change_since = row.time(13);
-  state.last_level = word(parse_verdict(row.text(14)));
-  state.last_reason = word(parse_reason(row.text(15)));
+  state.last_level = word(parse_verdict(row.view(14)));
+  state.last_reason = word(parse_reason(row.view(15)));
   state.last_probe = row.time(16);
   state.last_conclusive = row.optional_time(17);
   state.closed_since = row.optional_time(18);
   state.last_full_matrix = row.optional_time(19);
-  std::string id = row.text(20);
-  state.case_id = id.empty() ? std::nullopt : std::optional(std::move(id));
+  const std::string_view id = row.view(20);
+  state.case_id = id.empty() ? std::nullopt : std::optional<std::string>(id);
   state.must_ask = unpack(row.text(21));
   state.retries = unpack_retries(row.text(22));
   state.retries_since = row.optional_time(23);
   state.due = row.time(24);
   state.refusals = static_cast<unsigned>(std::clamp<std::int64_t>(row.integer(25), 0, 1000));
-  held.evidence = {static_cast<std::uint64_t>(row.integer(26)), row.time(27)};
+  held.evidence = {static_cast<std::uint32_t>(row.integer(26)), row.time(27)};
 }
 
 Case read_case(const Statement& row) {
@@ -312,6 +309,33 @@ Suspicion read_suspicion(const Statement& row) {
 }
 
 }  // namespace
+
+// Evidence is text that repeats itself: a fifth of it is written, and kept, this way. One after the other: zlib's own quarter
+// of a MiB would cost more to fetch each time than the work itself.
+class LedgerStore::Deflater {
+ public:
+  Deflater() {
+    if (::deflateInit(&stream_, Z_BEST_SPEED) != Z_OK) throw std::bad_alloc();
+  }
+  ~Deflater() { ::deflateEnd(&stream_); }
+  Deflater(const Deflater&) = delete;
+  Deflater& operator=(const Deflater&) = delete;
+  // Valid until the next.
+  std::string_view deflate(std::string_view text) {
+    ::deflateReset(&stream_);
+    bytes_.resize(::deflateBound(&stream_, text.size()));
+    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+    stream_.avail_in = static_cast<uInt>(text.size());
+    stream_.next_out = reinterpret_cast<Bytef*>(bytes_.data());
+    stream_.avail_out = static_cast<uInt>(bytes_.size());
+    ::deflate(&stream_, Z_FINISH);
+    return {bytes_.data(), bytes_.size() - stream_.avail_out};
+  }
+
+ private:
+  z_stream stream_{};
+  std::string bytes_;
+};
 
 struct LedgerStore::Statements {
   explicit Statements(Database& database)
@@ -619,8 +643,8 @@ void LedgerStore::put(const CaseCount& count) {
 
 void LedgerStore::put_evidence(std::int64_t result, Evidence which, const std::string& record) {
   Statement& statement = which == Evidence::latest ? statements_->put_latest : statements_->put_not_closed;
-  const std::string bytes = deflated(record);
-  statement.run(result, static_cast<std::int64_t>(record.size()), Blob{bytes});
+  if (!deflater_) deflater_ = std::make_unique<Deflater>();
+  statement.run(result, static_cast<std::int64_t>(record.size()), Blob{deflater_->deflate(record)});
 }
 
 void LedgerStore::put(const Listing& listing) {

@@ -90,6 +90,7 @@ class LedgerStore {
 
  private:
   struct Statements;
+  class Deflater;
   void open();
   void start_anew(const std::string& why);
   struct OldHeartbeat;
@@ -108,6 +109,7 @@ class LedgerStore {
   std::mutex mutex_;  // the connection: a transaction, or one reading of evidence or history
   std::unique_ptr<Database> database_;
   std::unique_ptr<Statements> statements_;
+  std::unique_ptr<Deflater> deflater_;  // made when it is needed
   std::vector<std::string> notes_;
   std::size_t unreadable_ = 0;
 };

@@ -125,7 +125,7 @@ struct ResultTable::Rare {
 // Moved as bytes: the table counts its texts and owns what is rare.
 struct ResultTable::Row {
   std::int64_t id = 0;
-  std::uint64_t finding = 0;
+  std::uint32_t finding = 0;
   std::uint32_t rare = kNobody;  // of rare_
   std::uint32_t target = kNobody, host = kNobody, owner = kNobody, check = kNobody, because = kNobody;
   std::array<std::uint8_t, 16> address{};

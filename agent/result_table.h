@@ -17,7 +17,7 @@ namespace ajar {
 
 // What of a result's latest evidence is stored.
 struct StoredEvidence {
-  std::uint64_t finding = 0;  // fingerprint(); 0: none, or to be stored anew with the next probe
+  std::uint32_t finding = 0;  // fingerprint(); 0: none, or to be stored anew with the next probe
   Time started{};             // of the probe whose record it is
   friend bool operator==(const StoredEvidence&, const StoredEvidence&) = default;
 };

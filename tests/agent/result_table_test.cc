@@ -43,7 +43,7 @@ class Results {
   HeldResult held(const ResultKey& of) {
     HeldResult made;
     made.id = static_cast<std::int64_t>(random_() >> 1U);
-    made.evidence = {random_(), time()};
+    made.evidence = {static_cast<std::uint32_t>(random_()), time()};
     ResultState& s = made.state;
     s.key = of;
     s.host = below(2) == 0 ? "" : fmt::format("mx{}.example.org", below(30));
