@@ -122,7 +122,8 @@ Agent::Agent(std::shared_ptr<const Config> config, std::size_t max_series)
   targets_.apply(*config_);
   zones_.seed(ledger_.take_listings());
   std::vector<KnownResult> known;
-  for (const ResultState& result : ledger_.results()) known.push_back({result.key, result.host});
+  known.reserve(ledger_.result_count());
+  ledger_.each_result([&](const ResultState& result) { known.push_back({result.key, result.host}); });
   targets_.seed(known, !config_->discovery.empty());
   discovery_.apply(config_);
   metrics_.discovery(discovery_.view());

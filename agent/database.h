@@ -106,7 +106,8 @@ class Statement {
   void finish() { sqlite3_reset(statement_); }
 
   std::int64_t integer(int column) const { return sqlite3_column_int64(statement_, column); }
-  std::string text(int column) const;
+  std::string text(int column) const { return std::string(view(column)); }
+  std::string_view view(int column) const;  // the same, until the next step
   std::string blob(int column) const;
   bool null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
   Time time(int column) const { return Time(std::chrono::milliseconds(integer(column))); }

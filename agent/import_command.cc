@@ -91,7 +91,7 @@ class FileStore : public Store {
     targets_.apply(with_discovered(config, troubles));
     for (const std::string& trouble : troubles) spdlog::warn("{}", trouble);
     std::vector<KnownResult> known;
-    for (const ResultState& result : ledger_->results()) known.push_back({result.key, result.host});
+    ledger_->each_result([&](const ResultState& result) { known.push_back({result.key, result.host}); });
     targets_.seed(known);
     start(resolve());
     loop_.run();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <mutex>
 
+#include <malloc.h>
+
 #include "agent/json.h"
 #include "agent/ledger_state.h"
 
@@ -56,10 +58,8 @@ void Ledger::State::load() {
       return visible.cases.at(a).first_seen < visible.cases.at(b).first_seen;
     });
   }
-  for (auto& held : loaded.results) {
-    ResultKey key = held.state.key;
-    visible.results.emplace(std::move(key), std::move(held));
-  }
+  visible.results = std::move(loaded.results);
+  heartbeats = loaded.heartbeats;
   std::sort(loaded.tokens.begin(), loaded.tokens.end(),
             [](const HeldToken& a, const HeldToken& b) { return a.message.sent < b.message.sent; });
   for (auto& token : loaded.tokens) add_token(std::move(token));
@@ -80,26 +80,48 @@ void Ledger::State::load() {
     visible.suspicions.emplace(std::move(key), std::move(suspicion));
   }
   visible.paused = loaded.paused;
-  for (auto& [key, held] : visible.results) fit_case(held.state);
-  for (const auto& [id, exposure] : visible.cases) {
-    if (exposure.status == CaseStatus::open && !visible.results.contains(exposure.key)) restore_result(exposure);
+  fit_cases();
+  ::malloc_trim(0);  // what reading took is more than what is kept
+}
+
+// Of results without a case none but those that seem to have one are looked at.
+void Ledger::State::fit_cases() {
+  std::vector<HeldResult> changed;
+  HeldResult held;
+  const auto fit = [&](ResultTable::Place place) {
+    visible.results.read(place, held);
+    if (fit_case(held.state)) changed.push_back(held);
+  };
+  for (auto place = visible.results.begin(); place != visible.results.end(); place = visible.results.next(place)) {
+    if (visible.results.may_be_exposed(place)) fit(place);
   }
+  for (const auto& [id, exposure] : visible.cases) {
+    if (exposure.status != CaseStatus::open) continue;
+    if (visible.results.contains(exposure.key)) {
+      fit(visible.results.lower_bound(exposure.key));
+    } else {
+      restore_result(exposure);
+    }
+  }
+  for (const HeldResult& one : changed) visible.results.put(one);
 }
 
 // A result and its case are written together, so they fit; where another hand changed one, the case decides.
-void Ledger::State::fit_case(ResultState& state) const {
+bool Ledger::State::fit_case(ResultState& state) const {
   const Case* exposure = last_case(state.key);
   if (exposure && exposure->status == CaseStatus::open) {
-    if (state.case_id == exposure->id) return;
+    if (state.case_id == exposure->id) return false;
     state.case_id = exposure->id;
     state.level = exposure->level;
     state.reason = exposure->reason;
   } else {
+    if (!state.case_id && state.level < Verdict::accepted) return false;
     state.case_id.reset();
-    if (state.level < Verdict::accepted) return;
+    if (state.level < Verdict::accepted) return true;
     state.level = Verdict::unclear;
     state.reason = Reason::internal_error;
   }
+  return true;
 }
 
 // An open case whose result is lost would stay open for ever: its result is due at once.
@@ -112,34 +134,31 @@ void Ledger::State::restore_result(const Case& exposure) {
   held.state.case_id = exposure.id;
   held.state.must_ask = exposure.variants;
   dirty.results.insert(exposure.key);
-  visible.results.insert_or_assign(exposure.key, std::move(held));
+  visible.results.put(held);
 }
 
 Ledger::Ledger(LedgerOptions options) : state_(std::make_unique<State>(std::move(options))) { state_->load(); }
 
-Ledger::~Ledger() { state_->flush(); }
+Ledger::~Ledger() { state_->flush(true); }
 
 // -- looking up, loop thread: what is pending hides what is visible --
 
-const HeldResult* Ledger::State::find(const ResultKey& key) const {
-  if (const auto found = pending.results.find(key); found != pending.results.end()) {
-    return found->second ? &*found->second : nullptr;
-  }
-  const auto found = visible.results.find(key);
-  return found == visible.results.end() ? nullptr : &found->second;
+std::optional<HeldResult> Ledger::State::find(const ResultKey& key) const {
+  const auto found = pending.results.find(key);
+  return found == pending.results.end() ? visible.results.find(key) : found->second;
 }
 
 // The result of that endpoint and check, also where its target has another name since.
-const HeldResult* Ledger::State::find_at(const ResultKey& key) const {
-  if (const HeldResult* held = find(key)) return held;
+std::optional<HeldResult> Ledger::State::find_at(const ResultKey& key) const {
+  if (std::optional<HeldResult> held = find(key)) return held;
   const PlaceKey place = place_of(key);
   for (const auto& [other, held] : pending.results) {
-    if (held && place_of(other) == place) return &*held;
+    if (held && place_of(other) == place) return held;
   }
-  for (const auto& [other, held] : visible.results) {
-    if (place_of(other) == place && !pending.results.contains(other)) return &held;
+  for (const ResultKey& other : visible.results.at(key.address, key.port, key.transport, key.check)) {
+    if (!pending.results.contains(other)) return visible.results.find(other);
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 const Case* Ledger::State::find_case(const std::string& id) const {
@@ -181,8 +200,14 @@ CaseCount& Ledger::State::count(const std::string& check, const std::string& own
 // -- setting --
 
 void Ledger::set_due(const ResultKey& key, Time due) {
-  const HeldResult* held = state_->find(key);
-  if (held && held->state.due != due) state_->edit(*held).state.due = due;
+  std::optional<HeldResult> held = state_->find(key);
+  if (!held || held->state.due == due) return;
+  held->state.due = due;
+  if (is_at_rest(held->state)) {
+    state_->beat(*held);
+  } else {
+    state_->edit(*held);  // a confirmation must not come early
+  }
 }
 
 void Ledger::set_paused(bool paused) {
@@ -251,8 +276,12 @@ std::vector<ResultState> Ledger::results_of(const std::string& target) const {
   const std::shared_lock hold(state_->mutex);
   std::vector<ResultState> list;
   const ResultKey first{target, IpAddress::v6({}), 0, Transport::tcp, ""};  // IPv6 sorts before IPv4
-  const auto& all = state_->visible.results;
-  for (auto at = all.lower_bound(first); at != all.end() && at->first.target == target; ++at) list.push_back(at->second.state);
+  const ResultTable& all = state_->visible.results;
+  HeldResult held;
+  for (auto at = all.lower_bound(first); at != all.end() && all.target(at) == target; at = all.next(at)) {
+    all.read(at, held);
+    list.push_back(held.state);
+  }
   return list;
 }
 
@@ -262,20 +291,20 @@ void Ledger::each_result(const std::function<void(const ResultState&)>& take) co
 
 // A walk through a million results that held the lock throughout would keep the loop from committing for a second.
 void Ledger::each_result(const TakeResult& take, const std::function<void()>& between) const {
-  const auto& results = state_->visible.results;
+  const ResultTable& results = state_->visible.results;
   const auto& cases = state_->visible.cases;
-  std::optional<ResultKey> last;
-  for (bool more = true; more;) {
+  HeldResult held;  // also the last that was taken
+  const ResultState& result = held.state;
+  for (bool first = true, more = true; more; first = false) {
     {
       const std::shared_lock hold(state_->mutex);
-      auto at = last ? results.upper_bound(*last) : results.begin();
-      for (std::size_t left = kPortion; left > 0 && at != results.end(); --left, ++at) {
-        const ResultState& result = at->second.state;
+      auto at = first ? results.begin() : results.upper_bound(result.key);
+      for (std::size_t left = kPortion; left > 0 && at != results.end(); --left, at = results.next(at)) {
+        results.read(at, held);
         const auto open = result.case_id ? cases.find(*result.case_id) : cases.end();
         take(result, open != cases.end() && open->second.status == CaseStatus::open ? &open->second : nullptr);
       }
       more = at != results.end();
-      if (more) last = std::prev(at)->first;
     }
     between();
   }
@@ -283,8 +312,18 @@ void Ledger::each_result(const TakeResult& take, const std::function<void()>& be
 
 std::optional<ResultState> Ledger::result(const ResultKey& key) const {
   const std::shared_lock hold(state_->mutex);
-  const auto found = state_->visible.results.find(key);
-  return found == state_->visible.results.end() ? std::nullopt : std::optional(found->second.state);
+  std::optional<HeldResult> found = state_->visible.results.find(key);
+  return found ? std::optional(std::move(found->state)) : std::nullopt;
+}
+
+void Ledger::each_case(const std::function<void(const Case&)>& take) const {
+  const std::shared_lock hold(state_->mutex);
+  for (const auto& [id, exposure] : state_->visible.cases) take(exposure);
+}
+
+void Ledger::each_case_count(const std::function<void(const CaseCount&)>& take) const {
+  const std::shared_lock hold(state_->mutex);
+  for (const auto& [key, counted] : state_->visible.counts) take(counted);
 }
 
 std::vector<Case> Ledger::cases() const {
@@ -328,8 +367,7 @@ std::vector<LevelChange> Ledger::history(const ResultKey& key) const {
   Time since{};
   {
     const std::shared_lock hold(state_->mutex);
-    const auto found = state_->visible.results.find(key);
-    if (found != state_->visible.results.end()) id = found->second.id;
+    if (const auto found = state_->visible.results.find(key)) id = found->id;
     since = state_->options.now() - state_->options.case_retention;
   }
   return state_->store.history(id, key, since);

@@ -5,6 +5,11 @@
 // Order that kill -9 may interrupt anywhere: a change is committed before a reader can see it, so nothing that was shown is
 // lost. While the disk refuses to take it, readers see it all the same (an open relay is not kept quiet for that) and failing()
 // says so.
+//
+// A heartbeat is no change: that a result at rest (no case open, nothing to confirm, nothing put off) was probed again and
+// found as it was. Readers see at once when that was; it is committed with others, `heartbeat_interval` after the first of them
+// at the latest. One that kill -9 took away lets last_probe, last_conclusive and due be those of an earlier probe, so that the
+// result is probed again a little early. A level, reason, case, proof, token or evidence never waits for it.
 #pragma once
 
 #include <functional>
@@ -98,6 +103,7 @@ struct LedgerOptions {
   std::chrono::milliseconds message_interval{std::chrono::hours(24)};
   std::chrono::milliseconds reopen_within{std::chrono::hours(24)};  // a case that opens again within this continues
   std::chrono::milliseconds case_retention{std::chrono::hours(24 * 400)};
+  std::chrono::milliseconds heartbeat_interval{std::chrono::seconds(15)};  // 0: with every flush
 };
 
 // What applying something changed: for counters, logs and the scheduler.
@@ -171,7 +177,8 @@ class Ledger {
   void set_due(const ResultKey& key, Time due);
   void set_paused(bool paused);
   void set_options(const LedgerOptions& options);  // durations only (reload)
-  // Commits what is pending and lets readers see it. Never throws: a failing disk is said by failing() and retried.
+  // Commits what is pending, heartbeats when it is time, and lets readers see all of it. Never throws: a failing disk is said
+  // by failing() and retried. The destructor commits the heartbeats too.
   void flush();
   // What databases say, kept for the next start; a zone or subject that is not asked any more is forgotten.
   void keep(const Listing& listing);
@@ -193,18 +200,24 @@ class Ledger {
   // The same with the open case of each (nullptr: none); after each portion `between` is called, which may take its time.
   using TakeResult = std::function<void(const ResultState&, const Case* open)>;
   void each_result(const TakeResult& take, const std::function<void()>& between) const;
+  // Calls `take` with each in turn, under the lock: it must be quick, and ask the ledger nothing.
+  void each_case(const std::function<void(const Case&)>& take) const;
+  void each_case_count(const std::function<void(const CaseCount&)>& take) const;
   static constexpr std::size_t kPortion = 256;
   std::size_t result_count() const;
   std::optional<ResultState> result(const ResultKey& key) const;
   std::vector<Case> cases() const;  // newest first
   std::optional<Case> find_case(const std::string& id) const;
   // Evidence of the latest probe, and of the latest that was not closed (while a case is open: the latest that said accepted or
-  // open).
+  // open). Of a result at rest that is closed or unreachable, the record of an earlier probe stands for those that found the
+  // very same since: `started` is that probe's, ResultState::last_probe the latest's. It is replaced by the first that finds
+  // anything else, by every full matrix, and once it is kEvidenceAge old.
   std::optional<Record> latest(const ResultKey& key) const;
   std::optional<Record> latest_not_closed(const ResultKey& key) const;
   // How the judged level of a result changed, newest last: the latest kMaxHistory changes within case_retention, also those of
   // before it was retired. Read from the database; what a failing disk refused is not there.
   std::vector<LevelChange> history(const ResultKey& key) const;
+  static constexpr std::chrono::hours kEvidenceAge{24};
   std::vector<CaseCount> case_counts() const;
   std::vector<Suspicion> suspicions() const;  // by address
   std::vector<Suspicion> suspicions_of(const IpAddress& address) const;

@@ -94,7 +94,7 @@ void Ledger::State::add_late(const ResultKey& key, const Proof& proof, const Arr
 
 // Something came that proves nothing, for a token we know: said beside the verdict.
 void Ledger::State::note(const HeldToken& token, const Arrival& arrival) {
-  const HeldResult* held = find_at(token.message.key);
+  const std::optional<HeldResult> held = find_at(token.message.key);
   if (!held) return;
   HeldResult next = *held;
   const Arrival shown = without_tokens(arrival, token.message.key);
@@ -130,7 +130,7 @@ std::pair<ArrivalResult, Change> Ledger::State::prove(HeldToken& token, const Ar
   // and a tunnel may lead to the canary's mail side.
   token.reason = arrival.message ? Reason::message_delivered : Reason::token_returned;
   dirty.tokens.insert(token.message.token);
-  const HeldResult* held = find_at(token.message.key);
+  const std::optional<HeldResult> held = find_at(token.message.key);
   if (held && is_late(held->state, token.message.sent)) {
     token.judged = true;
     add_late(held->state.key, proof_of(token), arrival);
@@ -226,7 +226,7 @@ bool Ledger::State::message_pending(const ResultKey& key) const {
 void Ledger::State::expire_message(HeldToken& token) {
   token.message.expired = true;
   dirty.tokens.insert(token.message.token);
-  const HeldResult* held = find_at(token.message.key);
+  const std::optional<HeldResult> held = find_at(token.message.key);
   if (!held || message_pending(token.message.key)) return;
   const std::string because =
       fmt::format("it took our message, but nothing arrived within {} s", options.delivery_timeout.count() / 1000);
@@ -247,8 +247,8 @@ void Ledger::State::expire_message(HeldToken& token) {
 
 // What was said in a case that is forgotten: what its result said since stays.
 void Ledger::State::forget_evidence_of(const Case& gone) {
-  const HeldResult* held = find(gone.key);
-  if (held == nullptr || !gone.closed || held->state.case_id) return;
+  const std::optional<HeldResult> held = find(gone.key);
+  if (!held || !gone.closed || held->state.case_id) return;
   const auto text = evidence(held->id, Evidence::not_closed);
   if (!text) return;
   try {

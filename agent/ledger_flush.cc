@@ -7,6 +7,8 @@
 namespace ajar {
 namespace {
 
+constexpr std::size_t kMostHeartbeats = 20'000;  // of a portion; more do not wait for the others
+
 void overlay(std::map<std::int64_t, WaitingEvidence>& onto, std::map<std::int64_t, WaitingEvidence>& from) {
   for (auto& [id, waiting] : from) {
     WaitingEvidence& place = onto[id];
@@ -18,13 +20,54 @@ void overlay(std::map<std::int64_t, WaitingEvidence>& onto, std::map<std::int64_
 
 }  // namespace
 
-void Ledger::State::write() {
+bool Ledger::State::heartbeats_are_due(bool closing) const {
+  if (dirty.heartbeats.empty()) return false;
+  if (closing || visible.failing || dirty.heartbeats.size() >= kMostHeartbeats) return true;
+  const Time now = options.now();
+  return now < heartbeats_since || now - heartbeats_since >= options.heartbeat_interval;
+}
+
+// One portion after the other. Those of a result that is in a later one too take room for nothing: once they are more than the
+// others, all are written anew.
+void Ledger::State::write_heartbeats() {
+  if (heartbeats.entries + dirty.heartbeats.size() > 2 * visible.results.size() + kMostHeartbeats) {
+    write_all_heartbeats();
+    return;
+  }
+  std::vector<Heartbeat> portion;
+  portion.reserve(dirty.heartbeats.size());
+  for (const auto& [id, heartbeat] : dirty.heartbeats) portion.push_back(heartbeat);
+  store.put_heartbeats(heartbeats.next++, portion);
+  heartbeats.entries += portion.size();
+}
+
+void Ledger::State::write_all_heartbeats() {
+  store.forget_heartbeats(heartbeats.next);
+  heartbeats.entries = 0;
+  std::vector<Heartbeat> portion;
+  const auto put = [&] {
+    if (portion.empty()) return;
+    store.put_heartbeats(heartbeats.next++, portion);
+    heartbeats.entries += portion.size();
+    portion.clear();
+  };
+  for (auto place = visible.results.begin(); place != visible.results.end(); place = visible.results.next(place)) {
+    const Heartbeat shown = visible.results.heartbeat(place);
+    const auto newer = dirty.heartbeats.find(shown.result);
+    portion.push_back(newer == dirty.heartbeats.end() ? shown : newer->second);
+    if (portion.size() >= kMostHeartbeats) put();
+  }
+  put();
+}
+
+void Ledger::State::write(bool with_heartbeats) {
+  if (with_heartbeats) write_heartbeats();
   for (const auto& [id, change] : dirty.changes) store.put(id, change);
   for (const auto& [id, gone] : dirty.forgotten) store.forget_result(id, gone.first, gone.second);
   for (const std::int64_t id : dirty.old_evidence) store.forget_evidence(id, Evidence::not_closed);
   if (dirty.history_before) store.forget_history(*dirty.history_before);
   for (const auto& key : dirty.results) {
-    if (const HeldResult* held = find(key)) store.put(*held);
+    if (const auto held = find(key)) store.put(*held, heartbeats.next);
   }
   for (const auto& id : dirty.cases) {
     if (const Case* exposure = find_case(id)) {
@@ -75,7 +118,7 @@ void Ledger::State::publish(bool written, const std::string& failure) {
   const bool changes = !pending.empty() || visible.failing == written;
   for (auto& [key, held] : pending.results) {
     if (held) {
-      visible.results.insert_or_assign(key, std::move(*held));
+      visible.results.put(*held);
     } else {
       visible.results.erase(key);
     }
@@ -115,17 +158,23 @@ void Ledger::State::set_failure(const std::string& failure) {
   visible.failure = failure;
 }
 
-void Ledger::State::flush() {
+void Ledger::State::flush(bool closing) {
   // After a refused message nothing may be dirty: a transaction of nothing but the pause flag tells whether the disk has room
   // again.
   if (visible.failing) dirty.paused = true;
-  if (dirty.empty() && pending.empty()) return;
+  const bool with_heartbeats = heartbeats_are_due(closing);
+  const bool changes = with_heartbeats || !dirty.empty();
+  if (!changes && pending.empty()) return;
   std::string failure;
+  const HeartbeatLog before = heartbeats;
   try {
-    store.transaction(false, [this] { write(); });
-    dirty = {};
+    if (changes) store.transaction(false, [&] { write(with_heartbeats); });
+    LedgerDirty rest;
+    if (!with_heartbeats) rest.heartbeats.swap(dirty.heartbeats);
+    dirty = std::move(rest);
     waiting_bytes = 0;
   } catch (const DatabaseError& error) {
+    heartbeats = before;
     failure = fmt::format("{}: cannot be written: {}", options.path, error.what());
   }
   publish(failure.empty(), failure);

@@ -35,6 +35,7 @@ struct WaitingEvidence {
 // What is not in the database yet.
 struct LedgerDirty {
   std::set<ResultKey> results;
+  std::map<std::int64_t, Heartbeat> heartbeats;                  // by result; of none in `results`
   std::map<std::int64_t, std::pair<ResultKey, Time>> forgotten;  // results: whose, and when
   std::vector<std::pair<std::int64_t, LevelChange>> changes;     // of results, in order
   std::set<std::int64_t> old_evidence;                           // of results: the latest that was not closed is to be deleted
@@ -46,6 +47,7 @@ struct LedgerDirty {
   std::map<ListingKey, std::optional<Listing>> listings;  // nullopt: to be deleted
   std::set<SuspicionKey> suspicions;                      // those that are gone are deleted
   bool paused = false;
+  // But for heartbeats.
   bool empty() const {
     return suspicions.empty() && listings.empty() && results.empty() && forgotten.empty() && cases.empty() && tokens.empty() &&
            counts.empty() && cursors.empty() && changes.empty() && old_evidence.empty() && !history_before && !paused;
@@ -54,7 +56,7 @@ struct LedgerDirty {
 
 // What readers see. Written under the mutex by the loop thread, which may therefore read it without.
 struct LedgerVisible {
-  std::map<ResultKey, HeldResult> results;
+  ResultTable results;
   std::map<std::string, Case> cases;
   std::map<CountKey, CaseCount> counts;
   std::map<SuspicionKey, Suspicion> suspicions;
@@ -80,6 +82,9 @@ struct LedgerPending {
   }
 };
 
+// Whether a probe that finds nothing else is no more than a heartbeat.
+bool is_at_rest(const ResultState& state);
+
 // What a token that arrived says.
 Proof proof_of(const HeldToken& token);
 
@@ -96,6 +101,8 @@ struct Ledger::State {
   LedgerDirty dirty;
   std::size_t waiting_bytes = 0;
   std::int64_t next_result = 1;
+  HeartbeatLog heartbeats;
+  Time heartbeats_since{};  // when the first came of those that wait
   std::map<std::string, HeldToken> tokens;
   std::map<PlaceKey, std::vector<std::string>> tokens_at;  // in the order sent
   std::map<ResultKey, std::vector<std::string>> cases_of;  // ids, in the order opened
@@ -104,24 +111,28 @@ struct Ledger::State {
   Time next_expiry = Time::min();  // nothing expires before
 
   void load();
-  void fit_case(ResultState& state) const;
+  void fit_cases();
+  bool fit_case(ResultState& state) const;  // whether it changed anything
   void restore_result(const Case& exposure);
-  const HeldResult* find(const ResultKey& key) const;
-  const HeldResult* find_at(const ResultKey& key) const;
+  std::optional<HeldResult> find(const ResultKey& key) const;
+  std::optional<HeldResult> find_at(const ResultKey& key) const;
   const Case* find_case(const std::string& id) const;
   const Case* last_case(const ResultKey& key) const;
   const Suspicion* find(const SuspicionKey& key) const;
   CaseCount& count(const std::string& check, const std::string& owner);
-  HeldResult& edit(const HeldResult& held);
+  void edit(const HeldResult& held);
+  void beat(const HeldResult& held);
   void add_token(HeldToken token);
   void put_case(const Case& exposure);
-  void take(HeldResult held, Judgement judgement, Time when);
+  void take(HeldResult held, Judgement judgement, Time when, bool evidence_stands = false);
+  bool evidence_stands(const HeldResult& held, const ResultState& after, const Record& record) const;
+  bool has_own_token(const Record& record) const;
   void note_change(std::int64_t id, const ResultState* before, const ResultState& after, Time when);
   void forget_evidence_of(const Case& gone);
   void count_change(const Change& change);
   std::optional<std::string> evidence(std::int64_t id, Evidence which);
-  std::optional<std::string> shown(const ResultKey& key, Evidence which);  // any thread
-  void put_evidence(std::int64_t id, const Record& record, bool latest, bool not_closed);
+  std::optional<std::string> shown(const ResultKey& key, Evidence which);                  // any thread
+  bool put_evidence(std::int64_t id, const Record& record, bool latest, bool not_closed);  // whether with its transcript
   void edit_evidence(HeldResult& held, const std::function<bool(Record&)>& edit_record);
   std::vector<HeldToken*> arrived_at(const ResultKey& key);
   Change judge_proof(const HeldResult& held, HeldToken& token);
@@ -133,10 +144,13 @@ struct Ledger::State {
   void settle_tokens(const ResultKey& key);
   void expire_message(HeldToken& token);
   void forget_old(Time now);
-  void write();
+  bool heartbeats_are_due(bool closing) const;
+  void write(bool with_heartbeats);
+  void write_heartbeats();
+  void write_all_heartbeats();
   void publish(bool written, const std::string& failure);
   void set_failure(const std::string& failure);
-  void flush();
+  void flush(bool closing = false);
 };
 
 }  // namespace ajar

@@ -1,6 +1,7 @@
 #include "agent/ledger_store.h"
 
 #include <algorithm>
+#include <new>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -60,9 +61,17 @@ CREATE TABLE retired(
   id INTEGER PRIMARY KEY, target TEXT NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL, transport TEXT NOT NULL,
   "check" TEXT NOT NULL, time INTEGER NOT NULL);
 CREATE INDEX retired_by_key ON retired(address, port, transport, "check", target);
+)sql"},
+                                     {6, R"sql(
+ALTER TABLE results ADD COLUMN evidence_finding INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN evidence_started INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN heartbeats_from INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE heartbeats(id INTEGER PRIMARY KEY, entries INTEGER NOT NULL, times BLOB NOT NULL);
 )sql"}};
 
 constexpr std::int64_t kMaxEvidence = 4 * 1024 * 1024;
+constexpr std::int64_t kMaxPortion = std::int64_t{1} << 62;
+constexpr std::int64_t kMaxReserved = 4'000'000;  // heartbeats: what the database says of their number is not believed beyond
 
 // A row whose content makes no sense: another program's hand.
 struct BadRow {};
@@ -169,17 +178,7 @@ std::optional<DnsblKind> parse_kind(std::string_view name) {
   return std::nullopt;
 }
 
-// Evidence is text that repeats itself: a fifth of it is written, and kept, this way.
-std::string deflated(const std::string& text) {
-  uLongf size = ::compressBound(text.size());
-  std::string bytes(size, '\0');
-  ::compress2(reinterpret_cast<Bytef*>(bytes.data()), &size, reinterpret_cast<const Bytef*>(text.data()), text.size(),
-              Z_BEST_SPEED);
-  bytes.resize(size);
-  return bytes;
-}
-
-// nullopt: not what deflated() wrote.
+// nullopt: not what Deflater wrote.
 std::optional<std::string> inflated(const std::string& bytes, std::int64_t size) {
   if (size < 0 || size > kMaxEvidence) return std::nullopt;
   std::string text(static_cast<std::size_t>(size), '\0');
@@ -190,43 +189,56 @@ std::optional<std::string> inflated(const std::string& bytes, std::int64_t size)
   return text;
 }
 
+void take(ResultState& state, const Heartbeat& heartbeat) {
+  state.last_probe = heartbeat.last_probe;
+  state.last_conclusive = heartbeat.last_conclusive;
+  state.due = heartbeat.due;
+}
+
 // The five columns of a key, from `column` on.
+void read_key(const Statement& row, int column, ResultKey& key) {
+  key.target = row.view(column);
+  key.address = word(IpAddress::parse(row.view(column + 1)));
+  key.port = static_cast<std::uint16_t>(row.integer(column + 2));
+  key.transport = word(parse_transport(row.view(column + 3)));
+  key.check = row.view(column + 4);
+}
+
 ResultKey read_key(const Statement& row, int column) {
   ResultKey key;
-  key.target = row.text(column);
-  key.address = word(IpAddress::parse(row.text(column + 1)));
-  key.port = static_cast<std::uint16_t>(row.integer(column + 2));
-  key.transport = word(parse_transport(row.text(column + 3)));
-  key.check = row.text(column + 4);
+  read_key(row, column, key);
   return key;
 }
 
-HeldResult read_result(const Statement& row) {
-  HeldResult held;
+// Into an object that is used again and again: a start reads a million of them.
+
+void read_result(const Statement& row, HeldResult& held) {
   held.id = row.integer(0);
   ResultState& state = held.state;
-  state.key = read_key(row, 1);
-  state.host = row.text(6);
-  state.owner = row.text(7);
-  state.tls = word(parse_tls_mode(row.text(8)));
-  state.level = word(parse_verdict(row.text(9)));
-  state.reason = word(parse_reason(row.text(10)));
-  state.because = row.text(11);
-  if (const std::string change_to = row.text(12); !change_to.empty()) state.change_to = word(parse_verdict(change_to));
+  read_key(row, 1, state.key);
+  state.host = row.view(6);
+  state.owner = row.view(7);
+  state.tls = word(parse_tls_mode(row.view(8)));
+  state.level = word(parse_verdict(row.view(9)));
+  state.reason = word(parse_reason(row.view(10)));
+  state.because = row.view(11);
+  const std::string_view change_to = row.view(12);
+  state.change_to = change_to.empty() ? std::nullopt : std::optional(word(parse_verdict(change_to)));
   state.change_since = row.time(13);
-  state.last_level = word(parse_verdict(row.text(14)));
-  state.last_reason = word(parse_reason(row.text(15)));
+  state.last_level = word(parse_verdict(row.view(14)));
+  state.last_reason = word(parse_reason(row.view(15)));
   state.last_probe = row.time(16);
   state.last_conclusive = row.optional_time(17);
   state.closed_since = row.optional_time(18);
   state.last_full_matrix = row.optional_time(19);
-  if (std::string id = row.text(20); !id.empty()) state.case_id = std::move(id);
+  const std::string_view id = row.view(20);
+  state.case_id = id.empty() ? std::nullopt : std::optional<std::string>(id);
   state.must_ask = unpack(row.text(21));
   state.retries = unpack_retries(row.text(22));
   state.retries_since = row.optional_time(23);
   state.due = row.time(24);
   state.refusals = static_cast<unsigned>(std::clamp<std::int64_t>(row.integer(25), 0, 1000));
-  return held;
+  held.evidence = {static_cast<std::uint32_t>(row.integer(26)), row.time(27)};
 }
 
 Case read_case(const Statement& row) {
@@ -298,14 +310,43 @@ Suspicion read_suspicion(const Statement& row) {
 
 }  // namespace
 
+// Evidence is text that repeats itself: a fifth of it is written, and kept, this way. One after the other: zlib's own quarter
+// of a MiB would cost more to fetch each time than the work itself.
+class LedgerStore::Deflater {
+ public:
+  Deflater() {
+    if (::deflateInit(&stream_, Z_BEST_SPEED) != Z_OK) throw std::bad_alloc();
+  }
+  ~Deflater() { ::deflateEnd(&stream_); }
+  Deflater(const Deflater&) = delete;
+  Deflater& operator=(const Deflater&) = delete;
+  // Valid until the next.
+  std::string_view deflate(std::string_view text) {
+    ::deflateReset(&stream_);
+    bytes_.resize(::deflateBound(&stream_, text.size()));
+    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+    stream_.avail_in = static_cast<uInt>(text.size());
+    stream_.next_out = reinterpret_cast<Bytef*>(bytes_.data());
+    stream_.avail_out = static_cast<uInt>(bytes_.size());
+    ::deflate(&stream_, Z_FINISH);
+    return {bytes_.data(), bytes_.size() - stream_.avail_out};
+  }
+
+ private:
+  z_stream stream_{};
+  std::string bytes_;
+};
+
 struct LedgerStore::Statements {
   explicit Statements(Database& database)
-      : put_result(database, "INSERT OR REPLACE INTO results VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+      : put_result(database,
+                   "INSERT OR REPLACE INTO results VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         put_case(database, "INSERT OR REPLACE INTO cases VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         put_token(database, "INSERT OR REPLACE INTO tokens VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
         put_count(database, "INSERT OR REPLACE INTO counts VALUES(?,?,?,?,?,?)"),
         put_latest(database, "INSERT OR REPLACE INTO latest VALUES(?,?,?)"),
         put_not_closed(database, "INSERT OR REPLACE INTO not_closed VALUES(?,?,?)"),
+        put_heartbeats(database, "INSERT INTO heartbeats VALUES(?,?,?)"),
         put_cursor(database, "INSERT OR REPLACE INTO cursors VALUES(?,?)"),
         put_setting(database, "INSERT OR REPLACE INTO settings VALUES(?,?)"),
         put_listing(database, "INSERT OR REPLACE INTO listings VALUES(?,?,?,?,?,?,?,?,?)"),
@@ -313,6 +354,7 @@ struct LedgerStore::Statements {
         forget_result(database, "DELETE FROM results WHERE id=?"),
         forget_latest(database, "DELETE FROM latest WHERE id=?"),
         forget_not_closed(database, "DELETE FROM not_closed WHERE id=?"),
+        forget_heartbeats(database, "DELETE FROM heartbeats WHERE id<?"),
         forget_case(database, "DELETE FROM cases WHERE id=?"),
         forget_token(database, "DELETE FROM tokens WHERE token=?"),
         forget_listing(database, "DELETE FROM listings WHERE zone=? AND kind=? AND subject=?"),
@@ -332,9 +374,10 @@ struct LedgerStore::Statements {
                 "WHERE address=? AND port=? AND transport=? AND \"check\"=? AND target=?) ORDER BY id DESC LIMIT ?"),
         latest(database, "SELECT size,record FROM latest WHERE id=?"),
         not_closed(database, "SELECT size,record FROM not_closed WHERE id=?") {}
-  Statement put_result, put_case, put_token, put_count, put_latest, put_not_closed, put_cursor, put_setting, put_listing,
-      put_suspicion;
-  Statement forget_result, forget_latest, forget_not_closed, forget_case, forget_token, forget_listing, forget_suspicion;
+  Statement put_result, put_case, put_token, put_count, put_latest, put_not_closed, put_heartbeats, put_cursor, put_setting,
+      put_listing, put_suspicion;
+  Statement forget_result, forget_latest, forget_not_closed, forget_heartbeats, forget_case, forget_token, forget_listing,
+      forget_suspicion;
   Statement put_history, bound_history, put_retired, forget_history, forget_retired, history;
   Statement latest, not_closed;
 };
@@ -371,17 +414,60 @@ void LedgerStore::open() {
   statements_ = std::make_unique<Statements>(*database_);
 }
 
+// Of a portion; a start reads millions of them.
+struct LedgerStore::OldHeartbeat {
+  Heartbeat heartbeat;
+  std::int64_t portion = 0;
+};
+
+// By result, the older before the newer.
+std::vector<LedgerStore::OldHeartbeat> LedgerStore::load_heartbeats(Loaded& loaded) {
+  std::vector<OldHeartbeat> heartbeats;
+  Statement sum(*database_, "SELECT sum(entries) FROM heartbeats");
+  sum.start();
+  if (sum.step()) heartbeats.reserve(static_cast<std::size_t>(std::clamp<std::int64_t>(sum.integer(0), 0, kMaxReserved)));
+  sum.finish();
+  Statement rows(*database_, "SELECT id,times FROM heartbeats ORDER BY id");
+  rows.start();
+  while (rows.step()) {
+    const std::int64_t portion = rows.integer(0);
+    if (portion <= kMaxPortion) loaded.heartbeats.next = std::max(loaded.heartbeats.next, portion + 1);
+    const auto found = unpack_heartbeats(rows.blob(1));
+    if (!found || portion > kMaxPortion) {
+      ++unreadable_;
+      continue;
+    }
+    for (const Heartbeat& one : *found) heartbeats.push_back({one, portion});
+  }
+  loaded.heartbeats.entries = heartbeats.size();
+  std::sort(heartbeats.begin(), heartbeats.end(), [](const OldHeartbeat& a, const OldHeartbeat& b) {
+    return std::pair(a.heartbeat.result, a.portion) < std::pair(b.heartbeat.result, b.portion);
+  });
+  return heartbeats;
+}
+
 // Rows are read by column number: the order of the CREATE TABLE above, spelt out so that a migrated table reads the same.
 void LedgerStore::load_results(Loaded& loaded) {
+  const std::vector<OldHeartbeat> heartbeats = load_heartbeats(loaded);
+  auto newer = heartbeats.begin();
   Statement rows(*database_,
                  "SELECT id,target,address,port,transport,\"check\",host,owner,tls,level,reason,because,change_to,change_since,"
                  "last_level,last_reason,last_probe,last_conclusive,closed_since,last_full_matrix,case_id,must_ask,retries,"
-                 "retries_since,due,refusals FROM results");
+                 "retries_since,due,refusals,evidence_finding,evidence_started,heartbeats_from FROM results ORDER BY id");
   rows.start();
+  HeldResult held;
   while (rows.step()) {
     loaded.next_result = std::max(loaded.next_result, rows.integer(0) + 1);
     try {
-      loaded.results.push_back(read_result(rows));
+      read_result(rows, held);
+      const std::int64_t from = rows.integer(28);
+      if (from > kMaxPortion) throw BadRow{};
+      loaded.heartbeats.next = std::max(loaded.heartbeats.next, from);
+      while (newer != heartbeats.end() && newer->heartbeat.result < held.id) ++newer;
+      for (; newer != heartbeats.end() && newer->heartbeat.result == held.id; ++newer) {
+        if (newer->portion >= from) take(held.state, newer->heartbeat);
+      }
+      loaded.results.put(held);
     } catch (const BadRow&) {
       ++unreadable_;
     }
@@ -509,7 +595,7 @@ void LedgerStore::transaction(bool durable, const std::function<void()>& write) 
   if (durable) database_->execute("PRAGMA synchronous=NORMAL");
 }
 
-void LedgerStore::put(const HeldResult& held) {
+void LedgerStore::put(const HeldResult& held, std::int64_t heartbeats_from) {
   const ResultState& state = held.state;
   const std::string address = state.key.address.to_string(), must_ask = pack(state.must_ask), retries = pack(state.retries);
   statements_->put_result.run(
@@ -517,8 +603,16 @@ void LedgerStore::put(const HeldResult& held) {
       state.owner, to_string(state.tls), to_string(state.level), to_string(state.reason), state.because,
       state.change_to ? to_string(*state.change_to) : std::string_view(), state.change_since, to_string(state.last_level),
       to_string(state.last_reason), state.last_probe, state.last_conclusive, state.closed_since, state.last_full_matrix,
-      state.case_id.value_or(""), must_ask, retries, state.retries_since, state.due, state.refusals);
+      state.case_id.value_or(""), must_ask, retries, state.retries_since, state.due, state.refusals,
+      static_cast<std::int64_t>(held.evidence.finding), held.evidence.started, heartbeats_from);
 }
+
+void LedgerStore::put_heartbeats(std::int64_t number, std::span<const Heartbeat> heartbeats) {
+  const std::string bytes = ajar::pack(heartbeats);
+  statements_->put_heartbeats.run(number, static_cast<std::int64_t>(heartbeats.size()), Blob{bytes});
+}
+
+void LedgerStore::forget_heartbeats(std::int64_t before) { statements_->forget_heartbeats.run(before); }
 
 void LedgerStore::put(const Case& exposure) {
   const ResultKey& key = exposure.key;
@@ -549,8 +643,8 @@ void LedgerStore::put(const CaseCount& count) {
 
 void LedgerStore::put_evidence(std::int64_t result, Evidence which, const std::string& record) {
   Statement& statement = which == Evidence::latest ? statements_->put_latest : statements_->put_not_closed;
-  const std::string bytes = deflated(record);
-  statement.run(result, static_cast<std::int64_t>(record.size()), Blob{bytes});
+  if (!deflater_) deflater_ = std::make_unique<Deflater>();
+  statement.run(result, static_cast<std::int64_t>(record.size()), Blob{deflater_->deflate(record)});
 }
 
 void LedgerStore::put(const Listing& listing) {

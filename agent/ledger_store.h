@@ -6,20 +6,16 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "agent/database.h"
 #include "agent/ledger.h"
+#include "agent/result_table.h"
 
 namespace ajar {
-
-// A result and the number of its rows. Numbers are never used twice.
-struct HeldResult {
-  std::int64_t id = 0;
-  ResultState state;
-};
 
 // A token that may come back.
 struct HeldToken {
@@ -33,6 +29,12 @@ struct HeldToken {
 
 enum class Evidence { latest, not_closed };
 
+// The heartbeats in the database: a list of portions, each with a number above those before. The last of a result counts.
+struct HeartbeatLog {
+  std::int64_t next = 1;    // number of the next portion
+  std::size_t entries = 0;  // in all portions
+};
+
 class LedgerStore {
  public:
   // Opens, moves aside what is corrupt, migrates. LedgerError.
@@ -40,7 +42,7 @@ class LedgerStore {
   ~LedgerStore();
 
   struct Loaded {
-    std::vector<HeldResult> results;
+    ResultTable results;
     std::vector<Case> cases;
     std::vector<HeldToken> tokens;
     std::vector<CaseCount> counts;
@@ -49,6 +51,7 @@ class LedgerStore {
     std::vector<std::pair<std::string, std::int64_t>> cursors;
     bool paused = false;
     std::int64_t next_result = 1;
+    HeartbeatLog heartbeats;
   };
   // All but the evidence. A row that makes no sense is left out and said in notes().
   Loaded load();
@@ -56,7 +59,10 @@ class LedgerStore {
   // Runs `write` (calls of put and forget) as one transaction; `durable`: on the disk, not only in the operating system's
   // hands, when this returns. DatabaseError: nothing of it was written.
   void transaction(bool durable, const std::function<void()>& write);
-  void put(const HeldResult& result);
+  // Heartbeats of portions before the number `heartbeats_from` are older than this.
+  void put(const HeldResult& result, std::int64_t heartbeats_from);
+  void put_heartbeats(std::int64_t number, std::span<const Heartbeat> heartbeats);
+  void forget_heartbeats(std::int64_t before);
   void put(const Case& exposure);
   void put(const HeldToken& token);
   void put(const CaseCount& count);
@@ -84,8 +90,11 @@ class LedgerStore {
 
  private:
   struct Statements;
+  class Deflater;
   void open();
   void start_anew(const std::string& why);
+  struct OldHeartbeat;
+  std::vector<OldHeartbeat> load_heartbeats(Loaded& loaded);
   void load_results(Loaded& loaded);
   void load_next_result(Loaded& loaded);
   void load_cases(Loaded& loaded);
@@ -100,6 +109,7 @@ class LedgerStore {
   std::mutex mutex_;  // the connection: a transaction, or one reading of evidence or history
   std::unique_ptr<Database> database_;
   std::unique_ptr<Statements> statements_;
+  std::unique_ptr<Deflater> deflater_;  // made when it is needed
   std::vector<std::string> notes_;
   std::size_t unreadable_ = 0;
 };

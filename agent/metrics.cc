@@ -168,10 +168,7 @@ Cumulative cumulate(const std::vector<double>& bounds, const std::vector<double>
 void write_cases(Exposition& out, const Ledger& ledger, const TargetIndex& targets) {
   std::map<std::pair<std::string, std::string>, CaseCount> counts;
   for (const auto& owned : targets.owned_checks()) counts[owned];
-  for (CaseCount& count : ledger.case_counts()) {
-    const std::pair key(count.check, count.owner);
-    counts[key] = std::move(count);
-  }
+  ledger.each_case_count([&](const CaseCount& count) { counts[{count.check, count.owner}] = count; });
   const auto each = [&](const Family& family, auto value) {
     begin(out, family);
     for (const auto& [key, count] : counts) {

@@ -39,12 +39,19 @@ SiteReply Site::api_results(const SiteRequest& request) const {
   if (!wanted.empty() && !verdict) return reply(400, "unknown verdict\n");
   if (!name.empty() && find_target(*state_.targets(), name) == nullptr) return not_found("unknown target");
   if (std::optional<SiteReply> bad = bad_check(check)) return *std::move(bad);
+  std::vector<std::pair<ResultKey, Time>> asked;  // and when they were probed last
+  state_.ledger.each_result([&](const ResultState& result) {
+    if ((!name.empty() && result.key.target != name) || (!check.empty() && result.key.check != check)) return;
+    asked.emplace_back(result.key, result.last_probe);
+  });
   DataArray data;
-  for (const ResultState& result : state_.ledger.results()) {
-    if ((!name.empty() && result.key.target != name) || (!check.empty() && result.key.check != check)) continue;
-    const std::optional<Record> record = state_.ledger.latest(result.key);
+  for (const auto& [key, last_probe] : asked) {
+    const std::optional<Record> record = state_.ledger.latest(key);
     if (!record || (verdict && record->finding.verdict != *verdict)) continue;
-    data.add(to_json(*record));
+    Json object = to_json(*record);
+    // A probe that found what that record says left none of its own.
+    object["last_probe"] = to_rfc3339(std::max(last_probe, record->started));
+    data.add(object);
   }
   return data.finish(request);
 }
@@ -81,11 +88,11 @@ SiteReply Site::api_suspicions(const SiteRequest& request) const {
 
 SiteReply Site::api_targets(const SiteRequest& request) const {
   std::map<std::string, Verdict> worst;
-  for (const ResultState& result : state_.ledger.results()) {
-    if (result.last_probe == Time{}) continue;
+  state_.ledger.each_result([&](const ResultState& result) {
+    if (result.last_probe == Time{}) return;
     Verdict& level = worst.try_emplace(result.key.target, result.level).first->second;
     level = std::max(level, result.level);
-  }
+  });
   DataArray data;
   const std::shared_ptr<const TargetViews> targets = state_.targets();
   for (const TargetView& view : *targets) {

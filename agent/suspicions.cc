@@ -19,10 +19,9 @@ class Known {
     ledger.each_result([this](const ResultState& result) {
       if (const auto found = of_.find(result.key.address); found != of_.end()) found->second.results.push_back(result);
     });
-    for (Case& exposure : ledger.cases()) {
-      if (const auto found = of_.find(exposure.key.address); found != of_.end())
-        found->second.cases.push_back(std::move(exposure));
-    }
+    ledger.each_case([this](const Case& exposure) {
+      if (const auto found = of_.find(exposure.key.address); found != of_.end()) found->second.cases.push_back(exposure);
+    });
   }
   const std::vector<Suspicion>& suspicions() const { return suspicions_; }
   SuspicionJudgement judge(const Suspicion& suspicion) const {

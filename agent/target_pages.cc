@@ -131,6 +131,17 @@ std::string result_facts(const ResultView& view, Time now) {
   return out + "</dl>";
 }
 
+// The record of one probe may stand for later ones, which left none of their own.
+std::string latest_section(const Record& record, const ResultState& state, Time now) {
+  std::string out = "<h3>Latest probe</h3>";
+  if (record.started < state.last_probe && record.finding.verdict == state.last_level &&
+      record.finding.reason == state.last_reason)
+    out = fmt::format(
+        "<h3>Latest probe that found anything new</h3><p class=dim>Every one since found the same, the last {}.</p>",
+        when(state.last_probe, now));
+  return out + evidence_section(record, now);
+}
+
 std::string result_section(const Frame& frame, const TargetPage& target, const ResultView& view) {
   const ResultState& state = view.state;
   const bool worth_a_look = state.level != Verdict::closed && state.level != Verdict::unreachable;
@@ -139,7 +150,7 @@ std::string result_section(const Frame& frame, const TargetPage& target, const R
                                 html(state.key.check), html(endpoint_text(state.key)), view.exempt ? " " + tag("exempt") : "",
                                 html(to_string(state.reason)), peer(state.because));
   out += result_facts(view, frame.now) + remedy_text(target, view);
-  if (view.latest) out += "<h3>Latest probe</h3>" + evidence_section(*view.latest, frame.now);
+  if (view.latest) out += latest_section(*view.latest, state, frame.now);
   if (view.not_closed) out += "<h3>Latest probe that was not closed</h3>" + evidence_section(*view.not_closed, frame.now);
   if (!has_evidence(view)) out += "<p class=dim>No evidence is stored.</p>";
   return out + "</details>";

@@ -60,6 +60,22 @@ TEST(Pages, TroubleIsSaidOnEveryPage) {
   }
 }
 
+TEST(Pages, ARecordThatStandsForLaterProbesSaysSo) {
+  MadeUpAgent agent;
+  agent.fill();
+  Site site(agent.web_state());
+  const Params one = {{"address", "203.0.113.6"}, {"port", "25"}};
+  EXPECT_THAT(get_page(site, "/targets/mx2", one), HasSubstr("<h3>Latest probe</h3>"));
+  agent.probe(agent.record("mx2", "203.0.113.6", 25, Verdict::closed, Reason::refused, 1min));
+  const std::string text = get_page(site, "/targets/mx2", one);
+  expect_well_formed(text);
+  EXPECT_THAT(text, Not(HasSubstr("<h3>Latest probe</h3>")));
+  EXPECT_THAT(text,
+              HasSubstr("Latest probe that found anything new</h3><p class=dim>Every one since found the same, the last"));
+  EXPECT_THAT(text, HasSubstr(to_rfc3339(agent.now - 10min))) << "of the record";
+  EXPECT_THAT(text, HasSubstr(to_rfc3339(agent.now - 1min)));
+}
+
 TEST(Pages, ATargetShowsItsEvidence) {
   MadeUpAgent agent;
   agent.fill();

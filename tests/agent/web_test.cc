@@ -394,11 +394,20 @@ TEST_F(WebTest, Api) {
   using Json = nlohmann::json;
   const Json results = Json::parse(get("/api/v1/results")->body);
   EXPECT_THAT(results.at("data"), testing::SizeIs(7));
+  for (const Json& result : results.at("data")) EXPECT_EQ(result.at("last_probe"), result.at("started"));
   const Json open = Json::parse(get("/api/v1/results?target=mx1&check=smtp_relay&verdict=open")->body).at("data");
   ASSERT_THAT(open, testing::SizeIs(1));
   EXPECT_EQ(open[0].at("kind"), "result");
   EXPECT_EQ(open[0].at("address"), "203.0.113.5");
   EXPECT_EQ(Json::parse(get("/api/v1/results?target=mx1&verdict=closed")->body).at("data"), Json::array());
+  // A probe that finds the same again leaves no record of its own, and is said beside the one that stands for it.
+  const auto mx2 = [&] { return Json::parse(get("/api/v1/results?target=mx2&check=smtp_relay")->body).at("data").at(1); };
+  const Json before = mx2();
+  EXPECT_EQ(before.at("address"), "203.0.113.6");
+  agent.probe(agent.record("mx2", "203.0.113.6", 25, Verdict::closed, Reason::refused, std::chrono::milliseconds(1)));
+  const Json after = mx2();
+  EXPECT_EQ(after.at("started"), before.at("started"));
+  EXPECT_GT(after.at("last_probe"), before.at("last_probe"));
   const Json exposures = Json::parse(get("/api/v1/exposures?state=open")->body).at("data");
   ASSERT_THAT(exposures, testing::SizeIs(2));
   EXPECT_EQ(Json::parse(get("/api/v1/exposures?state=retired")->body).at("data"), Json::array());
