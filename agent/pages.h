@@ -63,6 +63,7 @@ struct ResultView {
 
 struct TargetPage {
   TargetView target;
+  std::optional<SweepSummary> swept;  // of a network
   std::vector<ResultView> results;  // worst first; the first ones with evidence
   std::size_t left_out = 0;         // results that the page is too long for
   bool one_result = false;          // `results` is a selection of them

@@ -99,6 +99,13 @@ struct TargetState {
     const double when = result.last_conclusive ? to_seconds(*result.last_conclusive) : 0;
     oldest = oldest ? std::min(*oldest, when) : when;
   }
+  // What was swept is closed where it was refused, and unreachable else; silence there is a filtered port's.
+  void add(const SweepCounts& swept, const std::optional<Time>& refused) {
+    const bool unreachable = swept[SweepState::silent] + swept[SweepState::no_route] > 0;
+    any = any || unreachable || swept[SweepState::refused] > 0;
+    if (unreachable) worst = std::max(worst, Verdict::unreachable);
+    if (refused) oldest = std::min(oldest.value_or(to_seconds(*refused)), to_seconds(*refused));
+  }
 };
 
 // What is copied of a result while the ledger is held.
@@ -134,11 +141,11 @@ class Portion {
 class Writer {
  public:
   Writer(std::vector<Exposition>& out, const ResultScene& scene, const PageDetail& detail)
-      : out_(out), detail_(detail), facts_(scene), coverage_(scene.config, scene.targets, scene.now) {}
+      : out_(out), scene_(scene), detail_(detail), facts_(scene), coverage_(scene.config, scene.targets, scene.now) {}
 
   // With the ledger held.
   void take(const ResultState& result, const Case* open) {
-    if (facts_.move_to(result.key.target)) next_target();
+    if (facts_.move_to(result.key.target)) next_target(facts_.name());
     coverage_.add(result);
     if (!was_probed(result)) return;
     count(result);
@@ -191,26 +198,59 @@ class Writer {
   }
 
   ResultCounts finish(const std::map<std::string, std::size_t>& expected) {
-    next_target();
+    next_target(std::nullopt);
     write();
     for (Exposition& out : out_) out.flush();
     ResultCounts counts;
     for (const auto& [check, of_check] : counts_) counts.by_check[check] = of_check;
+    if (scene_.swept != nullptr) {
+      coverage_.add(*scene_.swept);
+      add_swept(*scene_.swept, counts);
+    }
     counts.coverage = coverage_.by_check(expected);
     return counts;
   }
 
  private:
-  void next_target() {
-    if (state_.any && !detail_.leaves_out(Cut::targets)) {
-      TargetRow& row = targets_.add();
-      row.labels = target_label_;
-      row.state = state_;
+  // Ends the target before, and those between it and the next one of which only sweeps know; nullopt: there is no next.
+  void next_target(const std::optional<std::string>& next) {
+    const bool swept = scene_.swept != nullptr;
+    while (swept && swept_ < scene_.swept->size() && (!next || (*scene_.swept)[swept_].target < *next)) {
+      const SweepRow& row = (*scene_.swept)[swept_];
+      if (row.target != name_) {
+        end_target();
+        begin_target(row.target);
+      }
+      state_.add(row.summary.endpoints, row.summary.oldest);
+      ++swept_;
     }
+    end_target();
+    begin_target(next.value_or(""));
+  }
+
+  void end_target() {
+    if (!state_.any || detail_.leaves_out(Cut::targets)) return;
+    TargetRow& row = targets_.add();
+    row.labels = target_label_;
+    row.state = state_;
+  }
+
+  void begin_target(const std::string& name) {
     state_ = {};
+    name_ = name;
     target_label_ = "target=\"";
-    Exposition::append_value(target_label_, facts_.name());
+    Exposition::append_value(target_label_, name);
     target_label_ += '"';
+  }
+
+  static void add_swept(const SweepView& swept, ResultCounts& counts) {
+    for (const SweepRow& row : swept) {
+      for (const auto& [check, of_check] : row.summary.by_check) {
+        auto& by_verdict = counts.by_check[check];
+        by_verdict[static_cast<std::size_t>(Verdict::closed)] += of_check[SweepState::refused];
+        by_verdict[static_cast<std::size_t>(Verdict::unreachable)] += of_check[SweepState::silent] + of_check[SweepState::no_route];
+      }
+    }
   }
 
   void count(const ResultState& result) {
@@ -235,12 +275,14 @@ class Writer {
   }
 
   std::vector<Exposition>& out_;
+  const ResultScene& scene_;
   const PageDetail& detail_;
   TargetFacts facts_;
   CoverageCount coverage_;
   std::vector<std::pair<std::string, std::array<std::size_t, 5>>> counts_;  // by check: few
-  std::string target_label_;
+  std::string name_, target_label_;  // of the target that is being counted
   TargetState state_;
+  std::size_t swept_ = 0;  // the next of the networks that are swept
   Portion<Row> rows_;
   Portion<TargetRow> targets_;
 };
@@ -299,6 +341,8 @@ SeriesCount count_result_series(const ResultScene& scene, bool targets_only) {
       },
       [] {});
   end_target();
+  // Of those that are swept, at most; some were counted above.
+  if (scene.swept != nullptr) of(Cut::targets) += 2 * scene.swept->size();
   return counts;
 }
 
@@ -319,7 +363,14 @@ ResultCounts ResultSeries::write(const ResultScene& scene, const PageDetail& det
 
 void ResultSeries::write_target(const ResultScene& scene, const std::string& target, const std::string& check) {
   const PageDetail all;
-  Writer writer(out_, scene, all);
+  SweepView own;
+  if (scene.swept != nullptr && check.empty()) {
+    std::copy_if(scene.swept->begin(), scene.swept->end(), std::back_inserter(own),
+                 [&](const SweepRow& row) { return row.target == target; });
+  }
+  ResultScene alone = scene;
+  alone.swept = &own;
+  Writer writer(out_, alone, all);
   for (const ResultState& result : scene.ledger.results_of(target)) {
     if (!check.empty() && result.key.check != check) continue;
     const std::optional<Case> exposure = result.case_id ? scene.ledger.find_case(*result.case_id) : std::nullopt;
