@@ -135,7 +135,7 @@ class ConnectGate {
   Loop::Sleep turn();
   // Takes a turn that is due already, or was in the last kLate; false: none is. Those who await theirs come first.
   bool take_turn();
-  static constexpr std::chrono::milliseconds kLate{20};
+  static constexpr std::chrono::milliseconds kLate{50};
 
  private:
   Loop& loop_;

@@ -52,7 +52,7 @@ class Metrics {
   void discovery(std::shared_ptr<const DiscoveryView> view);
   // When our own web certificate ends; nullopt: there is none.
   void certificate_expiry(std::optional<Time> expiry);
-  void reload(bool ok);  // a reload was tried
+  void reload(bool ok);                               // a reload was tried
   void sweep(std::shared_ptr<const SweepView> view);  // what sweeps of networks know now
   // What is not asked because it crashed the agent, in any order.
   void quarantined(std::vector<ResultKey> results);

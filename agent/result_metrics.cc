@@ -248,7 +248,8 @@ class Writer {
       for (const auto& [check, of_check] : row.summary.by_check) {
         auto& by_verdict = counts.by_check[check];
         by_verdict[static_cast<std::size_t>(Verdict::closed)] += of_check[SweepState::refused];
-        by_verdict[static_cast<std::size_t>(Verdict::unreachable)] += of_check[SweepState::silent] + of_check[SweepState::no_route];
+        by_verdict[static_cast<std::size_t>(Verdict::unreachable)] +=
+            of_check[SweepState::silent] + of_check[SweepState::no_route];
       }
     }
   }
@@ -280,7 +281,7 @@ class Writer {
   TargetFacts facts_;
   CoverageCount coverage_;
   std::vector<std::pair<std::string, std::array<std::size_t, 5>>> counts_;  // by check: few
-  std::string name_, target_label_;  // of the target that is being counted
+  std::string name_, target_label_;                                         // of the target that is being counted
   TargetState state_;
   std::size_t swept_ = 0;  // the next of the networks that are swept
   Portion<Row> rows_;

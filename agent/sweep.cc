@@ -135,7 +135,7 @@ SweepState Sweep::Knock::connected() const {
   // A router's word that the host is not there, or a filter's that it may not be asked: it did not answer.
   if (!trouble) return SweepState::listening;
   return trouble->reason() == Reason::nobody_listens || trouble->reason() == Reason::hung_up ? state_of(*trouble).value()
-                                                                                            : SweepState::silent;
+                                                                                             : SweepState::silent;
 }
 
 // What came to a socket of UDP; nullopt: nothing that tells.
@@ -248,8 +248,8 @@ void Sweep::apply(const Targets& targets) {
     SweepPlan plan = plan_of(swept, options_.interval);
     const auto old = networks_.find(swept.target);
     std::shared_ptr<Network> network;
-    if (old != networks_.end() && old->second->table.plan().doors == plan.doors && old->second->table.plan().checks == plan.checks &&
-        old->second->table.plan().network == plan.network) {
+    if (old != networks_.end() && old->second->table.plan().doors == plan.doors &&
+        old->second->table.plan().checks == plan.checks && old->second->table.plan().network == plan.network) {
       network = old->second;
       network->table.set_interval(options_.interval, events_.now());
       network->table.clear_others();
@@ -470,7 +470,7 @@ Task<void> Sweep::run() {
     if (loop_.now() >= next_publish_) publish();
     if (loop_.now() >= next_save_) save();
     const Time now = events_.now();
-    const std::optional<Time> due = next_due(now);
+    const std::optional<Time> due = events_.paused() ? std::nullopt : next_due(now);
     const milliseconds wait = due ? std::clamp<milliseconds>(*due - now, kTick, kIdle) : kIdle;
     co_await loop_.sleep_for(wait);
   }
@@ -493,6 +493,7 @@ void Sweep::save() {
 
 void Sweep::publish() {
   next_publish_ = loop_.now() + seconds(1);
+  if (networks_.empty() && this->view()->empty()) return;
   auto view = std::make_shared<SweepView>();
   const Time now = events_.now();
   for (const auto& [name, network] : networks_) view->push_back({name, network->table.summary(now), network->paused});

@@ -43,8 +43,8 @@ struct SweepOptions {
 };
 
 struct SweepEvents {
-  std::function<bool(const IpAddress&)> allows;                      // the scope, asked before each knock
-  std::function<bool()> paused = [] { return false; };               // all probing
+  std::function<bool(const IpAddress&)> allows;                       // the scope, asked before each knock
+  std::function<bool()> paused = [] { return false; };                // all probing
   std::function<void(const std::string& target, const Door&)> found;  // something listens
   // Nothing listens any more where something did; after ask().
   std::function<void(const std::string& target, const Door&, SweepState)> gone;
@@ -114,9 +114,9 @@ class Sweep {
   std::string trouble_;
   bool all_changed_ = false;  // the store missed something
   std::map<std::string, std::shared_ptr<Network>> networks_;
-  std::string turn_;                       // the network that was asked last
-  std::multimap<Time, Waiting> waiting_;   // put off
-  std::set<IpAddress> busy_;               // a knock is under way to each
+  std::string turn_;                      // the network that was asked last
+  std::multimap<Time, Waiting> waiting_;  // put off
+  std::set<IpAddress> busy_;              // a knock is under way to each
   std::vector<std::unique_ptr<Knock>> knocks_;
   std::vector<Knock*> free_;
   std::size_t under_way_ = 0;

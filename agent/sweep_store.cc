@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-
 namespace ajar {
 namespace {
 
@@ -102,7 +101,8 @@ SweepStore::~SweepStore() = default;
 std::unique_ptr<SweepTable> SweepStore::load(const std::string& target) {
   if (!database_) return nullptr;
   try {
-    Statement about(*database_, "SELECT network, doors, key, fresh, cursor, began, entered, completed, asked FROM sweep WHERE target = ?");
+    Statement about(*database_,
+                    "SELECT network, doors, key, fresh, cursor, began, entered, completed, asked FROM sweep WHERE target = ?");
     about.start(std::string_view(target));
     if (!about.step()) return nullptr;
     const std::optional<Cidr> network = Cidr::parse(about.text(0));

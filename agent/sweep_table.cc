@@ -149,6 +149,9 @@ Time SweepTable::due(std::uint64_t step) const {
   return *began_ + milliseconds(part);
 }
 
+// When the first sweep is due that is spread.
+Time SweepTable::after_quick(Time now) const { return std::max(now, quick_since_.value_or(now) + plan_.interval / 2); }
+
 void SweepTable::enter(std::uint64_t segment, Time now) {
   entered_ = now;
   if (!asked_at_[segment]) asked_at_[segment] = now;
@@ -169,6 +172,7 @@ std::optional<std::uint64_t> SweepTable::next_fresh(Time now) {
     const std::uint64_t step = fresh_++;
     if (!is_fresh(step)) continue;
     if (!began_ && !asked_at_[segment_of(step)]) asked_at_[segment_of(step)] = now;
+    if (!began_ && !quick_since_) quick_since_ = now;
     ++under_way_;
     return step;
   }
@@ -183,7 +187,7 @@ std::optional<std::uint64_t> SweepTable::next_again(Time now) {
       leave(segment_of(size() - 1));
       completed_ = now;
       cursor_ = 0;
-      began_ = hurry_ ? now : std::max(*began_ + plan_.interval, now - patience);
+      began_ = hurry_ ? after_quick(now) : std::max(*began_ + plan_.interval, now - patience);
       hurry_ = false;
       entered_.reset();
     }
@@ -209,7 +213,8 @@ std::optional<std::uint64_t> SweepTable::next_again(Time now) {
 std::optional<std::uint64_t> SweepTable::next(Time now) {
   if (const auto step = next_fresh(now)) return step;
   if (is_first_complete()) {
-    completed_ = began_ = now;
+    completed_ = now;
+    began_ = after_quick(now);
     cursor_ = 0;
   }
   return next_again(now);
@@ -237,6 +242,7 @@ void SweepTable::hurry(Time now) {
   cursor_ = 0;
   entered_.reset();
   hurry_ = true;
+  quick_since_ = now;
 }
 
 // ---- what changes ----
@@ -316,7 +322,8 @@ bool SweepTable::restore(const Progress& progress, std::span<const std::pair<std
     return false;
   for (const auto& [number, bytes] : slices) {
     if (number >= this->slices() || bytes.size() != std::min(kSlice, size() - number * kSlice)) return false;
-    const bool sound = std::all_of(bytes.begin(), bytes.end(), [](char c) { return static_cast<unsigned char>(c) < kSweepStates; });
+    const bool sound =
+        std::all_of(bytes.begin(), bytes.end(), [](char c) { return static_cast<unsigned char>(c) < kSweepStates; });
     if (!sound) return false;
   }
   for (const auto& [number, bytes] : slices) {

@@ -7,6 +7,8 @@
 //             its place in the interval, and needs no due time of its own.
 //   late      What could not be asked in time (a pause, a restart, rates that are too low) moves the rest of the sweep: it is
 //             never made up for in a burst.
+//             The first that is spread begins half an interval after the quick one: so an endpoint rests for half an interval
+//             to one and a half.
 //   by hand   hurry() asks all that was refused or silent once, as fast as the caller allows.
 //   listens   An endpoint where something listens is a result of its own: the sweep passes it by, until note() says otherwise.
 //   others'   An endpoint of which another target asks every question, or outside the scope, is passed by and counted nowhere.
@@ -85,8 +87,8 @@ using SweepView = std::vector<SweepRow>;  // by target
 
 class SweepTable {
  public:
-  static constexpr std::size_t kSegments = 64;     // parts of a sweep whose time is remembered
-  static constexpr std::uint64_t kSlice = 16384;   // steps that are stored together
+  static constexpr std::size_t kSegments = 64;    // parts of a sweep whose time is remembered
+  static constexpr std::uint64_t kSlice = 16384;  // steps that are stored together
 
   // `key`: whoever does not know it cannot tell the order.
   SweepTable(SweepPlan plan, std::uint64_t key);
@@ -154,7 +156,9 @@ class SweepTable {
 
   std::uint64_t segment_of(std::uint64_t step) const { return step * kSegments / size(); }
   Time due(std::uint64_t step) const;
-  bool is_fresh(std::uint64_t step) const { return states_[step] >> kClassShift != kNotOurs && state(step) == SweepState::never; }
+  bool is_fresh(std::uint64_t step) const {
+    return states_[step] >> kClassShift != kNotOurs && state(step) == SweepState::never;
+  }
   void put(std::uint64_t step, SweepState state);
   void count(std::uint64_t step, int change);
   std::uint32_t others_of(std::uint64_t step) const { return classes_[states_[step] >> kClassShift]; }
@@ -162,6 +166,7 @@ class SweepTable {
   bool is_first_complete() const { return !began_ && endpoints_ > 0 && asked_ >= endpoints_ && under_way_ == 0; }
   std::optional<std::uint64_t> next_fresh(Time now);
   std::optional<std::uint64_t> next_again(Time now);
+  Time after_quick(Time now) const;
   void enter(std::uint64_t segment, Time now);
   void leave(std::uint64_t segment);
 
@@ -179,11 +184,12 @@ class SweepTable {
   std::uint64_t asked_ = 0;             // endpoints in another state than never
   std::uint64_t under_way_ = 0;
 
-  std::uint64_t fresh_ = 0;       // where the search for what was never asked stands
-  std::uint64_t cursor_ = 0;      // the next step of the sweep
-  std::optional<Time> began_;     // when its step 0 was due, had it never been late
-  bool hurry_ = false;            // until its end
-  std::optional<Time> entered_;   // when the sweep came to the segment where it is
+  std::uint64_t fresh_ = 0;          // where the search for what was never asked stands
+  std::uint64_t cursor_ = 0;         // the next step of the sweep
+  std::optional<Time> began_;        // when its step 0 was due, had it never been late
+  bool hurry_ = false;               // until its end
+  std::optional<Time> quick_since_;  // the beginning of a sweep that is not spread
+  std::optional<Time> entered_;      // when the sweep came to the segment where it is
   std::optional<Time> completed_;
   std::array<std::optional<Time>, kSegments> asked_at_{};  // none of the segment was asked longer ago
   std::vector<bool> changed_;                              // slices

@@ -116,10 +116,12 @@ struct Targets::Declared {
   }
   // Whether it asks anything there, be it owned or not.
   bool asks_at(const Door& door) const {
-    const std::optional<std::uint64_t> index = config.place.network ? config.place.network->index_of(door.address) : std::nullopt;
-    return index && *index < kMaxNetwork && std::any_of(asks.begin(), asks.end(), [&](const Ask& ask) {
-             return ask.port.number == door.port && ask.port.transport == door.transport;
-           });
+    const std::optional<std::uint64_t> index =
+        config.place.network ? config.place.network->index_of(door.address) : std::nullopt;
+    return index && *index < kMaxNetwork &&
+           std::any_of(
+               asks.begin(), asks.end(),
+               [&](const Ask& ask) { return ask.port.number == door.port && ask.port.transport == door.transport; });
   }
   Planned planned(const IpAddress& address, const Ask& ask) const {
     return {{config.name, address, ask.port.number, ask.port.transport, ask.check}, ask.interval, config.paused};

@@ -2,7 +2,8 @@
 //
 //   sweep_bench NETWORK PORT [CONCURRENCY [PER_SECOND]]
 //
-// prints: endpoints N listening L refused R silent S wall_s W per_second P cpu_us_per_endpoint C apply_ms A rss_mib M rss_of_the_sweep_mib T
+// prints: endpoints N listening L refused R silent S wall_s W per_second P cpu_us_per_endpoint C apply_ms A rss_mib M
+// rss_of_the_sweep_mib T
 //
 // Without PER_SECOND there is no rate. `fleet http PORT` before it, in another process, listens on all of 127.0.0.0/8.
 #include <cstdlib>

@@ -74,8 +74,9 @@ TEST_F(Sweeps, ResultsOnlyWhereSomebodyListensAndALaterOneIsFound) {
   ASSERT_LT(listening.size(), 32U);
   EXPECT_TRUE(wait_until(seconds(40), [&] { return asked(agent) == listening; })) << testing::PrintToString(asked(agent));
   // The open one is proven.
-  const std::string open = fmt::format(R"(ajar_exposure_level{{target="rack",address="{}",port="{}",transport="tcp",check="smtp_relay"}})",
-                                       lab.place("open").address, lab.place("open").port);
+  const std::string open =
+      fmt::format(R"(ajar_exposure_level{{target="rack",address="{}",port="{}",transport="tcp",check="smtp_relay"}})",
+                  lab.place("open").address, lab.place("open").port);
   EXPECT_TRUE(wait_until(seconds(40), [&] { return metric(agent, open) == 4; }));
   // What refuses is counted, and covered.
   EXPECT_EQ(metric(agent, "ajar_endpoints"), 32);
@@ -91,8 +92,9 @@ TEST_F(Sweeps, ResultsOnlyWhereSomebodyListensAndALaterOneIsFound) {
   // One that opens later.
   const LabPlace& absent = lab.place("absent");
   ASSERT_TRUE(lab.change(absent, "open"));
-  const std::string late = fmt::format(R"(ajar_exposure_level{{target="rack",address="{}",port="{}",transport="tcp",check="smtp_relay"}})",
-                                       absent.address, absent.port);
+  const std::string late =
+      fmt::format(R"(ajar_exposure_level{{target="rack",address="{}",port="{}",transport="tcp",check="smtp_relay"}})",
+                  absent.address, absent.port);
   EXPECT_TRUE(wait_until(seconds(40), [&] { return metric(agent, late) == 4; })) << agent.process().err();
 
   // After a restart nothing of it is lost, and its case is the same.
