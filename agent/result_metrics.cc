@@ -108,6 +108,28 @@ struct TargetState {
   }
 };
 
+// Goes from target to target, by name, also through those of which only sweeps know.
+class TargetWalk {
+ public:
+  // Adds what a sweep knows of the target so far to `state`; then `change` ends it and begins the next one, which it names,
+  // until that is `next`. nullopt: there is no next.
+  template <class Change>
+  void move(const SweepView* swept, const std::optional<std::string>& next, TargetState& state, Change change) {
+    while (swept != nullptr && place_ < swept->size() && (!next || (*swept)[place_].target < *next)) {
+      const SweepRow& row = (*swept)[place_++];
+      if (row.target != name_) change(row.target);
+      name_ = row.target;
+      state.add(row.summary.endpoints, row.summary.oldest);
+    }
+    name_ = next.value_or("");
+    change(name_);
+  }
+
+ private:
+  std::string name_;
+  std::size_t place_ = 0;
+};
+
 // What is copied of a result while the ledger is held.
 struct Row {
   std::string labels;
@@ -212,20 +234,11 @@ class Writer {
   }
 
  private:
-  // Ends the target before, and those between it and the next one of which only sweeps know; nullopt: there is no next.
   void next_target(const std::optional<std::string>& next) {
-    const bool swept = scene_.swept != nullptr;
-    while (swept && swept_ < scene_.swept->size() && (!next || (*scene_.swept)[swept_].target < *next)) {
-      const SweepRow& row = (*scene_.swept)[swept_];
-      if (row.target != name_) {
-        end_target();
-        begin_target(row.target);
-      }
-      state_.add(row.summary.endpoints, row.summary.oldest);
-      ++swept_;
-    }
-    end_target();
-    begin_target(next.value_or(""));
+    walk_.move(scene_.swept, next, state_, [this](const std::string& name) {
+      end_target();
+      begin_target(name);
+    });
   }
 
   void end_target() {
@@ -237,7 +250,6 @@ class Writer {
 
   void begin_target(const std::string& name) {
     state_ = {};
-    name_ = name;
     target_label_ = "target=\"";
     Exposition::append_value(target_label_, name);
     target_label_ += '"';
@@ -315,13 +327,16 @@ SeriesCount count_result_series(const ResultScene& scene, bool targets_only) {
   const auto of = [&](Cut cut) -> std::size_t& { return counts.by_cut[static_cast<std::size_t>(cut)]; };
   TargetFacts facts(scene);
   TargetState state;
-  const auto end_target = [&] {
-    of(Cut::targets) += (state.any ? 1U : 0U) + (state.oldest ? 1U : 0U);
-    state = {};
+  TargetWalk targets;
+  const auto next_target = [&](const std::optional<std::string>& next) {
+    targets.move(scene.swept, next, state, [&](const std::string&) {
+      of(Cut::targets) += (state.any ? 1U : 0U) + (state.oldest ? 1U : 0U);
+      state = {};
+    });
   };
   scene.ledger.each_result(
       [&](const ResultState& result, const Case* open) {
-        if (facts.move_to(result.key.target)) end_target();
+        if (facts.move_to(result.key.target)) next_target(facts.name());
         if (!was_probed(result)) return;
         state.add(result);
         if (!is_shown(result)) return;
@@ -341,9 +356,7 @@ SeriesCount count_result_series(const ResultScene& scene, bool targets_only) {
         }
       },
       [] {});
-  end_target();
-  // Of those that are swept, at most; some were counted above.
-  if (scene.swept != nullptr) of(Cut::targets) += 2 * scene.swept->size();
+  next_target(std::nullopt);
   return counts;
 }
 
