@@ -293,9 +293,9 @@ class Writer {
   TargetFacts facts_;
   CoverageCount coverage_;
   std::vector<std::pair<std::string, std::array<std::size_t, 5>>> counts_;  // by check: few
-  std::string name_, target_label_;                                         // of the target that is being counted
+  std::string target_label_;  // of the target that is being counted
   TargetState state_;
-  std::size_t swept_ = 0;  // the next of the networks that are swept
+  TargetWalk walk_;
   Portion<Row> rows_;
   Portion<TargetRow> targets_;
 };

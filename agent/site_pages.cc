@@ -229,8 +229,8 @@ SiteReply Site::target(const SiteRequest& request, const std::string& name) cons
   TargetPage shown;
   shown.target = *found;
   const std::shared_ptr<const SweepView> swept = state_.metrics.swept();
-  const auto row = std::find_if(swept->begin(), swept->end(), [&](const SweepRow& r) { return r.target == name; });
-  if (row != swept->end()) shown.swept = row->summary;
+  const auto sweep = std::find_if(swept->begin(), swept->end(), [&](const SweepRow& one) { return one.target == name; });
+  if (sweep != swept->end()) shown.swept = sweep->summary;
   shown.one_result = !check.empty() || !address.empty() || !port.empty() || !transport.empty();
   Frame around = frame("/targets");
   if (const std::optional<Time> asked = asked_at(request, around.now)) {
