@@ -39,6 +39,10 @@ SchedulerLimits limits_of(const AgentConfig& agent) {
   return {agent.concurrency, agent.connections_per_second, agent.per_address, agent.retry_interval};
 }
 
+SweepOptions sweep_options(const AgentConfig& agent) {
+  return {agent.source_addresses, agent.connect_timeout, agent.sweep_interval, agent.concurrency};
+}
+
 // What cannot change while running; nullopt when nothing of it did.
 std::optional<std::string> needs_restart(const Config& before, const Config& after) {
   const auto& a = before.canary;
@@ -90,7 +94,9 @@ Agent::Agent(std::shared_ptr<const Config> config, std::size_t max_series)
       gate_(loop_, config_->agent.connections_per_second, pace_limits(config_->agent)),
       scheduler_(limits_of(config_->agent),
                  [this](const IpAddress& address, Time now) { return gate_.pace().held(address, now); }),
-      targets_(resolver_, wall_now, target_events()),
+      targets_(resolver_, wall_now, target_events(), Networks::swept),
+      sweep_(loop_, gate_, sweep_options(config_->agent), sweep_events(), sweep_pace(),
+             config_->path(config_->agent.state) + ".sweep"),
       discovery_(loop_, resolver_, discovery_events()),
       zones_(loop_),
       sightings_(loop_, config_->canary.remote.empty() ? milliseconds(0) : kRemoteLag),
@@ -125,6 +131,7 @@ Agent::Agent(std::shared_ptr<const Config> config, std::size_t max_series)
   known.reserve(ledger_.result_count());
   ledger_.each_result([&](const ResultState& result) { known.push_back({result.key, result.host}); });
   targets_.seed(known, !config_->discovery.empty());
+  sweep_.apply(targets_);
   discovery_.apply(config_);
   metrics_.discovery(discovery_.view());
   if (ledger_.paused()) spdlog::warn("probing is paused since before the start; POST /-/resume goes on");
@@ -197,6 +204,7 @@ TargetEvents Agent::target_events() {
     targets_changed_ = true;
     if (!note.empty()) spdlog::warn("target {}: {}", escape(target), escape(note));
   };
+  events.shared = [this](const std::string& target, const IpAddress& address) { sweep_.shared(targets_, target, address); };
   return events;
 }
 
@@ -235,7 +243,9 @@ void Agent::run() {
   }
   crash_guard_.watch_this_thread();
   start(drive());
+  start(sweep_.run());
   loop_.run();
+  sweep_.save();
   std::thread remote_end([this] { remote_.reset(); });  // both wait a little for requests under way
   web_->stop();
   remote_end.join();
@@ -281,6 +291,7 @@ void Agent::housekeeping() {
   watch_pace();
   if (ledger_changed_) ledger_.flush();
   ledger_changed_ = ledger_.failing();
+  look_at_visited();
   if (ledger_.failing() != was_failing_) {
     was_failing_ = !was_failing_;
     if (was_failing_) {
@@ -289,6 +300,7 @@ void Agent::housekeeping() {
       spdlog::info("the state can be written again; nothing was lost");
     }
   }
+  metrics_.sweep(sweep_.view());
   metrics_.schedule_lag(static_cast<double>(scheduler_.lag(wall_now()).count()) / 1000.0);
   if (targets_changed_ && loop_.now() >= next_publish_) publish_targets();
 }
@@ -397,11 +409,9 @@ Task<void> Agent::check_vantage() {
   checking_vantage_ = true;
   not_looked_at_ = sides_down(*config_, *world_.canary);
   VantageRound round = vantage_round(*config_, *world_.canary);
-  targets_.each([&](const Planned& plan) {
-    const auto alike = [&](const IpAddress& one) { return one.is_v4() == plan.key.address.is_v4(); };
-    if (std::none_of(round.towards.begin(), round.towards.end(), alike)) round.towards.push_back(plan.key.address);
-    return round.towards.size() < 2;
-  });
+  for (const bool v4 : {true, false}) {
+    if (const auto address = targets_.any_address(v4)) round.towards.push_back(*address);
+  }
   co_await vantage_.measure(std::move(round));
   checking_vantage_ = false;
   next_vantage_ = loop_.now() + vantage_interval(config_->agent);
@@ -453,6 +463,7 @@ Task<void> Agent::visit(Visit visit) {
   if (loop_.shutting_down()) co_return;
   alone_ = false;  // where it was alone, nothing else has begun
   for (const ResultKey& key : keys) finish(key, wanted[key]);
+  visited(keys.back());
   pump();
 }
 
@@ -595,6 +606,8 @@ std::optional<std::string> Agent::take_over_configuration() {
   ledger_.set_options(ledger_options(*config_));
   crash_guard_.set_period(config_->agent.quarantine);
   targets_.apply(*config_);
+  sweep_.set_options(sweep_options(config_->agent));
+  sweep_.apply(targets_);
   discovery_.apply(config_);
   metrics_.discovery(discovery_.view());
   next_vantage_ = loop_.now();
@@ -619,9 +632,8 @@ ProbeNow Agent::probe_now(const std::string& target, const std::optional<std::st
   auto& last = asked_[target];
   if (now - last < kProbeNowInterval) return ProbeNow::limited;
   std::size_t put_off = 0;
-  if (scheduler_.due_now(target, check.value_or(""), now, &put_off) == 0) {
-    return put_off > 0 ? ProbeNow::used_up : ProbeNow::limited;
-  }
+  const bool asked = scheduler_.due_now(target, check.value_or(""), now, &put_off) > 0;
+  if (!sweep_.ask_now(target) && !asked) return put_off > 0 ? ProbeNow::used_up : ProbeNow::limited;
   last = now;
   crash_guard_.asked_for(target, check.value_or(""));
   pump();
@@ -758,6 +770,7 @@ std::string Agent::take_in(const std::vector<Suspicion>& suspicions) {
   const Time now = wall_now();
   ImportEvents events;
   events.test = [&](const ResultKey& key) {
+    if (!targets_.endpoint(key)) listens(key.target, {key.address, key.port, key.transport});  // or so they say
     const std::optional<Time> due = scheduler_.due(key);
     if (!due || *due <= now + config_->agent.retry_interval || !scheduler_.reschedule(key, now)) return;
     ledger_.set_due(key, now);
@@ -774,6 +787,7 @@ std::string Agent::take_in(const std::vector<Suspicion>& suspicions) {
 // A probe that `ajar check` ran: judged like our own, its place in the schedule kept.
 std::string Agent::take_in(const Record& record) {
   const std::optional<ResultState> known = ledger_.result(record.key);
+  if (take_in_swept(record)) return R"({"stored":true})";
   if (!targets_.endpoint(record.key) || (known && known->last_probe > record.started)) return R"({"stored":false})";
   const Change change =
       ledger_.apply(record, answered_.connected_on_another_port(record.key.address, record.key.port, record.key.transport));

@@ -24,6 +24,7 @@
 #include "agent/runner.h"
 #include "agent/scheduler.h"
 #include "agent/service_manager.h"
+#include "agent/sweep.h"
 #include "agent/target_view.h"
 #include "agent/targets.h"
 #include "agent/vantage_check.h"
@@ -55,6 +56,8 @@ class Agent {
   void start_canary();
   TargetEvents target_events();
   DiscoveryEvents discovery_events();
+  SweepEvents sweep_events();
+  SweepPace sweep_pace();
   MessageBook message_book();
 
   // -- loop thread --
@@ -94,6 +97,15 @@ class Agent {
   ProbeNow probe_now(const std::string& target, const std::optional<std::string>& check);
   void stop();
 
+  // -- swept networks (agent_sweep.cc) --
+  void listens(const std::string& target, const Door& door);
+  void listens_no_more(const std::string& target, const Door& door, SweepState state);
+  bool is_absent(const std::string& target, const Door& door) const;
+  bool may_be_forgotten(const ResultState& result) const;
+  void visited(const ResultKey& key);
+  void look_at_visited();
+  bool take_in_swept(const Record& record);
+
   // -- web threads --
   WebState web_state();
   ApiReply internal_api(const ApiRequest& request);
@@ -119,6 +131,9 @@ class Agent {
   std::unique_ptr<CanaryApi> canary_api_;
   Scheduler scheduler_;
   Targets targets_;
+  Sweep sweep_;
+  std::map<std::pair<std::string, Door>, unsigned> absent_;  // visits in a row that met nobody, of what a sweep found
+  std::set<std::pair<std::string, Door>> visited_;           // what a look at is due, once the ledger shows it
   Discovery discovery_;
   Zones zones_;
   Sightings sightings_;

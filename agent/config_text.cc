@@ -78,6 +78,7 @@ void put_agent(Writer& out, const AgentConfig& agent) {
   out.put("interval", duration(agent.interval));
   out.put("full_matrix_interval", duration(agent.full_matrix_interval));
   out.put("retry_interval", duration(agent.retry_interval));
+  out.put("sweep_interval", duration(agent.sweep_interval));
   out.put("connect_timeout", duration(agent.connect_timeout));
   out.put("reply_timeout", duration(agent.reply_timeout));
   out.put("probe_timeout", duration(agent.probe_timeout));

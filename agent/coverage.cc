@@ -34,6 +34,18 @@ void CoverageCount::add(const ResultState& result) {
   if (known && now_ - *known <= 2 * interval) ++counted.coverage.covered;
 }
 
+void CoverageCount::add(const SweepView& swept) {
+  for (const SweepRow& row : swept) {
+    if (row.paused) continue;
+    for (const auto& [check, counts] : row.summary.by_check) {
+      OfCheck& counted = of_check(check);
+      counted.coverage.all += counts.all() - counts[SweepState::listening];
+      counted.coverage.covered += counts.covered;
+      counted.measured = counted.measured || counts[SweepState::never] < counts.all();
+    }
+  }
+}
+
 std::map<std::string, Coverage> CoverageCount::by_check(const std::map<std::string, std::size_t>& expected) const {
   std::map<std::string, Coverage> found;
   for (const OfCheck& counted : found_) {

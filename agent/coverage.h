@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/ledger.h"
+#include "agent/sweep_table.h"
 #include "agent/target_index.h"
 #include "config/config.h"
 
@@ -29,6 +30,8 @@ class CoverageCount {
   CoverageCount(const Config& config, const TargetIndex& targets, Time now);
   CoverageCount(const Config& config, std::span<const TargetView> targets, Time now);
   void add(const ResultState& result);
+  // What sweeps know; what listens there is a result of its own. After the results.
+  void add(const SweepView& swept);
   std::map<std::string, Coverage> by_check(const std::map<std::string, std::size_t>& expected) const;
   // nullptr: no target has this name.
   const TargetConfig* target(std::string_view name) const;

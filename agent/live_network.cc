@@ -585,6 +585,14 @@ Loop::Sleep ConnectGate::turn() {
   return loop_.sleep_until(mine);
 }
 
+bool ConnectGate::take_turn() {
+  if (per_second_ == 0) return true;
+  const auto now = loop_.now();
+  if (next_ > now) return false;
+  next_ = std::max(next_, now - kLate) + std::chrono::nanoseconds(1'000'000'000 / per_second_);
+  return true;
+}
+
 LiveNetwork::LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options,
                          std::string sni)
     : loop_(loop), scope_(scope), gate_(gate), tls_(tls), options_(std::move(options)) {
@@ -620,21 +628,11 @@ Task<void> LiveNetwork::take_turns(IpAddress address) {
   talk_.until += waited;
 }
 
-int LiveNetwork::begin_connect(const AddressPort& place) {
-  const int fd = socket(place.address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) throw LinkError(Reason::internal_error, "no socket: " + text_of(errno));
-  FileDescriptor guard(fd);
-  bind_source(fd, place.address);
-  sockaddr_storage to{};
-  const socklen_t length = fill_sockaddr(place, to);
-  keep_icmp_errors(fd, place.address.is_v4(), true);
-  if (connect(fd, reinterpret_cast<sockaddr*>(&to), length) != 0 && errno != EINPROGRESS) throw connect_failed(fd, errno);
-  return guard.release();
-}
+namespace {
 
-void LiveNetwork::bind_source(int fd, const IpAddress& destination) {
+void bind_source(int fd, const std::vector<IpAddress>& all, const IpAddress& destination) {
   // One address each destination, always the same: greylisting knows us by it.
-  std::vector<IpAddress> sources = options_.source_addresses;
+  std::vector<IpAddress> sources = all;
   std::erase_if(sources, [&](const IpAddress& source) { return source.is_v4() != destination.is_v4(); });
   if (!sources.empty()) {
     const auto bytes = destination.bytes();
@@ -649,9 +647,24 @@ void LiveNetwork::bind_source(int fd, const IpAddress& destination) {
     }
     return;
   }
-  if (!options_.source_addresses.empty()) {
+  if (!all.empty()) {
     throw LinkError(Reason::no_route, fmt::format("no source address of the family of {}", destination.to_string()));
   }
+}
+
+}  // namespace
+
+FileDescriptor begin_connect(const AddressPort& place, const std::vector<IpAddress>& sources) {
+  FileDescriptor fd(socket(place.address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (fd.get() < 0) throw LinkError(Reason::internal_error, "no socket: " + text_of(errno));
+  bind_source(fd.get(), sources, place.address);
+  sockaddr_storage to{};
+  const socklen_t length = fill_sockaddr(place, to);
+  keep_icmp_errors(fd.get(), place.address.is_v4(), true);
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&to), length) != 0 && errno != EINPROGRESS) {
+    throw connect_failed(fd.get(), errno);
+  }
+  return fd;
 }
 
 Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uint16_t port, TlsMode tls) {
@@ -662,7 +675,7 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
   try {
     if (!scope_.allows(address)) throw LinkError(Reason::out_of_scope, address.to_string() + " is outside the scope");
     co_await take_turns(address);
-    const int fd = begin_connect(place);
+    const int fd = begin_connect(place, options_.source_addresses).release();
     const auto by = std::min(loop_.now() + options_.connect_timeout, talk_.until);
     auto link = std::make_unique<LiveLink>(loop_, fd, LiveLink::Side::client, tls_.context(), transcript_,
                                            options_.reply_timeout, talk_.until, &talk_);
@@ -692,14 +705,15 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
   }
 }
 
-int LiveNetwork::connected_datagrams(const AddressPort& place) {
+FileDescriptor connected_datagrams(const AddressPort& place, const std::vector<IpAddress>& sources) {
   FileDescriptor fd(socket(place.address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (fd.get() < 0) throw LinkError(Reason::internal_error, "no socket: " + text_of(errno));
-  bind_source(fd.get(), place.address);
+  bind_source(fd.get(), sources, place.address);
   sockaddr_storage to{};
   const socklen_t length = fill_sockaddr(place, to);
+  keep_icmp_errors(fd.get(), place.address.is_v4(), true);
   if (connect(fd.get(), reinterpret_cast<sockaddr*>(&to), length) != 0) throw link_error(errno);
-  return fd.release();
+  return fd;
 }
 
 Task<std::unique_ptr<Datagrams>> LiveNetwork::dial_udp(const IpAddress& address, std::uint16_t port) {
@@ -709,7 +723,7 @@ Task<std::unique_ptr<Datagrams>> LiveNetwork::dial_udp(const IpAddress& address,
   try {
     if (!scope_.allows(address)) throw LinkError(Reason::out_of_scope, address.to_string() + " is outside the scope");
     co_await take_turns(address);
-    const int fd = connected_datagrams(place);
+    const int fd = connected_datagrams(place, options_.source_addresses).release();
     const auto timeout = options_.first_reply_timeout.count() > 0 && !transcript_.heard() ? options_.first_reply_timeout
                                                                                           : options_.reply_timeout;
     std::unique_ptr<Datagrams> datagrams =
@@ -802,10 +816,15 @@ Task<void> LiveLink::connected(Steady::time_point by) {
     throw LinkError(Reason::timeout,
                     socket_.stopping() ? "interrupted: the agent is stopping" : "no answer to the connection request");
   if (!socket_.may_be_read()) co_return;  // an error would make it readable too
+  if (const auto trouble = connect_trouble(socket_.fd())) throw LinkError(*trouble);
+}
+
+std::optional<LinkError> connect_trouble(int fd) {
   int error = 0;
   socklen_t length = sizeof error;
-  getsockopt(socket_.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
-  if (error != 0) throw connect_failed(socket_.fd(), error);
+  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  if (error == 0) return std::nullopt;
+  return connect_failed(fd, error);
 }
 
 bool IcmpError::port_unreachable() const {

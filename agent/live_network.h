@@ -146,6 +146,9 @@ class ConnectGate {
   Loop::Sleep turn_of_address(const IpAddress& address);
   Loop::Sleep turn_of_network(const IpAddress& address);
   Loop::Sleep turn();
+  // Takes a turn that is due already, or was in the last kLate; false: none is. Those who await theirs come first.
+  bool take_turn();
+  static constexpr std::chrono::milliseconds kLate{50};
 
   // How a connection came out, and what it carried: as Pace has it.
   void ended(const IpAddress& address, bool timed_out) { pace_.ended(address, clock_(), timed_out); }
@@ -167,6 +170,13 @@ class ConnectGate {
   Waits waits_;
   Steady::time_point next_{};
 };
+
+// A TCP socket whose connect() is under way, or a connected UDP socket, with ICMP errors kept. From one of `sources` of the
+// destination's family, for each destination always the same; empty: the kernel chooses. LinkError.
+FileDescriptor begin_connect(const AddressPort& place, const std::vector<IpAddress>& sources);
+FileDescriptor connected_datagrams(const AddressPort& place, const std::vector<IpAddress>& sources);
+// Why the connect() of a socket failed that is writable; nullopt: it did not.
+std::optional<LinkError> connect_trouble(int fd);
 
 // Datagrams of a connected UDP socket: what others send is dropped by the kernel. "Port unreachable" is the peer's word only
 // where it comes from its address (nobody_listens); a refusal by anybody else on the way is a filter's (no_route).
@@ -224,10 +234,7 @@ class LiveNetwork : public Network {
   Task<void> take_turns(IpAddress address);
   void count_bytes();
   void tell_pace(const IpAddress& address, bool timed_out);
-  int begin_connect(const AddressPort& place);  // a socket whose connect() is under way; the caller owns it
-  int connected_datagrams(const AddressPort& place);
   void note_source(int fd);
-  void bind_source(int fd, const IpAddress& destination);
 
   Loop& loop_;
   const Scope& scope_;

@@ -50,6 +50,11 @@ constexpr Family kExhausted{"ajar_pace_exhausted_addresses", kGauge,
                             "Addresses that are not probed now because their budget of a day is used up."};
 constexpr Family kPaceWaits{"ajar_pace_waits_total", kCounter,
                             "Connections that waited for their turn, by the limit: of their address, their network, of all."};
+constexpr Family kSweepEndpoints{"ajar_sweep_endpoints", kGauge,
+                                 "Endpoints of networks, by what the sweep last met there; where something listens, the checks "
+                                 "ask."};
+constexpr Family kSweepCompleted{"ajar_sweep_last_completed_timestamp_seconds", kGauge,
+                                 "When the latest whole sweep of a network ended; absent before the first one."};
 constexpr Family kEndpoints{"ajar_endpoints", kGauge, "Endpoints (address, port, transport) that are probed now."};
 constexpr Family kOpened{"ajar_exposures_opened_total", kCounter, "Cases that began."};
 constexpr Family kReopened{"ajar_exposures_reopened_total", kCounter, "Cases that began again within a day of their end."};
@@ -206,6 +211,21 @@ void write_vantage(Exposition& out, const VantageStates& states) {
   for (const auto& [kind, state] : states) out.sample(Exposition::labels({{"kind", to_string(kind)}}), state.up ? 1 : 0);
 }
 
+void write_sweeps(Exposition& out, const SweepView& swept) {
+  SweepCounts all;
+  Series completed;
+  for (const SweepRow& row : swept) {
+    for (std::size_t state = 0; state < kSweepStates; ++state) all.by_state[state] += row.summary.endpoints.by_state[state];
+    if (row.summary.completed) completed[Exposition::labels({{"target", row.target}})] = to_seconds(*row.summary.completed);
+  }
+  begin(out, kSweepEndpoints);
+  for (std::size_t state = 0; state < kSweepStates; ++state) {
+    out.sample(Exposition::labels({{"state", to_string(static_cast<SweepState>(state))}}),
+               static_cast<double>(all.by_state[state]));
+  }
+  write_series(out, kSweepCompleted, completed);
+}
+
 bool shows_targets_only(const Config& config, std::size_t results) {
   if (config.metrics.detail == "auto") return results > Metrics::kDetailLimit;
   return config.metrics.detail == "targets";
@@ -284,6 +304,7 @@ struct Metrics::State {
   std::map<CanaryKind, bool> canary;
   VantageStates vantage;
   std::shared_ptr<const DiscoveryView> discovery;  // nullptr: none
+  std::shared_ptr<const SweepView> swept = std::make_shared<SweepView>();
   std::optional<Time> certificate_expiry;
   std::map<std::string, std::size_t> expected;
   std::vector<ResultKey> quarantined;
@@ -430,6 +451,20 @@ void Metrics::discovery(std::shared_ptr<const DiscoveryView> view) {
   state_->changed();
 }
 
+void Metrics::sweep(std::shared_ptr<const SweepView> view) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->swept == view) return;
+    state_->swept = std::move(view);
+  }
+  state_->changed();
+}
+
+std::shared_ptr<const SweepView> Metrics::swept() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->swept;
+}
+
 void Metrics::certificate_expiry(std::optional<Time> expiry) {
   {
     const std::lock_guard lock(state_->mutex);
@@ -540,6 +575,8 @@ void Metrics::write(Sections& sections, const Scene& scene) const {
   for (const Family* family : {&kProbes, &kFailures, &kDuration, &kInFlight, &kLag, &kEndpoints})
     state_->write_collected(own, *family, collected);
   state_->write_pace(own);
+  const std::shared_ptr<const SweepView> swept_now = swept();
+  write_sweeps(own, *swept_now);
   write_cases(own, scene.ledger, targets);
   write_exemptions(own, scene.config);
   state_->write_collected(own, kCanaryUp, collected);
@@ -558,7 +595,7 @@ void Metrics::write(Sections& sections, const Scene& scene) const {
 
   PageDetail detail;
   detail.targets_only = shows_targets_only(scene.config, results);
-  const ResultScene walk{scene.ledger, scene.config, targets, scene.now};
+  const ResultScene walk{scene.ledger, scene.config, targets, scene.now, swept_now.get()};
   CutCounts left_out{};
   if (state_->most_series > 0) {
     SeriesCount all = count_result_series(walk, detail.targets_only);
@@ -594,7 +631,8 @@ void Metrics::write(Sections& sections, const Scene& scene) const {
 
 void Metrics::write_target(Sections& sections, const Scene& scene, const std::string& target, const std::string& check) const {
   const TargetIndex targets(scene.targets);
-  const ResultScene walk{scene.ledger, scene.config, targets, scene.now};
+  const std::shared_ptr<const SweepView> swept_now = swept();
+  const ResultScene walk{scene.ledger, scene.config, targets, scene.now, swept_now.get()};
   ResultSeries series(sections);
   series.write_target(walk, target, check);
   if (check.empty()) {

@@ -16,6 +16,7 @@
 #include "agent/exemption.h"
 #include "agent/exposition.h"
 #include "agent/ledger.h"
+#include "agent/sweep_table.h"
 #include "agent/target_index.h"
 #include "agent/target_view.h"
 #include "agent/vantage.h"
@@ -59,6 +60,7 @@ class Metrics {
     friend bool operator==(const PaceNow&, const PaceNow&) = default;
   };
   void pace(const PaceNow& now);
+  void sweep(std::shared_ptr<const SweepView> view);  // what sweeps of networks know now
   // What is not asked because it crashed the agent, in any order.
   void quarantined(std::vector<ResultKey> results);
 
@@ -66,6 +68,7 @@ class Metrics {
   std::map<CanaryKind, bool> canary() const;  // kinds whose self-test has run
   VantageStates vantage() const;
   std::map<std::string, std::size_t> expected_results() const;
+  std::shared_ptr<const SweepView> swept() const;  // never null
   std::size_t probes_in_flight() const;
   std::vector<ResultKey> quarantined() const;  // sorted
   std::uint64_t version() const;               // rises with every call of "what happened"

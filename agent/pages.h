@@ -63,10 +63,11 @@ struct ResultView {
 
 struct TargetPage {
   TargetView target;
-  std::vector<ResultView> results;  // worst first; the first ones with evidence
-  std::size_t left_out = 0;         // results that the page is too long for
-  bool one_result = false;          // `results` is a selection of them
-  std::vector<ExposureView> cases;  // of this target, open and ended
+  std::optional<SweepSummary> swept;  // of a network
+  std::vector<ResultView> results;    // worst first; the first ones with evidence
+  std::size_t left_out = 0;           // results that the page is too long for
+  bool one_result = false;            // `results` is a selection of them
+  std::vector<ExposureView> cases;    // of this target, open and ended
   // What public databases say: listed first; at most kMaxRows.
   std::vector<ListingView> listings;
   std::size_t listings_left_out = 0;

@@ -99,6 +99,35 @@ struct TargetState {
     const double when = result.last_conclusive ? to_seconds(*result.last_conclusive) : 0;
     oldest = oldest ? std::min(*oldest, when) : when;
   }
+  // What was swept is closed where it was refused, and unreachable else; silence there is a filtered port's.
+  void add(const SweepCounts& swept, const std::optional<Time>& refused) {
+    const bool unreachable = swept[SweepState::silent] + swept[SweepState::no_route] > 0;
+    any = any || unreachable || swept[SweepState::refused] > 0;
+    if (unreachable) worst = std::max(worst, Verdict::unreachable);
+    if (refused) oldest = std::min(oldest.value_or(to_seconds(*refused)), to_seconds(*refused));
+  }
+};
+
+// Goes from target to target, by name, also through those of which only sweeps know.
+class TargetWalk {
+ public:
+  // Adds what a sweep knows of the target so far to `state`; then `change` ends it and begins the next one, which it names,
+  // until that is `next`. nullopt: there is no next.
+  template <class Change>
+  void move(const SweepView* swept, const std::optional<std::string>& next, TargetState& state, Change change) {
+    while (swept != nullptr && place_ < swept->size() && (!next || (*swept)[place_].target < *next)) {
+      const SweepRow& row = (*swept)[place_++];
+      if (row.target != name_) change(row.target);
+      name_ = row.target;
+      state.add(row.summary.endpoints, row.summary.oldest);
+    }
+    name_ = next.value_or("");
+    change(name_);
+  }
+
+ private:
+  std::string name_;
+  std::size_t place_ = 0;
 };
 
 // What is copied of a result while the ledger is held.
@@ -134,11 +163,11 @@ class Portion {
 class Writer {
  public:
   Writer(std::vector<Exposition>& out, const ResultScene& scene, const PageDetail& detail)
-      : out_(out), detail_(detail), facts_(scene), coverage_(scene.config, scene.targets, scene.now) {}
+      : out_(out), scene_(scene), detail_(detail), facts_(scene), coverage_(scene.config, scene.targets, scene.now) {}
 
   // With the ledger held.
   void take(const ResultState& result, const Case* open) {
-    if (facts_.move_to(result.key.target)) next_target();
+    if (facts_.move_to(result.key.target)) next_target(facts_.name());
     coverage_.add(result);
     if (!was_probed(result)) return;
     count(result);
@@ -191,26 +220,50 @@ class Writer {
   }
 
   ResultCounts finish(const std::map<std::string, std::size_t>& expected) {
-    next_target();
+    next_target(std::nullopt);
     write();
     for (Exposition& out : out_) out.flush();
     ResultCounts counts;
     for (const auto& [check, of_check] : counts_) counts.by_check[check] = of_check;
+    if (scene_.swept != nullptr) {
+      coverage_.add(*scene_.swept);
+      add_swept(*scene_.swept, counts);
+    }
     counts.coverage = coverage_.by_check(expected);
     return counts;
   }
 
  private:
-  void next_target() {
-    if (state_.any && !detail_.leaves_out(Cut::targets)) {
-      TargetRow& row = targets_.add();
-      row.labels = target_label_;
-      row.state = state_;
-    }
+  void next_target(const std::optional<std::string>& next) {
+    walk_.move(scene_.swept, next, state_, [this](const std::string& name) {
+      end_target();
+      begin_target(name);
+    });
+  }
+
+  void end_target() {
+    if (!state_.any || detail_.leaves_out(Cut::targets)) return;
+    TargetRow& row = targets_.add();
+    row.labels = target_label_;
+    row.state = state_;
+  }
+
+  void begin_target(const std::string& name) {
     state_ = {};
     target_label_ = "target=\"";
-    Exposition::append_value(target_label_, facts_.name());
+    Exposition::append_value(target_label_, name);
     target_label_ += '"';
+  }
+
+  static void add_swept(const SweepView& swept, ResultCounts& counts) {
+    for (const SweepRow& row : swept) {
+      for (const auto& [check, of_check] : row.summary.by_check) {
+        auto& by_verdict = counts.by_check[check];
+        by_verdict[static_cast<std::size_t>(Verdict::closed)] += of_check[SweepState::refused];
+        by_verdict[static_cast<std::size_t>(Verdict::unreachable)] +=
+            of_check[SweepState::silent] + of_check[SweepState::no_route];
+      }
+    }
   }
 
   void count(const ResultState& result) {
@@ -235,12 +288,14 @@ class Writer {
   }
 
   std::vector<Exposition>& out_;
+  const ResultScene& scene_;
   const PageDetail& detail_;
   TargetFacts facts_;
   CoverageCount coverage_;
   std::vector<std::pair<std::string, std::array<std::size_t, 5>>> counts_;  // by check: few
-  std::string target_label_;
+  std::string target_label_;  // of the target that is being counted
   TargetState state_;
+  TargetWalk walk_;
   Portion<Row> rows_;
   Portion<TargetRow> targets_;
 };
@@ -272,13 +327,16 @@ SeriesCount count_result_series(const ResultScene& scene, bool targets_only) {
   const auto of = [&](Cut cut) -> std::size_t& { return counts.by_cut[static_cast<std::size_t>(cut)]; };
   TargetFacts facts(scene);
   TargetState state;
-  const auto end_target = [&] {
-    of(Cut::targets) += (state.any ? 1U : 0U) + (state.oldest ? 1U : 0U);
-    state = {};
+  TargetWalk targets;
+  const auto next_target = [&](const std::optional<std::string>& next) {
+    targets.move(scene.swept, next, state, [&](const std::string&) {
+      of(Cut::targets) += (state.any ? 1U : 0U) + (state.oldest ? 1U : 0U);
+      state = {};
+    });
   };
   scene.ledger.each_result(
       [&](const ResultState& result, const Case* open) {
-        if (facts.move_to(result.key.target)) end_target();
+        if (facts.move_to(result.key.target)) next_target(facts.name());
         if (!was_probed(result)) return;
         state.add(result);
         if (!is_shown(result)) return;
@@ -298,7 +356,7 @@ SeriesCount count_result_series(const ResultScene& scene, bool targets_only) {
         }
       },
       [] {});
-  end_target();
+  next_target(std::nullopt);
   return counts;
 }
 
@@ -319,7 +377,14 @@ ResultCounts ResultSeries::write(const ResultScene& scene, const PageDetail& det
 
 void ResultSeries::write_target(const ResultScene& scene, const std::string& target, const std::string& check) {
   const PageDetail all;
-  Writer writer(out_, scene, all);
+  SweepView own;
+  if (scene.swept != nullptr && check.empty()) {
+    std::copy_if(scene.swept->begin(), scene.swept->end(), std::back_inserter(own),
+                 [&](const SweepRow& row) { return row.target == target; });
+  }
+  ResultScene alone = scene;
+  alone.swept = &own;
+  Writer writer(out_, alone, all);
   for (const ResultState& result : scene.ledger.results_of(target)) {
     if (!check.empty() && result.key.check != check) continue;
     const std::optional<Case> exposure = result.case_id ? scene.ledger.find_case(*result.case_id) : std::nullopt;

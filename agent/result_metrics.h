@@ -15,6 +15,7 @@
 #include "agent/coverage.h"
 #include "agent/exposition.h"
 #include "agent/ledger.h"
+#include "agent/sweep_table.h"
 #include "agent/target_index.h"
 
 namespace ajar {
@@ -50,6 +51,7 @@ struct ResultScene {
   const Config& config;
   const TargetIndex& targets;
   Time now;
+  const SweepView* swept = nullptr;  // what sweeps of networks know; nullptr: nothing
 };
 
 // The series that ResultSeries would write: one walk.
@@ -62,7 +64,7 @@ SeriesCount count_result_series(const ResultScene& scene, bool targets_only);
 
 // What the walk learns besides.
 struct ResultCounts {
-  std::map<std::string, std::array<std::size_t, 5>> by_check;  // probed results, by judged verdict
+  std::map<std::string, std::array<std::size_t, 5>> by_check;  // probed or swept, by judged verdict
   std::map<std::string, Coverage> coverage;
 };
 

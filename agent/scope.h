@@ -15,6 +15,8 @@ class Scope {
   explicit Scope(std::vector<Cidr> networks) : networks_(std::move(networks)) {}
   // Inside a network of the scope; never multicast or unspecified; link-local only when a network listed lies in it.
   bool allows(const IpAddress& address) const;
+  // Whether allows() is true of every address of a network. False may also mean that this is not quickly known.
+  bool allows_all(const Cidr& network) const;
   const std::vector<Cidr>& networks() const { return networks_; }
 
  private:

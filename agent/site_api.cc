@@ -29,6 +29,30 @@ class DataArray {
   std::size_t count_ = 0;
 };
 
+// What the sweep of a target's network knows; nullptr: it has none.
+const SweepSummary* find_swept(const SweepView& swept, const std::string& target) {
+  const auto found = std::lower_bound(swept.begin(), swept.end(), target,
+                                      [](const SweepRow& row, const std::string& name) { return row.target < name; });
+  return found != swept.end() && found->target == target ? &found->summary : nullptr;
+}
+
+Json swept_object(const SweepSummary* swept) {
+  if (swept == nullptr) return nullptr;
+  Json object = {{"endpoints", swept->endpoints.all()}};
+  for (std::size_t state = 0; state < kSweepStates; ++state)
+    object[std::string(to_string(static_cast<SweepState>(state)))] = swept->endpoints.by_state[state];
+  object["completed"] = swept->completed ? Json(to_rfc3339(*swept->completed)) : Json(nullptr);
+  return object;
+}
+
+// The level of what has no result because nobody listens there.
+std::optional<Verdict> level_of(const SweepSummary* swept) {
+  if (swept == nullptr) return std::nullopt;
+  const SweepCounts& counts = swept->endpoints;
+  if (counts[SweepState::silent] + counts[SweepState::no_route] > 0) return Verdict::unreachable;
+  return counts[SweepState::refused] > 0 ? std::optional(Verdict::closed) : std::nullopt;
+}
+
 }  // namespace
 
 SiteReply Site::api_results(const SiteRequest& request) const {
@@ -95,6 +119,7 @@ SiteReply Site::api_targets(const SiteRequest& request) const {
   });
   DataArray data;
   const std::shared_ptr<const TargetViews> targets = state_.targets();
+  const std::shared_ptr<const SweepView> swept = state_.metrics.swept();
   for (const TargetView& view : *targets) {
     const TargetConfig& config = view.config;
     const auto level = worst.find(config.name);
@@ -103,8 +128,12 @@ SiteReply Site::api_targets(const SiteRequest& request) const {
         {"owner", config.owner}, {"labels", Json::object()}, {"checks", config.checks}};
     if (config.dnsbl) object["checks"].push_back("dnsbl");
     for (const auto& [key, value] : config.labels) object["labels"][key] = value;
-    object["level"] = level == worst.end() ? Json(nullptr) : Json(static_cast<int>(level->second));
+    const SweepSummary* const of_sweep = find_swept(*swept, config.name);
+    std::optional<Verdict> shown = level_of(of_sweep);
+    if (level != worst.end()) shown = std::max(level->second, shown.value_or(level->second));
+    object["level"] = shown ? Json(static_cast<int>(*shown)) : Json(nullptr);
     object["paused"] = config.paused;
+    object["swept"] = swept_object(of_sweep);
     data.add(object);
   }
   return data.finish(request);

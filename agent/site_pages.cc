@@ -120,6 +120,20 @@ void Site::add_results(Overview& shown, const Config& config, const TargetViews&
     if (result.level == Verdict::unclear) ++look.unclear;
     if (result.level == Verdict::unreachable && result.reason != Reason::filtered) ++look.unreachable;
   });
+  const std::shared_ptr<const SweepView> swept = state_.metrics.swept();
+  covered.add(*swept);
+  for (const SweepRow& row : *swept) {
+    for (const auto& [check, counts] : row.summary.by_check) {
+      shown.counts[check][Verdict::closed] += counts[SweepState::refused];
+      shown.counts[check][Verdict::unreachable] += counts[SweepState::silent] + counts[SweepState::no_route];
+      if (row.paused) continue;
+      look.tested += counts.covered;
+      look.results += counts.all() - counts[SweepState::listening];
+      // Silence is a filter's where anything of the network answers.
+      const bool answers = counts[SweepState::refused] + counts[SweepState::listening] > 0;
+      look.unreachable += counts[SweepState::no_route] + (answers ? 0 : counts[SweepState::silent]);
+    }
+  }
   const std::map<std::string, std::size_t> expected = state_.metrics.expected_results();
   std::size_t should = 0;
   for (const auto& [check, count] : expected) should += count;
@@ -214,6 +228,9 @@ SiteReply Site::target(const SiteRequest& request, const std::string& name) cons
   sort_worst_first(results);
   TargetPage shown;
   shown.target = *found;
+  const std::shared_ptr<const SweepView> swept = state_.metrics.swept();
+  const auto sweep = std::find_if(swept->begin(), swept->end(), [&](const SweepRow& one) { return one.target == name; });
+  if (sweep != swept->end()) shown.swept = sweep->summary;
   shown.one_result = !check.empty() || !address.empty() || !port.empty() || !transport.empty();
   Frame around = frame("/targets");
   if (const std::optional<Time> asked = asked_at(request, around.now)) {

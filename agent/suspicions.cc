@@ -141,7 +141,7 @@ bool test(const Suspicion& suspicion, const std::vector<std::string>& names, con
     for (const std::string& check : target->checks) {
       for (const Port& port : config.ports(*target, check)) {
         const ResultKey key{name, suspicion.key.address, port.number, port.transport, check};
-        if (!answers(key, suspicion.key) || !targets.endpoint(key)) continue;  // another target may own it
+        if (!answers(key, suspicion.key) || !targets.owns(key)) continue;  // another target may own it
         events.test(key);
         any = true;
       }

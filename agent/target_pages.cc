@@ -261,6 +261,23 @@ std::string target_facts(const TargetView& target) {
   return out + "</dl>";
 }
 
+// What the sweep of a network knows: where nobody listens there is no result to show.
+std::string sweep_text(const SweepSummary& swept, Time now) {
+  const SweepCounts& counts = swept.endpoints;
+  std::vector<std::string> parts;
+  const auto add = [&](SweepState state, std::string_view words) {
+    if (counts[state] > 0) parts.push_back(fmt::format("{} {}", counts[state], words));
+  };
+  add(SweepState::listening, "listen");
+  add(SweepState::refused, "refuse");
+  add(SweepState::silent, "are silent");
+  add(SweepState::no_route, "cannot be reached from here");
+  add(SweepState::never, "were not asked yet");
+  std::string out = fmt::format("<p>The sweep of the network: of {} endpoints {}. ", counts.all(), join(parts, ", "));
+  out += swept.completed ? "The latest sweep ended " + when(*swept.completed, now) + "." : "The first sweep is under way.";
+  return out + " The checks ask where something listens.</p>";
+}
+
 std::string cases_text(const TargetPage& target, Time now) {
   if (target.cases.empty()) return "";
   return "<h2 id=cases>Cases</h2>" + exposure_table("Cases of this target", target.cases, now);
@@ -277,6 +294,7 @@ std::string target_page(const Frame& frame, const TargetPage& target) {
   body += "<div class=actions>" + test_again(frame, name) + notice_link(name);
   if (target.one_result) body += fmt::format("<a href=\"/targets/{}\">All results of this target</a>", url_encode(name));
   body += "</div><h2 id=results>Results</h2>";
+  if (target.swept && !target.one_result) body += sweep_text(*target.swept, frame.now);
   body += target.results.empty() ? "<p class=dim>Not probed yet.</p>" : grid(target);
   body += left_out_text(target.left_out, "results");
   if (!target.one_result) body += cases_text(target, frame.now) + histories(target, frame.now);

@@ -86,6 +86,9 @@ struct Targets::Declared {
   Addresses addresses;
   Addresses refused;
   std::uint64_t network_refused = 0;
+  // Of a swept network: where its results are.
+  bool swept = false;
+  std::set<Door> listening;
   // Of host and mx_of.
   std::vector<std::string> hosts;
   std::map<std::string, Name> names;
@@ -106,6 +109,19 @@ struct Targets::Declared {
     const auto place =
         std::lower_bound(asks.begin(), asks.end(), slot, [](const Ask& a, const Slot& b) { return slot_of(a) < b; });
     return place != asks.end() && slot_of(*place) == slot ? &*place : nullptr;
+  }
+  // Whether a question that it owns is a result.
+  bool has(const IpAddress& address, const Slot& slot) const {
+    return !swept || listening.contains({address, slot.port, slot.transport});
+  }
+  // Whether it asks anything there, be it owned or not.
+  bool asks_at(const Door& door) const {
+    const std::optional<std::uint64_t> index =
+        config.place.network ? config.place.network->index_of(door.address) : std::nullopt;
+    return index && *index < kMaxNetwork &&
+           std::any_of(
+               asks.begin(), asks.end(),
+               [&](const Ask& ask) { return ask.port.number == door.port && ask.port.transport == door.transport; });
   }
   Planned planned(const IpAddress& address, const Ask& ask) const {
     return {{config.name, address, ask.port.number, ask.port.transport, ask.check}, ask.interval, config.paused};
@@ -142,6 +158,13 @@ class Targets::Model {
   template <class Visit>
   bool each_owned(const Declared& target, Visit visit) const;
   std::vector<Planned> owned_at(const IpAddress& address) const;
+  // Takes over where something listens, for whichever swept target asks there now.
+  void carry(const std::set<Door>& doors);
+  bool overlaps_another(const Cidr& network) const;
+  // The addresses of the targets that are no networks, within the first kMaxNetwork of this one.
+  template <class Visit>
+  bool each_held_within(const Cidr& network, Visit visit) const;
+  std::optional<IpAddress> any_address(bool v4) const;
   std::vector<Cidr> places(const Declared& target) const;
 
   Config config;
@@ -179,7 +202,7 @@ void Targets::Model::collect(Declared& target) const {
     for (const IpAddress& address : name.v4) take(address, host);
     for (const IpAddress& address : name.v6) take(address, host);
   }
-  if (!place.network) return;
+  if (!place.network || scope.allows_all(*place.network)) return;
   for (std::uint64_t i = 0; i < std::min(place.network->size(), kMaxNetwork); ++i) {
     const IpAddress address = *place.network->at(i);
     if (scope.allows(address)) continue;
@@ -282,6 +305,15 @@ bool Targets::Model::each_address(const Declared& target, Visit visit) const {
 template <class Visit>
 bool Targets::Model::each_owned(const Declared& target, Visit visit) const {
   Holders found;
+  if (target.swept) {
+    return std::all_of(target.listening.begin(), target.listening.end(), [&](const Door& door) {
+      holders(door.address, found);
+      return std::all_of(target.asks.begin(), target.asks.end(), [&](const Ask& ask) {
+        const bool here = ask.port.number == door.port && ask.port.transport == door.transport;
+        return !here || owner(found, slot_of(ask)) != &target || visit(door.address, ask);
+      });
+    });
+  }
   return each_address(target, [&](const IpAddress& address) {
     holders(address, found);
     for (const Ask& ask : target.asks) {
@@ -299,10 +331,72 @@ std::vector<Planned> Targets::Model::owned_at(const IpAddress& address) const {
   holders(address, found);
   for (const Declared* target : found) {
     for (const Ask& ask : target->asks) {
-      if (owner(found, slot_of(ask)) == target) owned.push_back(target->planned(address, ask));
+      if (owner(found, slot_of(ask)) == target && target->has(address, slot_of(ask)))
+        owned.push_back(target->planned(address, ask));
     }
   }
   return owned;
+}
+
+void Targets::Model::carry(const std::set<Door>& doors) {
+  for (const Door& door : doors) {
+    if (!scope.allows(door.address)) continue;
+    for (const auto& [kind, networks] : by_network) {
+      if (kind.first != door.address.is_v4()) continue;
+      const auto found = networks.find(Cidr(door.address, kind.second));
+      if (found == networks.end()) continue;
+      for (Declared* target : found->second) {
+        if (target->swept && target->asks_at(door)) target->listening.insert(door);
+      }
+    }
+  }
+}
+
+// Whether any other network target shares an address with this one; the same twice is one that does.
+bool Targets::Model::overlaps_another(const Cidr& network) const {
+  std::size_t sharing = 0;
+  for (const auto& [kind, networks] : by_network) {
+    if (kind.first != network.first().is_v4()) continue;
+    if (kind.second <= network.length()) {
+      const auto around = networks.find(Cidr(network.first(), kind.second));
+      if (around != networks.end()) sharing += around->second.size();
+    } else {
+      const auto inside = networks.lower_bound(Cidr(network.first(), kind.second));
+      if (inside != networks.end() && network.contains(inside->first)) return true;
+    }
+    if (sharing > 1) return true;
+  }
+  return false;
+}
+
+template <class Visit>
+bool Targets::Model::each_held_within(const Cidr& network, Visit visit) const {
+  for (auto entry = by_address.lower_bound(network.first()); entry != by_address.end(); ++entry) {
+    const std::optional<std::uint64_t> index = network.index_of(entry->first);
+    if (!index || *index >= kMaxNetwork) break;
+    if (!visit(entry->first)) return false;
+  }
+  return true;
+}
+
+std::optional<IpAddress> Targets::Model::any_address(bool v4) const {
+  if (!by_address.empty()) {
+    // IPv6 before IPv4.
+    const IpAddress& edge = v4 ? by_address.rbegin()->first : by_address.begin()->first;
+    if (edge.is_v4() == v4) return edge;
+  }
+  for (const auto& [kind, networks] : by_network) {
+    if (kind.first != v4) continue;
+    for (const auto& [network, holders] : networks) {
+      std::optional<IpAddress> found;
+      each_address(*holders.front(), [&](const IpAddress& address) {
+        found = address;
+        return false;
+      });
+      if (found) return found;
+    }
+  }
+  return std::nullopt;
 }
 
 std::vector<Cidr> Targets::Model::places(const Declared& target) const {
@@ -312,10 +406,11 @@ std::vector<Cidr> Targets::Model::places(const Declared& target) const {
   return places;
 }
 
-Targets::Targets(Dns& dns, WallClock now, TargetEvents events)
+Targets::Targets(Dns& dns, WallClock now, TargetEvents events, Networks networks)
     : dns_(dns),
       now_(std::move(now)),
       events_(std::move(events)),
+      networks_(networks),
       alive_(std::make_shared<bool>(true)),
       model_(std::make_unique<Model>(Config{})) {}
 
@@ -396,14 +491,15 @@ std::set<std::string> touched(const Model& old, const Model& now) {
 
 }  // namespace
 
-// Owners in the other model, remembering the address: it is asked for every question of one address after the other.
+// Owners of results in the other model, remembering the address: it is asked for every question of one address after the other.
 class Targets::OtherSide {
  public:
   explicit OtherSide(const Model& model) : model_(model) {}
   const Declared* owner(const IpAddress& address, const Slot& slot) {
     if (!address_ || *address_ != address) model_.holders(address, holders_);
     address_ = address;
-    return Model::owner(holders_, slot);
+    const Declared* owner = Model::owner(holders_, slot);
+    return owner != nullptr && owner->has(address, slot) ? owner : nullptr;
   }
 
  private:
@@ -427,6 +523,7 @@ void Targets::apply(const Config& config) {
   for (const auto& target : model_->targets) {
     if (target->found()) take_over(target->config, Declared::kFound);
   }
+  for (const auto& target : model_->targets) next->carry(target->listening);
   const std::unique_ptr<Model> old = std::exchange(model_, std::move(next));
   const std::set<std::string> names = touched(*old, *model_);
   OtherSide after(*model_), before(*old);
@@ -462,6 +559,8 @@ std::unique_ptr<Targets::Declared> Targets::prepare(const TargetConfig& written,
   auto target = std::make_unique<Declared>();
   if (old != nullptr && old->config.place == written.place) *target = *old;
   target->config = written;
+  target->swept = written.place.network && networks_ == Networks::swept;
+  target->listening.clear();  // what it keeps is carried over
   target->counts.reset();
   if (target->named() && !target->resolving && !target->refresh_at) target->refresh_at = now_();
   return target;
@@ -520,7 +619,19 @@ void Targets::replace(const std::string& name, std::unique_ptr<Declared> next) {
     const bool same = was != before.end() && was->second.interval == planned.interval && was->second.paused == planned.paused;
     if (!same) events_.planned(planned);
   }
+  tell_shared(places);
   if (added != nullptr) report(*added, refused_before);
+}
+
+void Targets::tell_shared(const std::vector<IpAddress>& addresses) const {
+  if (!events_.shared || networks_ != Networks::swept) return;
+  Model::Holders holders;
+  for (const IpAddress& address : addresses) {
+    model_->holders(address, holders);
+    for (const Declared* holder : holders) {
+      if (holder->swept) events_.shared(holder->config.name, address);
+    }
+  }
 }
 
 // Says what was refused that was not before, and the note when it changed.
@@ -577,9 +688,104 @@ void Targets::seed(const std::vector<KnownResult>& known, bool more_to_come) {
       continue;
     }
     const Declared* owner = model_->owner(result.key.address, slot_of(result.key));
-    if (owner == nullptr || owner->config.name != result.key.target) events_.retired(result.key);
+    if (owner == nullptr || owner->config.name != result.key.target) {
+      events_.retired(result.key);
+    } else if (owner->swept) {
+      adopt(owner->config.name, {result.key.address, result.key.port, result.key.transport});
+    }
   }
 }
+
+// ---- networks that are swept ----
+
+bool Targets::adopt(const std::string& target, const Door& door) {
+  Declared* const found = model_->find(target);
+  if (found == nullptr || !found->swept || !found->asks_at(door) || !model_->scope.allows(door.address)) return false;
+  if (!found->listening.insert(door).second) return false;
+  plan_at(*found, door);
+  return true;
+}
+
+void Targets::plan_at(const Declared& target, const Door& door) {
+  for (const Planned& planned : model_->owned_at(door.address)) {
+    const ResultKey& key = planned.key;
+    if (key.target == target.config.name && key.port == door.port && key.transport == door.transport) events_.planned(planned);
+  }
+}
+
+void Targets::release(const std::string& target, const Door& door) {
+  Declared* const found = model_->find(target);
+  if (found == nullptr || !found->listening.contains(door)) return;
+  const std::vector<Planned> before = model_->owned_at(door.address);
+  found->listening.erase(door);
+  for (const Planned& planned : before) {
+    const ResultKey& key = planned.key;
+    if (key.target == target && key.port == door.port && key.transport == door.transport) events_.retired(key);
+  }
+}
+
+std::vector<SweptNetwork> Targets::swept() const {
+  std::vector<SweptNetwork> all;
+  for (const auto& target : model_->targets) {
+    if (!target->swept) continue;
+    SweptNetwork& network = all.emplace_back();
+    network.target = target->config.name;
+    network.network = *target->config.place.network;
+    network.addresses = std::min(network.network.size(), kMaxNetwork);
+    network.paused = target->config.paused;
+    for (const Ask& ask : target->asks) network.asks.push_back({ask.port.number, ask.port.transport, ask.check});
+  }
+  return all;
+}
+
+const std::set<Door>& Targets::listening(const std::string& target) const {
+  static const std::set<Door> none;
+  const Declared* const found = model_->find(target);
+  return found == nullptr ? none : found->listening;
+}
+
+std::vector<std::string> Targets::owned(const std::string& target, const Door& door) const {
+  std::vector<std::string> checks;
+  const Declared* const found = model_->find(target);
+  if (found == nullptr) return checks;
+  Model::Holders holders;
+  model_->holders(door.address, holders);
+  for (const Ask& ask : found->asks) {
+    const bool here = ask.port.number == door.port && ask.port.transport == door.transport;
+    if (here && Model::owner(holders, slot_of(ask)) == found) checks.push_back(ask.check);
+  }
+  return checks;
+}
+
+void Targets::each_shared(const std::string& target, const std::function<void(const IpAddress&)>& visit) const {
+  const Declared* const found = model_->find(target);
+  if (found == nullptr || !found->swept) return;
+  const Cidr& network = *found->config.place.network;
+  if (model_->scope.allows_all(network) && !model_->overlaps_another(network)) {
+    model_->each_held_within(network, [&](const IpAddress& address) {
+      visit(address);
+      return true;
+    });
+    return;
+  }
+  const std::uint64_t count = std::min(network.size(), kMaxNetwork);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const IpAddress address = *network.at(i);
+    const Declared* first = nullptr;
+    model_->holders(address, [&](const Declared& holder) {
+      first = &holder;
+      return false;
+    });
+    if (first != found) visit(address);
+  }
+}
+
+bool Targets::owns(const ResultKey& key) const {
+  const Declared* owner = model_->owner(key.address, slot_of(key));
+  return owner != nullptr && owner->config.name == key.target;
+}
+
+std::optional<IpAddress> Targets::any_address(bool v4) const { return model_->any_address(v4); }
 
 void Targets::retire_unknown() {
   for (const auto& [name, results] : std::exchange(unknown_, {})) {
@@ -622,6 +828,7 @@ void Targets::update(Declared& target) {
   for (const auto& [key, planned] : now) {
     if (!old.contains(key)) events_.planned(planned);
   }
+  tell_shared(moved);
   report(target, refused);
 }
 
@@ -747,7 +954,7 @@ void Targets::take(const std::string& name, const TargetPlace& place, const Reso
 
 std::optional<Endpoint> Targets::endpoint(const ResultKey& key) const {
   const Declared* owner = model_->owner(key.address, slot_of(key));
-  if (owner == nullptr || owner->config.name != key.target) return std::nullopt;
+  if (owner == nullptr || owner->config.name != key.target || !owner->has(key.address, slot_of(key))) return std::nullopt;
   Endpoint endpoint;
   endpoint.target = key.target;
   endpoint.address = key.address;
@@ -779,7 +986,7 @@ const Targets::Counts& Targets::count(const Declared& target) const {
   const std::uint64_t own_places = distinct(target.asks);
   Model::Holders holders;
   std::uint64_t alone = 0;  // addresses that nobody else holds
-  model_->each_address(target, [&](const IpAddress& address) {
+  const auto add = [&](const IpAddress& address) {
     model_->holders(address, holders);
     if (holders.size() == 1) {
       ++alone;
@@ -798,7 +1005,19 @@ const Targets::Counts& Targets::count(const Declared& target) const {
     }
     counts.in_total += all.size();
     return true;
-  });
+  };
+  const auto& network = target.config.place.network;
+  if (network && !model_->overlaps_another(*network)) {
+    // Beside the few addresses of others it holds all of them alone.
+    std::uint64_t held = 0;
+    model_->each_held_within(*network, [&](const IpAddress& address) {
+      ++held;
+      return add(address);
+    });
+    alone = std::min(network->size(), kMaxNetwork) - target.network_refused - held;
+  } else {
+    model_->each_address(target, add);
+  }
   counts.endpoints += alone * own_places;
   counts.in_total += alone * own_places;
   if (!target.config.paused) {

@@ -3,6 +3,7 @@
 // Kinds
 //   address   itself.
 //   network   every address of it, counted, never listed in memory; of a network larger than kMaxNetwork the first kMaxNetwork.
+//             Where networks are swept, its results exist from adopt() to release(): where something listens.
 //   host      every A and AAAA address, resolved again when the TTL is over (30 s … 1 h).
 //   mx_of     the mail exchangers of the domain, then as hosts. No MX: the domain itself (RFC 5321 5.1). Null MX (RFC 7505):
 //   the
@@ -36,6 +37,7 @@
 #include "agent/record.h"
 #include "agent/resolver.h"
 #include "agent/scope.h"
+#include "agent/sweep_table.h"
 #include "agent/time.h"
 #include "checks/catalogue.h"
 #include "config/config.h"
@@ -49,6 +51,29 @@ struct Endpoint {
   IpAddress address;
   Port port;
   std::vector<std::string> checks;
+};
+
+// The place of results, whatever is asked there.
+struct Door {
+  IpAddress address;
+  std::uint16_t port = 0;
+  Transport transport = Transport::tcp;
+  friend auto operator<=>(const Door&, const Door&) = default;
+};
+
+// A network that is swept: what is asked of each of its addresses, in the order of port, transport and check.
+struct SweptNetwork {
+  struct Ask {
+    std::uint16_t port = 0;
+    Transport transport = Transport::tcp;
+    std::string check;
+    friend bool operator==(const Ask&, const Ask&) = default;
+  };
+  std::string target;
+  Cidr network{IpAddress{}, 32};
+  std::uint64_t addresses = 0;  // the first so many of it
+  std::vector<Ask> asks;
+  bool paused = false;
 };
 
 // A result that exists from now on, or whose interval or pause changed.
@@ -90,11 +115,17 @@ struct TargetEvents {
   // An address outside scope that was not refused before. `host` is empty for address and network.
   std::function<void(const std::string& target, const std::string& host, const IpAddress& address)> refused;
   std::function<void(const std::string& target, const std::string& note)> noted;  // the note changed; empty: it is over
+  // Who owns what at an address of a swept network may have changed, but for apply(). May be empty.
+  std::function<void(const std::string& target, const IpAddress& address)> shared = {};
 };
+
+// What a network's results are: one for each question of each address at once, or only where adopt() says that something
+// listens.
+enum class Networks { listed, swept };
 
 class Targets {
  public:
-  static constexpr std::uint64_t kMaxNetwork = 1U << 20;                // addresses of one network
+  static constexpr std::uint64_t kMaxNetwork = kMaxSwept;               // addresses of one network
   static constexpr std::size_t kMaxExchangers = 16;                     // hosts of one domain
   static constexpr std::size_t kMaxRefused = 64;                        // addresses shown of one target
   static constexpr std::size_t kMaxLookUps = 32;                        // targets that are being resolved at a time
@@ -102,7 +133,7 @@ class Targets {
   static constexpr std::chrono::seconds kAfterFailure{60};
 
   // `dns` outlives this object.
-  Targets(Dns& dns, WallClock now, TargetEvents events);
+  Targets(Dns& dns, WallClock now, TargetEvents events, Networks networks = Networks::listed);
   ~Targets();
   Targets(const Targets&) = delete;
   Targets& operator=(const Targets&) = delete;
@@ -120,6 +151,11 @@ class Targets {
   void put(const TargetConfig& found);
   // It is found no more. Nothing happens to one that the configuration declares.
   void remove(const std::string& name);
+  // Something listens at an address of a swept network: what the target owns there are results from now on. False: it is no
+  // place that the target asks, or one whose results exist already.
+  bool adopt(const std::string& target, const Door& door);
+  // Nobody listens there any more: its results are retired, whatever is known of them.
+  void release(const std::string& target, const Door& door);
   // Starts the resolutions that are due, kMaxLookUps at a time; they end by themselves.
   void refresh();
   // When refresh() should be called again. nullopt: nothing to resolve, or resolutions that are under way come first.
@@ -131,6 +167,20 @@ class Targets {
   std::size_t size() const;
   // The endpoint of a result that exists; nullopt otherwise. Its configuration is find(key.target).
   std::optional<Endpoint> endpoint(const ResultKey& key) const;
+  // Whether the target owns the question, be it a result already or the sweep's to ask first.
+  bool owns(const ResultKey& key) const;
+  // An address of that family that is a target's, if there is one.
+  std::optional<IpAddress> any_address(bool v4) const;
+
+  // -- of swept networks --
+  std::vector<SweptNetwork> swept() const;
+  // Where something listens, by adopt().
+  const std::set<Door>& listening(const std::string& target) const;
+  // The checks that the target asks there and owns.
+  std::vector<std::string> owned(const std::string& target, const Door& door) const;
+  // The addresses of a swept network that are not its own alone: outside the scope, or those of a more specific target too.
+  void each_shared(const std::string& target, const std::function<void(const IpAddress&)>& visit) const;
+
   const Config& config() const;              // the one applied last
   std::vector<TargetStatus> status() const;  // in the order of the configuration, then what was found, by name
   // Counted anew only where something changed since it was asked last.
@@ -158,12 +208,15 @@ class Targets {
   static bool take_known(Declared& target, const KnownResult& result);
   void update(Declared& target);
   void report(Declared& target, const Addresses& refused_before);
+  void plan_at(const Declared& target, const Door& door);
+  void tell_shared(const std::vector<IpAddress>& addresses) const;
   struct Counts;
   const Counts& count(const Declared& target) const;
 
   Dns& dns_;
   WallClock now_;
   TargetEvents events_;
+  Networks networks_;
   std::shared_ptr<bool> alive_;
   std::unique_ptr<Model> model_;
   std::size_t resolving_ = 0;

@@ -47,6 +47,19 @@ constexpr std::array kDnsPorts = {Port{53, Transport::udp}, Port{53}};
 constexpr std::array kMailExchangePorts = {Port{25}};
 constexpr std::array kAuthPorts = {Port{25}, Port{587}, Port{465, Transport::tcp, true}};
 
+// A Binding request without attributes (RFC 8489 5, 14.3): "what is my address?" The transaction is nobody's.
+constexpr char kBinding[] =
+    "\x00\x01\x00\x00"
+    "\x21\x12\xA4\x42"
+    "ajar.knocks.";
+// The name servers of the root, without recursion (RFC 1035 4.1): id 616a, one question, name ".", NS, IN.
+constexpr char kRoot[] =
+    "\x61\x6a\x00\x00"
+    "\x00\x01\x00\x00\x00\x00\x00\x00"
+    "\x00\x00\x02\x00\x01";
+constexpr std::string_view kStunKnock{kBinding, sizeof kBinding - 1};
+constexpr std::string_view kDnsKnock{kRoot, sizeof kRoot - 1};
+
 constexpr auto kSmtp = CanaryKind::smtp;
 constexpr auto kUdp = CanaryKind::udp;
 constexpr auto kTls = CanaryKind::tls;
@@ -58,14 +71,15 @@ constexpr std::array kCatalogue = {
     CheckInfo{"socks4", "Would it connect for a stranger (SOCKS 4 and 4a)?", "SOCKS4", kSocksPorts, 1, true, socks4},
     CheckInfo{"socks5", "Would it connect for a stranger (SOCKS 5)?", "SOCKS5", kSocksPorts, 1, true, socks5},
     CheckInfo{"turn_relay", "Would it relay for a stranger without credentials (TURN)?", "STUN", kTurnPorts, 2, true,
-              turn_relay, kUdp},
+              turn_relay, kUdp, kStunKnock},
     CheckInfo{"telnet_proxy", "Would its prompt connect a stranger onward?", "telnet", kTelnetPorts, 3, true, telnet_proxy},
     CheckInfo{"ftp_bounce", "Would it send data to a third host?", "FTP", kFtpPorts, 1, true, ftp_bounce},
     CheckInfo{"sni_proxy", "Would it route TLS to a stranger's host by its name?", "TLS", kSniPorts, 1, true, sni_proxy, kTls},
     CheckInfo{"http2_connect", "Would it tunnel for a stranger (HTTP/2)?", "HTTP/2", kHttp2Ports, 1, true, http2_connect},
     CheckInfo{"socks5_udp", "Would it relay datagrams for a stranger (SOCKS 5)?", "SOCKS5", kSocksUdpPorts, 1, true, socks5_udp,
               kUdp},
-    CheckInfo{"open_resolver", "Would it resolve for a stranger?", "DNS", kDnsPorts, 1, true, open_resolver, std::nullopt},
+    CheckInfo{"open_resolver", "Would it resolve for a stranger?", "DNS", kDnsPorts, 1, true, open_resolver, std::nullopt,
+              kDnsKnock},
     CheckInfo{"smtp_smuggling", "Does it end a message at a non-standard end of data?", "SMTP", kMailExchangePorts, 1, false,
               smtp_smuggling, kSmtp},
     CheckInfo{"backscatter", "Would it bounce to a forged sender?", "SMTP", kMailExchangePorts, 1, false, backscatter, kSmtp},

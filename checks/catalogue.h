@@ -27,6 +27,9 @@ struct CheckInfo {
   CheckFunction function = nullptr;
   // The side of our canary that it proves by; nullopt: none, the answer itself is the proof.
   std::optional<CanaryKind> canary = CanaryKind::tcp;
+  // The datagram by which a port of UDP is found to have such a server: a harmless question that every one of them answers.
+  // Empty: none is known.
+  std::string_view knock = {};
 };
 
 std::span<const CheckInfo> catalogue();

@@ -151,6 +151,17 @@ std::optional<IpAddress> Cidr::at(std::uint64_t index) const {
   return IpAddress::v6(bytes);
 }
 
+std::optional<std::uint64_t> Cidr::index_of(const IpAddress& address) const {
+  if (!contains(address)) return std::nullopt;
+  const auto first = first_.bytes(), bytes = address.bytes();
+  std::uint64_t index = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (index >> 56 != 0) return std::nullopt;
+    index = index << 8 | static_cast<std::uint64_t>(bytes[i] ^ first[i]);
+  }
+  return index;
+}
+
 std::string Cidr::to_string() const { return first_.to_string() + "/" + std::to_string(length_); }
 
 }  // namespace ajar

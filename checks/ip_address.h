@@ -62,6 +62,8 @@ class Cidr {
   bool contains(const Cidr& other) const;
   // The address `index` after first(); nullopt past the end. Enumerates a network without holding it.
   std::optional<IpAddress> at(std::uint64_t index) const;
+  // The inverse of at(): nullopt for an address that is not in it, or has no such number.
+  std::optional<std::uint64_t> index_of(const IpAddress& address) const;
   std::uint64_t size() const;  // saturates at 2^64-1
   std::string to_string() const;
   friend auto operator<=>(const Cidr&, const Cidr&) = default;

@@ -26,6 +26,7 @@ struct AgentConfig {
   Duration interval = std::chrono::hours(1);
   Duration full_matrix_interval = std::chrono::hours(24);
   Duration retry_interval = std::chrono::minutes(5);
+  Duration sweep_interval = std::chrono::hours(24);  // of the ports of networks where nobody listens
   Duration connect_timeout = std::chrono::seconds(5);
   Duration reply_timeout = std::chrono::seconds(60);
   Duration probe_timeout = std::chrono::minutes(10);

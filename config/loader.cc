@@ -104,6 +104,7 @@ void read_agent(Section& section, AgentConfig& agent) {
   section.duration("interval", agent.interval, kShortestInterval, kLongestInterval);
   section.duration("full_matrix_interval", agent.full_matrix_interval, kShortestInterval, hours(24 * 90));
   section.duration("retry_interval", agent.retry_interval, kShortest, hours(24));
+  section.duration("sweep_interval", agent.sweep_interval, kShortestInterval, hours(24 * 90));
   section.duration("connect_timeout", agent.connect_timeout, kShortest, minutes(10));
   section.duration("reply_timeout", agent.reply_timeout, kShortest, hours(1));
   section.duration("probe_timeout", agent.probe_timeout, kShortest, hours(24));

@@ -138,6 +138,8 @@ TEST(Metrics, EveryFamilyIsThereFromTheStart) {
                            "ajar_pace_exhausted_addresses",
                            "ajar_pace_waits_total",
                            "ajar_endpoints",
+                           "ajar_sweep_endpoints",
+                           "ajar_sweep_last_completed_timestamp_seconds",
                            "ajar_exposures_opened_total",
                            "ajar_exposures_reopened_total",
                            "ajar_exposures_closed_total",
@@ -191,6 +193,43 @@ TEST(Metrics, WhereNobodyListensThereIsNoSeriesUnlessACaseIsOpen) {
   agent.probe(agent.record("mx1", "203.0.113.5", 25, Verdict::closed, Reason::nobody_listens, 1min));
   const std::vector<std::string> levels = series(page(agent), "ajar_exposure_level");
   EXPECT_THAT(levels, testing::Contains(testing::AllOf(HasSubstr("target=\"mx1\""), testing::EndsWith("} 4"))));
+}
+
+// What sweeps know of networks: "lab" has results too, "alone" and "zoo" have none.
+std::shared_ptr<const SweepView> swept(Time now) {
+  SweepSummary one;
+  one.endpoints.by_state = {10, 70, 15, 0, 5};  // not asked, refused, silent, no route, listening
+  one.endpoints.covered = 85;
+  one.by_check["smtp_relay"] = one.endpoints;
+  one.completed = now - 1h;
+  one.oldest = now - 2h;
+  SweepSummary closed;
+  closed.endpoints.by_state = {0, 4, 0, 0, 0};
+  closed.endpoints.covered = 4;
+  closed.by_check["smtp_relay"] = closed.endpoints;
+  return std::make_shared<SweepView>(SweepView{{"alone", closed, false}, {"lab", one, false}, {"zoo", one, true}});
+}
+
+TEST(Metrics, WhatIsSweptIsCountedWithTheResults) {
+  MadeUpAgent agent;
+  agent.fill();
+  agent.metrics.sweep(swept(agent.now));
+  agent.metrics.endpoints(112, {{"smtp_relay", 112}});
+  const std::string text = page(agent);
+  EXPECT_THAT(text, HasSubstr("ajar_results{check=\"smtp_relay\",verdict=\"closed\"} 147\n"));      // 3 and 70, 4, 70
+  EXPECT_THAT(text, HasSubstr("ajar_results{check=\"smtp_relay\",verdict=\"unreachable\"} 31\n"));  // 1 and 15, 15
+  EXPECT_THAT(text, HasSubstr("ajar_sweep_endpoints{state=\"refused\"} 144\n"));
+  EXPECT_THAT(series(text, "ajar_sweep_last_completed_timestamp_seconds"), testing::SizeIs(2));
+  // 94 of 112: 5 of the results, 89 of what is swept; a target that is paused counts in neither.
+  EXPECT_THAT(text, HasSubstr("ajar_coverage_ratio{check=\"smtp_relay\"} 0.8392"));
+  EXPECT_THAT(series(text, "ajar_target_exposure_level"),
+              ElementsAre("ajar_target_exposure_level{target=\"alone\"} 0", "ajar_target_exposure_level{target=\"lab\"} 2",
+                          "ajar_target_exposure_level{target=\"mx1\"} 4", "ajar_target_exposure_level{target=\"mx2\"} 0",
+                          "ajar_target_exposure_level{target=\"office\"} 3", "ajar_target_exposure_level{target=\"zoo\"} 1"));
+  const std::string one = text_page(Format::text, [&](Sections& sections) {
+    agent.metrics.write_target(sections, {agent.ledger, *agent.config, agent.targets, agent.now}, "alone", "");
+  });
+  EXPECT_THAT(series(one, "ajar_target_exposure_level"), ElementsAre("ajar_target_exposure_level{target=\"alone\"} 0"));
 }
 
 TEST(Metrics, CoverageCountsWhatIsConclusiveOrFilteredAndFresh) {
@@ -333,6 +372,25 @@ TEST(Metrics, TheLimitOfSeriesLeavesOutWhatMattersLeast) {
     EXPECT_THAT(text, HasSubstr("# TYPE ajar_dnsbl_listed gauge\n"));
   }
   EXPECT_EQ(steps.size(), order.size() + 1) << "each step was seen";
+}
+
+// The limit counts them too.
+TEST(Metrics, TheLimitOfSeriesKnowsWhatIsSwept) {
+  MadeUpAgent full;
+  full.fill();
+  full.metrics.sweep(swept(full.now));
+  const std::size_t all = count_series(page(full));
+  for (std::size_t most = all + 2; most > all / 2; --most) {
+    MadeUpAgent agent;
+    agent.fill();
+    agent.metrics.sweep(swept(agent.now));
+    agent.metrics.limit_series(most);
+    const std::string text = page(agent);
+    std::size_t missing = 0;
+    for (const char* part : {"closed", "not_listed", "detail", "targets", "unknown", "listings", "target_info"})
+      missing += cut(text, part);
+    ASSERT_EQ(count_series(text) + missing, all) << most;
+  }
 }
 
 TEST(Metrics, WithoutALimitNothingIsLeftOut) {

@@ -91,7 +91,7 @@ class TableDns : public Dns {
 
 class TargetsTest : public testing::Test {
  protected:
-  TargetsTest() {
+  explicit TargetsTest(Networks networks = Networks::listed) {
     for (const char* network : {"203.0.113.0/24", "10.0.0.0/8", "2001:db8::/32"})
       config_.scope.push_back(*Cidr::parse(network));
     TargetEvents events;
@@ -101,7 +101,10 @@ class TargetsTest : public testing::Test {
       refused_.push_back(fmt::format("{} {} {}", target, host, address.to_string()));
     };
     events.noted = [this](const std::string& target, const std::string& note) { notes_[target].push_back(note); };
-    targets_ = std::make_unique<Targets>(dns_, [this] { return now_; }, events);
+    events.shared = [this](const std::string& target, const IpAddress& address) {
+      shared_.push_back(target + " " + address.to_string());
+    };
+    targets_ = std::make_unique<Targets>(dns_, [this] { return now_; }, events, networks);
   }
 
   static std::string text(const ResultKey& key) {
@@ -182,7 +185,7 @@ class TargetsTest : public testing::Test {
   Config config_;
   std::unique_ptr<Targets> targets_;
   std::map<std::string, Planned> current_;
-  std::vector<std::string> retired_keys_, refused_;
+  std::vector<std::string> retired_keys_, refused_, shared_;
   std::map<std::string, std::vector<std::string>> notes_;
   int planned_ = 0, retired_ = 0;
 };
@@ -791,6 +794,125 @@ TEST_F(TargetsTest, ResultsOfTargetsToBeFoundWait) {
   targets_->retire_unknown();
   EXPECT_EQ(retired_keys_.size(), 2U);
   check();
+}
+
+// ---- networks that are swept ----
+
+class SweptTargetsTest : public TargetsTest {
+ protected:
+  SweptTargetsTest() : TargetsTest(Networks::swept) {}
+  static Door door(const char* address, std::uint16_t port = 25) { return {at(address), port, Transport::tcp}; }
+  std::size_t shared_of(const std::string& target) const {
+    std::size_t count = 0;
+    targets_->each_shared(target, [&](const IpAddress&) { ++count; });
+    return count;
+  }
+};
+
+TEST_F(SweptTargetsTest, AResultIsThereFromAdoptToRelease) {
+  network("net", "203.0.113.0/26");
+  apply();
+  EXPECT_THAT(results(), IsEmpty());
+  EXPECT_EQ(targets_->totals().endpoints, 64U);
+  EXPECT_EQ(targets_->totals().by_check.at("smtp_relay"), 64U);
+  const ResultKey key = known("net", "203.0.113.5").key;
+  EXPECT_FALSE(targets_->endpoint(key));
+  EXPECT_TRUE(targets_->owns(key));
+  EXPECT_TRUE(targets_->adopt("net", door("203.0.113.5")));
+  EXPECT_FALSE(targets_->adopt("net", door("203.0.113.5")));      // twice
+  EXPECT_FALSE(targets_->adopt("net", door("203.0.113.5", 26)));  // no port of its own
+  EXPECT_FALSE(targets_->adopt("net", door("203.0.113.65")));     // not in it
+  EXPECT_FALSE(targets_->adopt("other", door("203.0.113.5")));
+  check();
+  EXPECT_THAT(results(), ElementsAre("net 203.0.113.5:25"));
+  EXPECT_TRUE(targets_->endpoint(key));
+  targets_->release("net", door("203.0.113.5"));
+  check();
+  EXPECT_THAT(results(), IsEmpty());
+  EXPECT_THAT(retired_keys_, ElementsAre("net 203.0.113.5:25"));
+  EXPECT_EQ(targets_->totals().endpoints, 64U);
+}
+
+// What is known to listen stays so when the configuration changes around it: a case is not retired for it.
+TEST_F(SweptTargetsTest, AReloadKeepsWhatListens) {
+  network("net", "203.0.113.0/26");
+  apply();
+  targets_->adopt("net", door("203.0.113.5"));
+  targets_->adopt("net", door("203.0.113.40"));
+  config_.targets[0].owner = "somebody";
+  apply();
+  config_.targets[0].place.network = Cidr::parse("203.0.113.0/27");
+  apply();
+  EXPECT_THAT(results(), ElementsAre("net 203.0.113.5:25"));
+  EXPECT_THAT(retired_keys_, ElementsAre("net 203.0.113.40:25"));
+  EXPECT_EQ(planned_, 2);
+  config_.targets[0].ports["smtp_relay"] = {Port{587}};
+  apply();
+  EXPECT_THAT(results(), IsEmpty());
+  // Another target has the network now, and asks the same.
+  config_.targets[0].ports["smtp_relay"] = {Port{25}};
+  apply();
+  targets_->adopt("net", door("203.0.113.5"));
+  config_.targets[0].name = "renamed";
+  apply();
+  EXPECT_THAT(results(), ElementsAre("renamed 203.0.113.5:25"));
+}
+
+TEST_F(SweptTargetsTest, KnownResultsAreThereAtOnce) {
+  network("net", "203.0.113.64/30");
+  apply();
+  targets_->seed({known("net", "203.0.113.65"), known("net", "203.0.113.68"), known("net", "203.0.113.66", 2525)});
+  check();
+  EXPECT_THAT(results(), ElementsAre("net 203.0.113.65:25"));
+  EXPECT_THAT(retired_keys_, UnorderedElementsAre("net 203.0.113.68:25", "net 203.0.113.66:2525"));
+  EXPECT_THAT(targets_->listening("net"), ElementsAre(door("203.0.113.65")));
+}
+
+TEST_F(SweptTargetsTest, AHostTakesItsAddressAndGivesItBack) {
+  network("net", "203.0.113.0/28");
+  host("mx1", "mx1.example.org");
+  dns_.addresses("mx1.example.org", {"203.0.113.5"}, {});
+  apply();
+  targets_->adopt("net", door("203.0.113.5"));
+  refresh();
+  EXPECT_THAT(results(), ElementsAre("mx1 203.0.113.5:25"));
+  EXPECT_THAT(shared_, ElementsAre("net 203.0.113.5"));
+  EXPECT_THAT(targets_->owned("net", door("203.0.113.5")), IsEmpty());
+  EXPECT_THAT(targets_->owned("net", door("203.0.113.6")), ElementsAre("smtp_relay"));
+  EXPECT_EQ(shared_of("net"), 1U);
+  dns_.addresses("mx1.example.org", {"203.0.113.7"}, {});
+  later(seconds(300));
+  EXPECT_THAT(results(), ElementsAre("mx1 203.0.113.7:25", "net 203.0.113.5:25"));
+  EXPECT_EQ(shared_.size(), 3U);
+}
+
+TEST_F(SweptTargetsTest, WhatIsSharedIsWhatOthersHoldOrScopeDoesNotAllow) {
+  network("wide", "203.0.113.0/26");
+  network("narrow", "203.0.113.0/28");
+  network("half", "203.0.112.0/23");  // 203.0.113.0/24 alone is inside scope
+  address("one", "203.0.113.40");
+  apply();
+  EXPECT_EQ(shared_of("narrow"), 0U);
+  EXPECT_EQ(shared_of("wide"), 17U);
+  EXPECT_EQ(shared_of("half"), 256U + 64U);
+  EXPECT_EQ(targets_->totals().endpoints, 256U);
+  EXPECT_EQ(targets_->swept().size(), 3U);
+}
+
+// Arithmetic and a walk say the same.
+TEST_F(SweptTargetsTest, CountsOfALargeNetworkWithAFewHostsInIt) {
+  network("large", "10.0.0.0/12");
+  address("a", "10.0.0.1");
+  address("b", "10.15.255.255");
+  add("c", {Port{587}}).place.address = at("10.1.0.0");
+  address("d", "10.16.0.0");  // beside it
+  apply();
+  EXPECT_EQ(targets_->totals().endpoints, (1U << 20) + 2U);
+  EXPECT_EQ(targets_->totals().by_check.at("smtp_relay"), (1U << 20) + 2U);
+  EXPECT_EQ(targets_->status()[0].endpoints, (1U << 20) - 2U);
+  EXPECT_EQ(shared_of("large"), 3U);
+  EXPECT_EQ(targets_->any_address(true), at("10.16.0.0"));
+  EXPECT_EQ(targets_->any_address(false), std::nullopt);
 }
 
 }  // namespace

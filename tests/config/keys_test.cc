@@ -70,6 +70,7 @@ source_addresses = ["198.51.100.7", "2001:db8::7"]
 interval = "2h"
 full_matrix_interval = "48h"
 retry_interval = "6m"
+sweep_interval = "36h"
 connect_timeout = "500ms"
 reply_timeout = "61s"
 probe_timeout = "11m"
@@ -94,6 +95,7 @@ state = "/var/lib/ajar/ajar.db"
   EXPECT_EQ(agent.interval, hours(2));
   EXPECT_EQ(agent.full_matrix_interval, hours(48));
   EXPECT_EQ(agent.retry_interval, minutes(6));
+  EXPECT_EQ(agent.sweep_interval, hours(36));
   EXPECT_EQ(agent.connect_timeout, milliseconds(500));
   EXPECT_EQ(agent.reply_timeout, seconds(61));
   EXPECT_EQ(agent.probe_timeout, minutes(11));
