@@ -306,6 +306,7 @@ interval = "24h"
 full_matrix_interval = "7d"
 retry_interval = "24h"
 connections_per_second = 2000
+connections_per_second_per_network = 0
 state = "{folder}/ajar.db"
 [web]
 listen = ["127.0.0.1:{web}"]
