@@ -91,7 +91,7 @@ ROWS = [
     Bound('exposition', 'exposition_packed_memory', 'A million samples: the same with gzip, beside the page', 'MiB', '<=', 4),
     Bound('exposition', 'exposition_delay', 'The loop\'s longest write: how much longer beside scrapes', 'ms', '<=', 10),
     Bound('scale', 'million_memory', 'A million endpoints: memory of the agent', 'MiB', '<=', 1024),
-    Bound('scale', 'million_restart', 'A million known results: until a restart has them', 's', '<=', 10),
+    Bound('scale', 'million_restart', 'A million known results: CPU of a restart until it has them', 's', '<=', 10),
     Bound('scale', 'bytes_per_result', 'Memory of an endpoint\'s check at rest', 'B', '<=', 150),
     Bound('loops', 'two_loops', 'Two loops: what they do by what one does, in CPU of the busiest thread', 'x', '>=', 1.8),
     Bound('idle', 'idle', 'Idle agent, 10,000 targets, scraped each 15 s: CPU of a core', '%', '<=', 1),
@@ -306,6 +306,7 @@ interval = "24h"
 full_matrix_interval = "7d"
 retry_interval = "24h"
 connections_per_second = 2000
+connections_per_second_per_network = 0
 state = "{folder}/ajar.db"
 [web]
 listen = ["127.0.0.1:{web}"]

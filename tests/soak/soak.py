@@ -46,6 +46,9 @@ full_matrix_interval = "10m"
 retry_interval = "{retry}s"
 reply_timeout = "5s"
 reopen_within = "100ms"
+connections_per_second_per_network = 0
+daily_connections_per_address = 0
+daily_bytes_per_address = 0
 state = "{folder}/ajar.db"
 [web]
 listen = ["127.0.0.1:{web}"]
