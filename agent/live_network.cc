@@ -533,10 +533,16 @@ void LiveLink::reset() {
 }
 
 Loop::Sleep ConnectGate::turn() {
-  if (per_second_ == 0) return loop_.sleep_until(loop_.now());
-  const auto mine = std::max(next_, loop_.now());
-  next_ = mine + std::chrono::nanoseconds(1'000'000'000 / per_second_);
-  return loop_.sleep_until(mine);
+  const unsigned rate = line_->per_second.load(std::memory_order_relaxed);
+  const Steady::time_point now = loop_.now();
+  if (rate == 0) return loop_.sleep_until(now);
+  const Steady::rep gap = Steady::duration(std::chrono::nanoseconds(1'000'000'000 / rate)).count();
+  Steady::rep next = line_->next.load(std::memory_order_relaxed);
+  Steady::rep mine = 0;
+  do {
+    mine = std::max(next, now.time_since_epoch().count());
+  } while (!line_->next.compare_exchange_weak(next, mine + gap, std::memory_order_relaxed));
+  return loop_.sleep_until(Steady::time_point(Steady::duration(mine)));
 }
 
 LiveNetwork::LiveNetwork(Loop& loop, const Scope& scope, ConnectGate& gate, const ProbeTls& tls, NetworkOptions options,

@@ -1,6 +1,7 @@
 // Sockets and TLS behind Network and Link.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -129,15 +130,20 @@ class LiveLink : public Link {
 // Spreads connects in time: at most `per_second`, evenly, for all probes of the process together. 0: no limit.
 class ConnectGate {
  public:
-  ConnectGate(Loop& loop, unsigned per_second) : loop_(loop), per_second_(per_second) {}
-  void set_rate(unsigned per_second) { per_second_ = per_second; }
-  // Awaits this caller's turn; false when the loop is shutting down.
+  ConnectGate(Loop& loop, unsigned per_second) : loop_(loop), line_(std::make_shared<Line>()) { set_rate(per_second); }
+  // The same gate, for those who wait on another loop: the rate is that of both together.
+  ConnectGate(Loop& loop, const ConnectGate& same) : loop_(loop), line_(same.line_) {}
+  void set_rate(unsigned per_second) { line_->per_second = per_second; }  // any thread
+  // Awaits this caller's turn; false when the loop is shutting down. Loop thread.
   Loop::Sleep turn();
 
  private:
+  struct Line {
+    std::atomic<unsigned> per_second{0};
+    std::atomic<Steady::rep> next{0};  // the first turn that is nobody's, since the clock's epoch
+  };
   Loop& loop_;
-  unsigned per_second_;
-  Steady::time_point next_{};
+  std::shared_ptr<Line> line_;
 };
 
 // Datagrams of a connected UDP socket: what others send is dropped by the kernel. "Port unreachable" is the peer's word only

@@ -3,12 +3,17 @@
 //
 //   probe_bench CHECK core|full dialog PORT               prints the lines that one probe says, for `limit` to repeat
 //   probe_bench CHECK core|full run HOSTS IN_FLIGHT PORT  prints: ajar hosts H cpu_us_per_host C wall_s W closed N
+//   probe_bench CHECK core|full threads N HOSTS IN_FLIGHT PORT
+//                                                         the hosts over N loops with a thread each; prints:
+//                                                         ajar threads N hosts H busiest_cpu_s C wall_s W closed N cpu_s C1 C2
+//                                                         …
 //   probe_bench CHECK core|full hold PROBES PORT          keeps so many probes in the middle of their dialog (fleet … hold),
 //   and
 //                                                         prints: ajar probes P bytes_per_probe B
 #include <chrono>
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -41,7 +46,9 @@ class CheapCanary : public Canary {
   }
   std::optional<KnownName> known_name(const std::string&) const override { return std::nullopt; }
   void expect_late(const std::string&, const std::string&) override {}
-  Permit ask_to_send(const std::string&, const std::string&, const std::string&) override { return Permit::canary_down; }
+  Task<Permit> ask_to_send(const std::string&, const std::string&, const std::string&) override {
+    co_return Permit::canary_down;
+  }
   void not_sent(const std::string&) override {}
 
  private:
@@ -58,11 +65,19 @@ class Bench {
     return closed_ == 1 ? 0 : 1;
   }
 
-  int run(unsigned hosts, unsigned in_flight) {
-    hosts_ = hosts;
-    const auto begin = Steady::now();
+  // Those of the fleet from `first` on; how many said closed.
+  unsigned ask(unsigned first, unsigned hosts, unsigned in_flight) {
+    started_ = first;
+    hosts_ = first + hosts;
+    ended_ = first;
     for (unsigned i = 0; i < std::min(hosts, in_flight); ++i) next();
     loop_.run();
+    return closed_;
+  }
+
+  int run(unsigned hosts, unsigned in_flight) {
+    const auto begin = Steady::now();
+    ask(0, hosts, in_flight);
     const double wall = std::chrono::duration<double>(Steady::now() - begin).count();
     fmt::print("ajar hosts {} cpu_us_per_host {:.1f} wall_s {:.3f} closed {}\n", hosts, cpu_microseconds() / hosts, wall,
                closed_);
@@ -159,6 +174,39 @@ class Bench {
   bool measured_ = false;
 };
 
+// What a loop in a thread of its own asked, and what that cost.
+struct Share {
+  unsigned closed = 0;
+  double cpu = 0;  // seconds
+};
+
+int run_threads(CheckFunction check, bool full, unsigned threads, unsigned hosts, unsigned in_flight, std::uint16_t port) {
+  std::vector<Share> shares(threads);
+  std::vector<std::thread> running;
+  const auto begin = Steady::now();
+  for (unsigned i = 0; i < threads; ++i) {
+    running.emplace_back([&, i] {
+      Bench bench(check, full, port);
+      const unsigned first = hosts / threads * i;
+      const unsigned closed = bench.ask(first, hosts / threads, in_flight / threads);
+      shares[i] = {closed, thread_cpu_seconds()};
+    });
+  }
+  for (std::thread& thread : running) thread.join();
+  const double wall = std::chrono::duration<double>(Steady::now() - begin).count();
+  Share all;
+  std::string cpu;
+  for (const Share& share : shares) {
+    all.closed += share.closed;
+    all.cpu = std::max(all.cpu, share.cpu);
+    cpu += fmt::format(" {:.3f}", share.cpu);
+  }
+  const unsigned asked = hosts / threads * threads;
+  fmt::print("ajar threads {} hosts {} busiest_cpu_s {:.4f} wall_s {:.3f} closed {} cpu_s{}\n", threads, asked, all.cpu, wall,
+             all.closed, cpu);
+  return all.closed == asked ? 0 : 1;
+}
+
 }  // namespace
 }  // namespace ajar
 
@@ -167,8 +215,14 @@ int main(int argc, char** argv) {
   const auto number = [&](std::size_t i) { return static_cast<unsigned>(std::strtoul(words[i].c_str(), nullptr, 10)); };
   const ajar::CheckInfo* const check = words.empty() ? nullptr : ajar::find_check(words[0]);
   if (check == nullptr || words.size() < 4 || (words[1] != "core" && words[1] != "full")) {
-    fmt::print(stderr, "usage: probe_bench CHECK core|full dialog PORT | run HOSTS IN_FLIGHT PORT | hold PROBES PORT\n");
+    fmt::print(stderr,
+               "usage: probe_bench CHECK core|full dialog PORT | run HOSTS IN_FLIGHT PORT | "
+               "threads N HOSTS IN_FLIGHT PORT | hold PROBES PORT\n");
     return 2;
+  }
+  if (words[2] == "threads" && words.size() == 7 && number(3) > 0) {
+    return ajar::run_threads(check->function, words[1] == "full", number(3), number(4), number(5),
+                             static_cast<std::uint16_t>(number(6)));
   }
   ajar::Bench bench(check->function, words[1] == "full", static_cast<std::uint16_t>(number(words.size() - 1)));
   if (words[2] == "dialog" && words.size() == 4) return bench.print_dialog();

@@ -2,12 +2,13 @@
 # run.sh BUILD_FOLDER [REPETITIONS] [HOSTS]: what does a closed dialog cost with ajar's engine, compared with a plain C epoll client
 # that says the same bytes? Pairs, one after the other and interleaved; CPU of the client alone; the ratio is taken pair by pair,
 # because a shared machine's speed drifts. Then: what does a probe in flight cost in memory, with 10,000 of them?
-# Fails when the median ratio is over 2, or a probe in flight takes more than 4 KiB.
+# And: what do two loops with a thread each ask while one asks as much, in the CPU time of the busier of them?
+# Fails when the median ratio is over 2, a probe in flight takes more than 4 KiB, or two loops ask less than 1.8 times as much.
 set -euo pipefail
 build=${1:?usage: run.sh BUILD_FOLDER [REPETITIONS] [HOSTS]}
 repetitions=${2:-7} hosts=${3:-3000}
 port=2526 in_flight=1000 probes=10000
-max_ratio=2.0 max_bytes=4096
+max_ratio=2.0 max_bytes=4096 min_gain=1.8
 
 work=$(mktemp -d)
 fleet=
@@ -77,6 +78,29 @@ weigh() {
   [ "$bytes" -le $max_bytes ] || { echo "FAILED: more than $max_bytes bytes a probe in flight"; failures=1; }
 }
 
+# share CHECK core|full [FLEET]
+share() {
+  local check=$1 mode=$2 kind order threads
+  kind=${3:-$(protocol_of "$check")}
+  start_fleet "$kind"
+  : > "$work/pairs"
+  for ((i = 0; i < repetitions; ++i)); do
+    if ((i % 2)); then order="2 1"; else order="1 2"; fi
+    for threads in $order; do
+      timeout 300 "$build/probe_bench" "$check" "$mode" threads "$threads" "$hosts" $in_flight $port > "$work/threads$threads"
+    done
+    awk '{ for (i = 1; i <= NF; ++i) if ($i == "busiest_cpu_s") print $(i + 1) }' "$work/threads1" "$work/threads2" | xargs >> "$work/pairs"
+  done
+  awk '{ print $1 / $2 }' "$work/pairs" | sort -n > "$work/sorted"
+  awk -v what="$check $mode, $kind" -v min=$min_gain '
+    { gain[NR] = $1 }
+    END {
+      middle = int((NR + 1) / 2)
+      printf "%s on two loops: %.2f times the probes of one a second of CPU [%.2f-%.2f] of %d pairs\n", what, gain[middle], gain[1], gain[NR], NR
+      exit gain[middle] < min
+    }' "$work/sorted" || { echo "FAILED: two loops ask less than $min_gain times what one asks"; failures=1; }
+}
+
 failures=0
 for mode in core full; do
   compare smtp_relay $mode
@@ -84,4 +108,6 @@ for mode in core full; do
   compare http_connect $mode
 done
 for check in smtp_relay http_connect; do weigh $check; done
+share smtp_relay full smtp-pipelining
+share http_connect core
 exit $failures
