@@ -22,13 +22,19 @@ class Question : public TimingWheel::Entry {
  public:
   Question(Loop& asker, Answer otherwise) : asker_(asker), answer_(std::move(otherwise)) {}
 
-  bool await_ready() const { return asker_.shutting_down(); }
-  void await_suspend(std::coroutine_handle<> waiter) {
-    waiter_ = waiter;
-    in_hand_ = InHand::leave();
-    asker_.add_deadline(*this, asker_.now() + std::chrono::hours(24));  // so that shut_down() finds it
-  }
-  Answer await_resume() { return std::move(answer_); }
+  // Awaits it. An object of its own: g++ 12 copies what `co_await *pointer` names.
+  struct Wait {
+    Question& question;
+    bool await_ready() const { return question.asker_.shutting_down(); }
+    void await_suspend(std::coroutine_handle<> waiter) {
+      question.waiter_ = waiter;
+      question.in_hand_ = InHand::leave();
+      // So that shut_down() finds it.
+      question.asker_.add_deadline(question, question.asker_.now() + std::chrono::hours(24));
+    }
+    Answer await_resume() { return std::move(question.answer_); }
+  };
+  Wait answer_of_main() { return {*this}; }
   bool answered() const { return answered_; }
 
   // On the asker's loop.
@@ -60,9 +66,13 @@ struct Away {
   bool whole = false;
   std::coroutine_handle<> waiter;
 
-  bool await_ready() const { return over; }
-  void await_suspend(std::coroutine_handle<> who) { waiter = who; }
-  bool await_resume() const { return whole; }
+  struct Wait {
+    Away& away;
+    bool await_ready() const { return away.over; }
+    void await_suspend(std::coroutine_handle<> who) { away.waiter = who; }
+    bool await_resume() const { return away.whole; }
+  };
+  Wait end_of_it() { return {*this}; }
   void end(bool all_of_it) {
     over = true;
     whole = all_of_it;
@@ -248,7 +258,7 @@ Task<Permit> Workers::Worker::ask_to_send(Message message) {
   const std::string token = message.token;
   const auto question = std::make_shared<Question<Permit>>(loop, Permit::canary_down);
   all_.outbox_.push([this, question, message = std::move(message)] { start(answer(question, message)); });
-  const Permit permit = co_await *question;
+  const Permit permit = co_await question->answer_of_main();
   if (!question->answered()) world_.book.not_sent(token);  // whatever the answer will be
   co_return permit;
 }
@@ -271,7 +281,7 @@ Task<std::optional<AddressPort>> Workers::Worker::FarCanary::reserve(std::string
                                                                      std::optional<IpAddress> asker) const {
   const auto question = std::make_shared<Question<Place>>(here_.loop, std::nullopt);
   all_.outbox_.push([&here = here_, question, token, v4, asker] { start(here.lend(question, token, v4, asker)); });
-  const Place place = co_await *question;
+  const Place place = co_await question->answer_of_main();
   co_return place;
 }
 
@@ -296,7 +306,7 @@ Task<bool> Workers::visit(std::vector<ProbePlan> plans, std::function<void(const
   away->plans = std::move(plans);
   away->done = std::move(done);
   worker.run(away);
-  const bool whole = co_await *away;
+  const bool whole = co_await away->end_of_it();
   co_return whole;
 }
 

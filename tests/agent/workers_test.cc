@@ -245,11 +245,9 @@ class WorkersTest : public testing::Test {
     if (keep_waiting_) co_await loop_.sleep_for(std::chrono::hours(1));
     co_return Permit::granted;
   }
+  // What does not depend on which of two that speak at the same time comes first.
   static std::string digest(const Record& record) {
-    std::string text =
-        fmt::format("{} {} {}", to_string(record.finding.verdict), to_string(record.finding.reason), record.finding.because);
-    for (const std::string& line : record.transcript) text += "\n" + line;
-    return text;
+    return fmt::format("{} {} {}", to_string(record.finding.verdict), to_string(record.finding.reason), record.finding.because);
   }
 
   const std::thread::id main_thread_ = std::this_thread::get_id();
@@ -520,7 +518,7 @@ TEST_F(WorkersTest, ShuttingDownEndsEveryVisitAndKeepsWhatWasLearnt) {
   EXPECT_TRUE(records_.contains(plan(host(3), 9, &kTold).key));
   EXPECT_EQ(whole_, 1);
   // Whatever the ledger would have answered: nothing was sent.
-  EXPECT_EQ(std::count_if(said_.begin(), said_.end(), [](const std::string& one) { return one.starts_with("not sent"); }), 2);
+  EXPECT_THAT(said_, testing::IsSupersetOf({"ask t1", "ask t2", "not sent t1", "not sent t2"}));
 }
 
 TEST_F(WorkersTest, OneThatDoesNotComeRoundIsFound) {
