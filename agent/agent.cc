@@ -104,6 +104,7 @@ Agent::Agent(std::shared_ptr<const Config> config, std::size_t max_series)
       vantage_(loop_, keys_, tls_, public_dns_, config_->canary.remote.empty() ? milliseconds(0) : kRemoteLag,
                [this] {
                  metrics_.vantage(vantage_.now().states);
+                 if (workers_) workers_->know(vantage_.now());
                  targets_changed_ = true;  // the databases are asked about our addresses too
                }),
       world_{loop_,
@@ -121,7 +122,6 @@ Agent::Agent(std::shared_ptr<const Config> config, std::size_t max_series)
       published_config_(config_) {
   for (const ConfigError& warning : config_->warnings) spdlog::warn("{}", warning.to_string());
   for (const std::string& note : ledger_.notes()) spdlog::warn("{}", note);
-  if (config_->agent.threads > 1) spdlog::warn("agent.threads = {}: this version probes on one thread", config_->agent.threads);
   metrics_.limit_series(max_series);
   start_canary();
   warn_of_no_proof();
@@ -227,7 +227,7 @@ DiscoveryEvents Agent::discovery_events() {
 }
 
 MessageBook Agent::message_book() {
-  return {[this](const Message& message) { return ledger_.ask_to_send(message); },
+  return {[this](const Message& message) { return at_once(ledger_.ask_to_send(message)); },
           [this](const Message& message) { ledger_.remember(message); },
           [this](const std::string& token) {
             ledger_.not_sent(token);
@@ -242,6 +242,7 @@ void Agent::run() {
     spdlog::info("ajar {} {}: {}://{}/", kVersion, kRevision, web_->scheme(), address);
   }
   crash_guard_.watch_this_thread();
+  if (config_->agent.threads > 1) start_workers();
   start(drive());
   start(sweep_.run());
   loop_.run();
@@ -253,12 +254,32 @@ void Agent::run() {
   spdlog::info("stopped: {} results are kept", ledger_.totals().results);
 }
 
-// Every wait ends, every conversation unwinds; what they post is still run before the loop ends.
+void Agent::start_workers() {
+  const unsigned threads = config_->agent.threads;
+  try {
+    workers_ = std::make_unique<Workers>(
+        world_, threads,
+        Workers::Hooks{[this] { crash_guard_.watch_this_thread(); }, [this](const Arrival& arrival) { outran(arrival); }});
+  } catch (const std::exception& error) {
+    spdlog::error("agent.threads = {}: they cannot be started ({}): probes run on one thread; write a smaller number", threads,
+                  error.what());
+  }
+}
+
 void Agent::stop() {
+  if (stopping_.exchange(true)) return;
   spdlog::info("stopping");
   service_manager_.stopping();
   ready_ = false;
-  stopping_ = true;
+  if (workers_) {
+    workers_->shut_down([this] { stop_loop(); });
+  } else {
+    stop_loop();
+  }
+}
+
+// Every wait ends, every conversation unwinds; what they post is still run before the loop ends.
+void Agent::stop_loop() {
   loop_.shut_down();
   loop_.post([this] { loop_.stop(); });
 }
@@ -287,6 +308,7 @@ void Agent::housekeeping() {
     watch_vantage();
     crash_guard_.expire();
     gate_.pace().expire(wall_now());
+    if (workers_) workers_->expire();
   }
   watch_pace();
   if (ledger_changed_) ledger_.flush();
@@ -341,7 +363,7 @@ void Agent::publish_targets() {
   if (resolving) {
     targets_changed_ = true;  // the first answers are still to come
   } else {
-    ready_ = true;
+    ready_ = !stopping_;
   }
 }
 
@@ -368,7 +390,7 @@ void Agent::publish_zones() {
   published_zones_ = std::move(view);
 }
 
-// The watchdog is fed here and nowhere else: web threads outlive a loop that hangs.
+// The watchdog is fed here and nowhere else, and only while every loop comes round: web threads outlive one that hangs.
 void Agent::tell_service_manager() {
   if (!service_manager_.listens()) return;
   if (loop_.now() >= next_status_) {
@@ -378,7 +400,9 @@ void Agent::tell_service_manager() {
                                         totals.open_cases, ledger_.paused() ? "; probing is paused" : ""));
   }
   if (ready_) service_manager_.ready();
-  service_manager_.alive(loop_.now());
+  const std::uint32_t late = workers_ ? workers_->late() : 0;
+  crash_guard_.hangs(late);
+  if (late == 0) service_manager_.alive(loop_.now());
 }
 
 void Agent::watch_canary() {
@@ -424,7 +448,7 @@ bool Agent::vantage_is_known() const { return vantage_.measured() || loop_.now()
 void Agent::pump() {
   if (pumping_ || !canary_is_known() || !vantage_is_known()) return;  // a probe that ends at once comes back here
   pumping_ = true;
-  while (!alone_ && !ledger_.paused() && !loop_.shutting_down()) {
+  while (!alone_ && !ledger_.paused() && !stopping_) {
     std::optional<Visit> visit = std::exchange(waiting_, std::nullopt);
     if (!visit) visit = scheduler_.next(wall_now());
     if (!visit) break;
@@ -459,13 +483,20 @@ Task<void> Agent::visit(Visit visit) {
     // It may have left the configuration meanwhile.
     if (targets_.endpoint(record.key)) wanted[record.key] = settle(record);
   };
-  co_await run_visit(world_, std::move(plans), done);
-  if (loop_.shutting_down()) co_return;
+  bool whole = false;
+  if (workers_) {
+    whole = co_await workers_->visit(std::move(plans), done);
+  } else {
+    whole = co_await run_visit(world_, std::move(plans), done);
+  }
+  if (!whole || loop_.shutting_down()) co_return;
   alone_ = false;  // where it was alone, nothing else has begun
   for (const ResultKey& key : keys) finish(key, wanted[key]);
   visited(keys.back());
   pump();
 }
+
+const Answered& Agent::answered(const IpAddress& address) const { return workers_ ? workers_->answered(address) : answered_; }
 
 std::optional<ProbePlan> Agent::plan_for(const ResultKey& key) const {
   const std::optional<Endpoint> endpoint = targets_.endpoint(key);
@@ -500,8 +531,9 @@ bool Agent::is_suspected(const ResultKey& key, Time since) const {
 // Judges a probe that has ended. What it wants is for the end of its visit.
 Agent::Wanted Agent::settle(const Record& record) {
   const Finding& finding = record.finding;
-  const Change change =
-      ledger_.apply(record, answered_.connected_on_another_port(record.key.address, record.key.port, record.key.transport));
+  const Change change = ledger_.apply(
+      record,
+      answered(record.key.address).connected_on_another_port(record.key.address, record.key.port, record.key.transport));
   ledger_changed_ = true;
   metrics_.probe_done(record.key.check, finding.verdict, finding.reason, static_cast<double>(record.duration.count()) / 1000.0,
                       record.probe_id);
@@ -522,12 +554,19 @@ void Agent::finish(const ResultKey& key, Wanted wanted) {
 
 void Agent::arrived(const Arrival& arrival) {
   if (vantage_.note(arrival)) return;
-  const bool awaited = sightings_.note(arrival);
+  const bool awaited = workers_ ? workers_->note(arrival) : sightings_.note(arrival);
   auto [result, change] = ledger_.apply(arrival);
   ledger_changed_ = true;
   if (result == ArrivalResult::unknown_token) result = without_ledger(awaited, keys_.check(arrival.token, arrival.time));
   if (result != ArrivalResult::noted) metrics_.arrival(arrival.kind, result);
   spdlog::debug("canary: {} arrival from {}: {}", to_string(arrival.kind), arrival.peer.to_string(), to_string(result));
+  say(change);
+}
+
+// Of a token that is remembered only now; it was counted when it came.
+void Agent::outran(const Arrival& arrival) {
+  const Change change = ledger_.apply(arrival).second;
+  ledger_changed_ = true;
   say(change);
 }
 
@@ -600,7 +639,8 @@ std::optional<std::string> Agent::take_over_configuration() {
   gate_.set_rate(config_->agent.connections_per_second);
   scheduler_.set_limits(limits_of(config_->agent));
   if (pace_limits(config_->agent) != gate_.pace().limits()) {
-    gate_.pace().set_limits(pace_limits(config_->agent));
+    gate_.set_pace(pace_limits(config_->agent));
+    if (workers_) workers_->set_pace(pace_limits(config_->agent));
     scheduler_.pace_changed(wall_now());
   }
   ledger_.set_options(ledger_options(*config_));
@@ -789,8 +829,9 @@ std::string Agent::take_in(const Record& record) {
   const std::optional<ResultState> known = ledger_.result(record.key);
   if (take_in_swept(record)) return R"({"stored":true})";
   if (!targets_.endpoint(record.key) || (known && known->last_probe > record.started)) return R"({"stored":false})";
-  const Change change =
-      ledger_.apply(record, answered_.connected_on_another_port(record.key.address, record.key.port, record.key.transport));
+  const Change change = ledger_.apply(
+      record,
+      answered(record.key.address).connected_on_another_port(record.key.address, record.key.port, record.key.transport));
   ledger_changed_ = true;
   say(change);
   for (const std::string& line : record.transcript) {  // they count in the budget of the address, whoever made them

@@ -1,4 +1,5 @@
-// The running agent: everything wired together on one loop. Data flows one way: configuration -> targets -> scheduler -> runner
+// The running agent: everything wired together on one loop, beside which threads may probe
+// (agent/workers.h). Data flows one way: configuration -> targets -> scheduler -> runner
 // -> ledger -> metrics and pages.
 #pragma once
 
@@ -29,6 +30,7 @@
 #include "agent/targets.h"
 #include "agent/vantage_check.h"
 #include "agent/web.h"
+#include "agent/workers.h"
 #include "agent/zones.h"
 #include "config/config.h"
 
@@ -64,6 +66,8 @@ class Agent {
   Task<void> drive();
   Task<void> visit(Visit visit);
   void pump();
+  void start_workers();
+  const Answered& answered(const IpAddress& address) const;
   void housekeeping();
   void watch_pace();
   void publish_targets();
@@ -87,6 +91,7 @@ class Agent {
   std::string take_in(const std::vector<Suspicion>& suspicions);
   bool is_suspected(const ResultKey& key, Time since) const;
   void arrived(const Arrival& arrival);
+  void outran(const Arrival& arrival);
   void say(const Change& change) const;
   void planned(const Planned& planned);
   void retired(const ResultKey& key);
@@ -96,6 +101,7 @@ class Agent {
   void set_paused(bool paused);
   ProbeNow probe_now(const std::string& target, const std::optional<std::string>& check);
   void stop();
+  void stop_loop();
 
   // -- swept networks (agent_sweep.cc) --
   void listens(const std::string& target, const Door& door);
@@ -140,6 +146,7 @@ class Agent {
   Resolver public_dns_;  // without hosts(5): names as others see them
   VantageCheck vantage_;
   ProbeWorld world_;
+  std::unique_ptr<Workers> workers_;  // nullptr: probes run on this loop
   bool pumping_ = false;
   bool alone_ = false;            // a visit is under way beside which no other may begin
   std::optional<Visit> waiting_;  // one that begins when it is alone

@@ -213,7 +213,7 @@ class Check {
       if (ledger_) permit = ledger_->ask_to_send(message);
       if (agent_) permit = agent_->ask_to_send(message);
       if (permit == Permit::granted) sent_[message.token] = {message, true, false};
-      return permit;
+      return at_once(permit);
     };
     book.remember = [this](const Message& message) {
       sent_[message.token] = {message, false, false};

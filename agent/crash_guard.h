@@ -1,7 +1,7 @@
 // What the agent does about its own crashes: reads the journal of the last process, keeps the quarantine, says both in the log
 // and in the metrics. The agent asks it before a probe and tells it afterwards.
 //
-// Loop thread only.
+// Loop thread only, but for watch_this_thread().
 #pragma once
 
 #include <map>
@@ -24,6 +24,8 @@ class CrashGuard {
 
   // On the thread that probes, before its first probe.
   void watch_this_thread();
+  // CrashJournal::hangs().
+  void hangs(std::uint32_t thread) { journal_.hangs(thread); }
   void set_period(std::chrono::milliseconds period) { quarantine_.set_period(period); }
 
   // A result exists, or does no more: what is quarantined of those that exist is shown.

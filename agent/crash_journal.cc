@@ -22,7 +22,7 @@ namespace ajar {
 // Whole pages, so that nothing past the end of the file is ever touched.
 struct CrashJournal::Page {
   static constexpr std::array<char, 8> kMagic = {'a', 'j', 'a', 'r', 'h', 'a', 'n', 'd'};
-  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::uint32_t kVersion = 2;
   std::array<char, 8> magic;
   std::uint32_t version;
   std::atomic<std::uint32_t> signal;  // that of the crash; 0: none
@@ -34,7 +34,7 @@ struct CrashJournal::Page {
 
 namespace {
 
-constexpr std::size_t kPageSize = 4096;
+constexpr std::size_t kPageSize = 8192;
 constexpr std::size_t kStackSize = 64 * 1024;
 constexpr std::array kSignals = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 
@@ -42,6 +42,7 @@ constexpr std::array kSignals = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 struct Watched {
   std::atomic<std::atomic<std::uint32_t>*> signal{nullptr};
   std::atomic<std::atomic<std::uint32_t>*> thread{nullptr};
+  std::atomic<std::uint32_t> hanging{0};
 };
 Watched watched;
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free && std::atomic<std::atomic<std::uint32_t>*>::is_always_lock_free);
@@ -56,8 +57,12 @@ void on_crash(int number, siginfo_t* info, void*) {
   std::atomic<std::uint32_t>* const thread = watched.thread.load(std::memory_order_relaxed);
   if (signal != nullptr && thread != nullptr) {
     std::uint32_t none = 0;
+    const std::uint32_t hanging = watched.hanging.load(std::memory_order_relaxed);
+    const bool sent = info->si_code == SI_USER;  // the watchdog of systemd
     // The first of two threads that crash together.
-    if (signal->compare_exchange_strong(none, static_cast<std::uint32_t>(number))) thread->store(this_thread());
+    if (signal->compare_exchange_strong(none, static_cast<std::uint32_t>(number))) {
+      thread->store(sent && hanging != 0 ? hanging : this_thread());
+    }
   }
   for (std::size_t i = 0; i < kSignals.size(); ++i) {
     if (kSignals[i] == number) sigaction(number, &before[i], nullptr);
@@ -152,12 +157,15 @@ bool CrashJournal::watch_this_thread() {
   return true;
 }
 
+void CrashJournal::hangs(std::uint32_t thread) { watched.hanging.store(thread, std::memory_order_relaxed); }
+
 CrashJournal::~CrashJournal() {
   InHand::write_to(nullptr);
   if (watching_) {
     for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before[i], nullptr);
     watched.signal = nullptr;
     watched.thread = nullptr;
+    watched.hanging = 0;
   }
   stack_t known{};
   const bool ours = sigaltstack(nullptr, &known) == 0 &&

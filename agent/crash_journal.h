@@ -1,4 +1,4 @@
-// What was in hand when the last process crashed. One page in a file beside the state, mapped into memory and written by plain
+// What was in hand when the last process crashed. Two pages in a file beside the state, mapped into memory and written by plain
 // stores: it belongs to the kernel, so it survives whatever ends the process, and costs no write to a disk. A power cut may
 // lose it, which needs no protection: that was no crash of ours.
 //
@@ -49,6 +49,9 @@ class CrashJournal {
   // leaves none). The thread ends before the journal does, or is the one that destroys it. False: there is no lane left for it,
   // or no journal.
   bool watch_this_thread();
+  // A thread (gettid) that does not come round: what ends the process for that, a signal from outside, is its doing; 0: none
+  // does.
+  static void hangs(std::uint32_t thread);
 
  private:
   struct Page;

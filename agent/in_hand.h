@@ -2,7 +2,7 @@
 // others; each wait takes the mark off when it suspends and puts it on again when it resumes, so that a crash finds the one at
 // work.
 //
-// Costs a few plain stores a resume, into a page that the kernel keeps when the process dies (agent/crash_journal).
+// Costs a few plain stores a resume, into pages that the kernel keeps when the process dies (agent/crash_journal).
 #pragma once
 
 #include <array>
@@ -43,14 +43,15 @@ ProbeMark mark_of(const ResultKey& key);
 // nullopt: torn, or no check that this version knows.
 std::optional<ProbePlace> place_of(const ProbeMark& mark);
 
-// Where one thread writes what it works for. In the journal's page: what another process left there is read as it is.
-struct HandLane {
+// Where one thread writes what it works for. In the journal's pages: what another process left there is read as it is. Two
+// cache lines of its own: it is written at each resume, and no two threads may wait for each other over that.
+struct alignas(128) HandLane {
   std::atomic<std::uint32_t> thread;  // gettid() of its owner; 0: nobody's
   std::atomic<std::uint32_t> busy;    // 1: `mark` is whole, and in hand
   std::uint64_t unused;
   ProbeMark mark;
 };
-static_assert(sizeof(HandLane) == 80);
+static_assert(sizeof(HandLane) == 128);
 
 // The calling thread's hand.
 class InHand {

@@ -561,35 +561,101 @@ void LiveLink::reset() {
   setsockopt(socket_.fd(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
 }
 
-Loop::Sleep ConnectGate::sleep_until(Time turn, std::uint64_t& waits) {
+namespace {
+
+PaceLimits rates_of(PaceLimits limits) {
+  limits.daily_connections = limits.daily_bytes = 0;
+  return limits;
+}
+
+}  // namespace
+
+ConnectGate::ConnectGate(Loop& loop, const ConnectGate& same, std::function<void(const IpAddress&, PaceNews)> tell)
+    : loop_(loop), line_(same.line_), clock_(same.clock_), pace_(rates_of(same.pace_.limits())), tell_(std::move(tell)) {}
+
+void ConnectGate::set_pace(const PaceLimits& limits) { pace_.set_limits(tell_ ? rates_of(limits) : limits); }
+
+void ConnectGate::take(const IpAddress& address, PaceNews news) {
+  switch (news.kind) {
+    case PaceNews::Kind::connection:
+      return pace_.started(address, clock_());
+    case PaceNews::Kind::answered:
+    case PaceNews::Kind::timed_out:
+      return pace_.ended(address, clock_(), news.kind == PaceNews::Kind::timed_out);
+    case PaceNews::Kind::bytes:
+      return pace_.add_bytes(address, news.bytes, clock_());
+    case PaceNews::Kind::waited_for_address:
+      ++waits_.address;
+      return;
+    case PaceNews::Kind::waited_for_network:
+      ++waits_.network;
+      return;
+    case PaceNews::Kind::waited_for_all:
+      ++waits_.global;
+      return;
+  }
+}
+
+// Waits are counted where the others are.
+void ConnectGate::tell(const IpAddress& address, PaceNews news) {
+  if (tell_) {
+    tell_(address, news);
+  } else if (news.kind >= PaceNews::Kind::waited_for_address) {
+    take(address, news);
+  }
+}
+
+void ConnectGate::ended(const IpAddress& address, bool timed_out) {
+  pace_.ended(address, clock_(), timed_out);
+  tell(address, {timed_out ? PaceNews::Kind::timed_out : PaceNews::Kind::answered});
+}
+
+void ConnectGate::add_bytes(const IpAddress& address, std::uint64_t bytes) {
+  pace_.add_bytes(address, bytes, clock_());
+  tell(address, {PaceNews::Kind::bytes, bytes});
+}
+
+Loop::Sleep ConnectGate::sleep_until(const IpAddress& address, Time turn, PaceNews::Kind waited) {
   const Time now = clock_();
   if (turn <= now) return loop_.sleep_until(loop_.now());
-  ++waits;
+  tell(address, {waited});
   return loop_.sleep_until(loop_.now() + (turn - now));
 }
 
 Loop::Sleep ConnectGate::turn_of_address(const IpAddress& address) {
-  return sleep_until(pace_.turn_of_address(address, clock_()), waits_.address);
+  tell(address, {PaceNews::Kind::connection});
+  return sleep_until(address, pace_.turn_of_address(address, clock_()), PaceNews::Kind::waited_for_address);
 }
 
 Loop::Sleep ConnectGate::turn_of_network(const IpAddress& address) {
-  return sleep_until(pace_.turn_of_network(address, clock_()), waits_.network);
+  return sleep_until(address, pace_.turn_of_network(address, clock_()), PaceNews::Kind::waited_for_network);
 }
 
 Loop::Sleep ConnectGate::turn() {
-  const auto now = loop_.now();
-  if (per_second_ == 0) return loop_.sleep_until(now);
-  const auto mine = std::max(next_, now);
-  next_ = mine + std::chrono::nanoseconds(1'000'000'000 / per_second_);
-  if (mine > now) ++waits_.global;
-  return loop_.sleep_until(mine);
+  const unsigned rate = line_->per_second.load(std::memory_order_relaxed);
+  const Steady::time_point now = loop_.now();
+  if (rate == 0) return loop_.sleep_until(now);
+  const Steady::rep gap = Steady::duration(std::chrono::nanoseconds(1'000'000'000 / rate)).count();
+  const Steady::rep present = now.time_since_epoch().count();
+  Steady::rep next = line_->next.load(std::memory_order_relaxed);
+  Steady::rep mine = 0;
+  do {
+    mine = std::max(next, present);
+  } while (!line_->next.compare_exchange_weak(next, mine + gap, std::memory_order_relaxed));
+  if (mine > present) tell({}, {PaceNews::Kind::waited_for_all});
+  return loop_.sleep_until(Steady::time_point(Steady::duration(mine)));
 }
 
 bool ConnectGate::take_turn() {
-  if (per_second_ == 0) return true;
-  const auto now = loop_.now();
-  if (next_ > now) return false;
-  next_ = std::max(next_, now - kLate) + std::chrono::nanoseconds(1'000'000'000 / per_second_);
+  const unsigned rate = line_->per_second.load(std::memory_order_relaxed);
+  if (rate == 0) return true;
+  const Steady::rep gap = Steady::duration(std::chrono::nanoseconds(1'000'000'000 / rate)).count();
+  const Steady::rep now = loop_.now().time_since_epoch().count();
+  const Steady::rep late = Steady::duration(kLate).count();
+  Steady::rep next = line_->next.load(std::memory_order_relaxed);
+  do {
+    if (next > now) return false;
+  } while (!line_->next.compare_exchange_weak(next, std::max(next, now - late) + gap, std::memory_order_relaxed));
   return true;
 }
 

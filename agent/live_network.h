@@ -1,6 +1,7 @@
 // Sockets and TLS behind Network and Link.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -134,15 +135,37 @@ class LiveLink : public Link {
   ProbeTalk* talk_;
 };
 
+// What one gate tells another.
+struct PaceNews {
+  enum class Kind : std::uint8_t {
+    connection,
+    answered,
+    timed_out,
+    bytes,
+    waited_for_address,
+    waited_for_network,
+    waited_for_all
+  };
+  Kind kind;
+  std::uint64_t bytes = 0;
+};
+
 // Spreads connects in time: at most `per_second`, evenly, for all probes of the process together (0: no limit), and those to
 // one address and to one network as Pace says. One loop's own.
 class ConnectGate {
  public:
   ConnectGate(Loop& loop, unsigned per_second, const PaceLimits& pace = {}, WallClock clock = wall_now)
-      : loop_(loop), per_second_(per_second), clock_(std::move(clock)), pace_(pace) {}
-  void set_rate(unsigned per_second) { per_second_ = per_second; }
+      : loop_(loop), line_(std::make_shared<Line>()), clock_(std::move(clock)), pace_(pace) {
+    set_rate(per_second);
+  }
+  // The same gate for those who wait on another loop: the rate of all is that of both together. Addresses and networks are
+  // paced here, for each is asked on one loop alone; but the day is counted where `tell` takes the news.
+  ConnectGate(Loop& loop, const ConnectGate& same, std::function<void(const IpAddress&, PaceNews)> tell);
+  void set_rate(unsigned per_second) { line_->per_second = per_second; }  // any thread
+  // Takes over the limits of addresses and networks. Loop thread.
+  void set_pace(const PaceLimits& limits);
   // Await this caller's turn, one after the other in this order, each for its own limit; false when the loop is shutting down.
-  // The first counts a connection of the day.
+  // The first counts a connection of the day. Loop thread.
   Loop::Sleep turn_of_address(const IpAddress& address);
   Loop::Sleep turn_of_network(const IpAddress& address);
   Loop::Sleep turn();
@@ -151,8 +174,10 @@ class ConnectGate {
   static constexpr std::chrono::milliseconds kLate{50};
 
   // How a connection came out, and what it carried: as Pace has it.
-  void ended(const IpAddress& address, bool timed_out) { pace_.ended(address, clock_(), timed_out); }
-  void add_bytes(const IpAddress& address, std::uint64_t bytes) { pace_.add_bytes(address, bytes, clock_()); }
+  void ended(const IpAddress& address, bool timed_out);
+  void add_bytes(const IpAddress& address, std::uint64_t bytes);
+  // What happened at a gate like this on another loop.
+  void take(const IpAddress& address, PaceNews news);
   Pace& pace() { return pace_; }
   // How many turns did not come at once, since the beginning.
   struct Waits {
@@ -161,14 +186,19 @@ class ConnectGate {
   const Waits& waits() const { return waits_; }
 
  private:
-  Loop::Sleep sleep_until(Time turn, std::uint64_t& waits);
+  struct Line {
+    std::atomic<unsigned> per_second{0};
+    std::atomic<Steady::rep> next{0};  // the first turn that is nobody's, since the clock's epoch
+  };
+  Loop::Sleep sleep_until(const IpAddress& address, Time turn, PaceNews::Kind waited);
+  void tell(const IpAddress& address, PaceNews news);
 
   Loop& loop_;
-  unsigned per_second_;
+  std::shared_ptr<Line> line_;
   WallClock clock_;
   Pace pace_;
   Waits waits_;
-  Steady::time_point next_{};
+  std::function<void(const IpAddress&, PaceNews)> tell_;
 };
 
 // A TCP socket whose connect() is under way, or a connected UDP socket, with ICMP errors kept. From one of `sources` of the

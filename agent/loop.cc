@@ -51,10 +51,13 @@ void Loop::stop() {
 }
 
 void Loop::post(std::function<void()> work) {
+  bool first = false;
   {
     const std::lock_guard lock(posted_mutex_);
+    first = posted_.empty();
     posted_.push_back(std::move(work));
   }
+  if (!first) return;  // the loop is to be woken already, and takes all that there is
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof one);  // fails only when a wake-up is pending already
 }

@@ -34,8 +34,8 @@ ProbeCanary::ProbeCanary(const CanaryKeys& keys, const CanaryConfig& config, std
 std::vector<Arrival> ProbeCanary::arrivals() const {
   std::vector<Arrival> came;
   for (const std::string& token : tokens_) {
-    const Arrival* arrival = sightings_.arrival(token);
-    if (arrival == nullptr || !arrival->proof || came.size() >= KeptArrivals::kMost) continue;
+    const std::shared_ptr<const Arrival> arrival = sightings_.arrival(token);
+    if (!arrival || !arrival->proof || came.size() >= KeptArrivals::kMost) continue;
     came.push_back(presentable(*arrival));
     for (std::string& fact : came.back().facts) fact = redact(fact);
   }
@@ -106,9 +106,9 @@ bool ProbeCanary::proves(const std::string& token, std::string_view bytes) const
   return !token.empty() && bytes.find(keys_.proof(token)) != std::string_view::npos;
 }
 
-Permit ProbeCanary::ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) {
-  if (config_.mail_domain.empty()) return Permit::no_mail_domain;
-  if (!up(CanaryKind::smtp)) return Permit::canary_down;
+Task<Permit> ProbeCanary::ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) {
+  if (config_.mail_domain.empty()) return at_once(Permit::no_mail_domain);
+  if (!up(CanaryKind::smtp)) return at_once(Permit::canary_down);
   return book_.ask_to_send(message(token, variant, variant_class));
 }
 

@@ -16,10 +16,13 @@ namespace ajar {
 
 // Who says whether a message may be sent, and remembers tokens: the ledger, or the running agent that has it.
 struct MessageBook {
-  std::function<Permit(const Message&)> ask_to_send;  // `granted` has been recorded durably
+  std::function<Task<Permit>(Message)> ask_to_send;  // `granted` has been recorded durably
   std::function<void(const Message&)> remember;
   std::function<void(const std::string& token)> not_sent;  // a granted one was not taken
 };
+
+// The answer of a book that has it at once.
+inline Task<Permit> at_once(Permit permit) { co_return permit; }
 
 // Loop thread. The referents must outlive it.
 class ProbeCanary : public Canary {
@@ -41,7 +44,7 @@ class ProbeCanary : public Canary {
   Task<std::optional<AddressPort>> reserve(const std::string& token, bool v4, std::optional<IpAddress> asker) override;
   std::optional<KnownName> known_name(const std::string& token) const override;
   void expect_late(const std::string& token, const std::string& variant) override;
-  Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) override;
+  Task<Permit> ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) override;
 
   void not_sent(const std::string& token) override { book_.not_sent(token); }
 

@@ -70,6 +70,7 @@ void Answered::put(LastTwo& ports, const Seen& seen) {
 }
 
 void Answered::note(const IpAddress& address, std::uint16_t port, Transport transport, Time when, bool connected) {
+  const std::lock_guard lock(mutex_);
   Ports& ports = seen_[address];
   const Seen seen{port, transport, when};
   put(ports.answered, seen);
@@ -77,6 +78,7 @@ void Answered::note(const IpAddress& address, std::uint16_t port, Transport tran
 }
 
 bool Answered::on_another_port(const IpAddress& address, std::uint16_t port, Transport transport, Time since) const {
+  const std::lock_guard lock(mutex_);
   const auto found = seen_.find(address);
   if (found == seen_.end()) return false;
   const LastTwo& ports = found->second.answered;
@@ -86,6 +88,7 @@ bool Answered::on_another_port(const IpAddress& address, std::uint16_t port, Tra
 
 std::optional<Time> Answered::connected_on_another_port(const IpAddress& address, std::uint16_t port,
                                                         Transport transport) const {
+  const std::lock_guard lock(mutex_);
   const auto found = seen_.find(address);
   if (found == seen_.end()) return std::nullopt;
   for (const Seen& seen : found->second.connected) {  // the latest first

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,7 +26,7 @@
 namespace ajar {
 
 // Which ports of an address answered, and when: silence on another port of it is a filter, not an absent host. 53/udp and
-// 53/tcp are two ports.
+// 53/tcp are two ports. Any thread.
 class Answered {
  public:
   // `connected`: it took a connection; else it refused one, or a datagram came of it.
@@ -47,10 +48,11 @@ class Answered {
     LastTwo answered, connected;
   };
   static void put(LastTwo& ports, const Seen& seen);
+  mutable std::mutex mutex_;
   std::map<IpAddress, Ports> seen_;
 };
 
-// What every probe of a process shares. The referred objects outlive the probes.
+// What all probes of a loop share. The referred objects outlive the probes.
 struct ProbeWorld {
   Loop& loop;
   ConnectGate& gate;

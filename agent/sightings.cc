@@ -26,25 +26,45 @@ ArrivalResult without_ledger(bool awaited, TokenState token) {
   return token == TokenState::bad ? ArrivalResult::unknown_token : ArrivalResult::late;
 }
 
+void Sightings::watch(const std::string& token) {
+  const std::lock_guard lock(mutex_);
+  watched_.try_emplace(token);
+}
+
+void Sightings::forget(const std::string& token) {
+  const std::lock_guard lock(mutex_);
+  watched_.erase(token);
+}
+
 bool Sightings::note(const Arrival& arrival) {
+  const std::lock_guard lock(mutex_);
   const auto found = watched_.find(arrival.token);
   if (found == watched_.end()) return false;
-  std::unique_ptr<const Arrival>& seen = found->second;
-  if (!seen || (arrival.proof && !seen->proof)) seen = std::make_unique<const Arrival>(arrival);
+  std::shared_ptr<const Arrival>& seen = found->second;
+  if (!seen || (arrival.proof && !seen->proof)) seen = std::make_shared<const Arrival>(arrival);
   return true;
 }
 
-const Arrival* Sightings::arrival(const std::string& token) const {
+std::shared_ptr<const Arrival> Sightings::arrival(const std::string& token) const {
+  const std::lock_guard lock(mutex_);
   const auto found = watched_.find(token);
-  return found == watched_.end() ? nullptr : found->second.get();
+  return found == watched_.end() ? nullptr : found->second;
+}
+
+// nullopt: it is not watched.
+std::optional<std::shared_ptr<const Arrival>> Sightings::look(const std::string& token) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = watched_.find(token);
+  if (found == watched_.end()) return std::nullopt;
+  return found->second;
 }
 
 Task<std::optional<Sighting>> Sightings::find(const std::string& token, bool wait, std::chrono::milliseconds at_least) {
   const auto until = loop_.now() + (wait ? std::max(patience_, at_least) : std::chrono::milliseconds(0));
   for (;;) {
-    const auto found = watched_.find(token);
-    if (found == watched_.end()) co_return std::nullopt;
-    if (found->second) co_return sighting_of(*found->second);
+    const std::optional<std::shared_ptr<const Arrival>> seen = look(token);
+    if (!seen) co_return std::nullopt;
+    if (*seen) co_return sighting_of(**seen);
     if (loop_.now() >= until) co_return std::nullopt;
     const bool go_on = co_await loop_.sleep_for(std::chrono::milliseconds(50));
     if (!go_on) co_return std::nullopt;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -15,27 +16,32 @@
 
 namespace ajar {
 
-// Loop thread.
+// Of one loop, on whose thread the probes are; note() and arrival() may be called from any.
 class Sightings {
  public:
   // `patience`: how far the canary's log may be behind. Zero where it is ours: it has seen a token before the answer went out.
   Sightings(Loop& loop, std::chrono::milliseconds patience) : loop_(loop), patience_(patience) {}
   void set_patience(std::chrono::milliseconds patience) { patience_ = patience; }
 
-  void watch(const std::string& token) { watched_.try_emplace(token); }
-  void forget(const std::string& token) { watched_.erase(token); }
+  std::chrono::milliseconds patience() const { return patience_; }
+
+  void watch(const std::string& token);
+  void forget(const std::string& token);
   // Whether it is the token of a probe under way. The first proof stays; before it, the first arrival.
   bool note(const Arrival& arrival);
   // What came of a watched token; null: nothing. Until it is forgotten.
-  const Arrival* arrival(const std::string& token) const;
+  std::shared_ptr<const Arrival> arrival(const std::string& token) const;
   // nullopt: nothing was seen, or the token is not watched. With `wait` it is waited for, as long as our patience lasts, and
   // for `at_least` so long.
   Task<std::optional<Sighting>> find(const std::string& token, bool wait, std::chrono::milliseconds at_least = {});
 
  private:
+  std::optional<std::shared_ptr<const Arrival>> look(const std::string& token) const;
+
   Loop& loop_;
   std::chrono::milliseconds patience_;
-  std::map<std::string, std::unique_ptr<const Arrival>> watched_;  // null: nothing came
+  mutable std::mutex mutex_;                                       // of what follows
+  std::map<std::string, std::shared_ptr<const Arrival>> watched_;  // null: nothing came
 };
 
 // What an arrival with a proof is, of whose token the ledger knows nothing. `awaited`: as note() said; the probe judges it. A

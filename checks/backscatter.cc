@@ -143,7 +143,7 @@ Task<void> BackscatterProbe::transaction(SmtpResult& result) {
 
 Task<void> BackscatterProbe::send(SmtpResult& result) {
   Variant& variant = result.asked.variant;
-  const Permit permit = canary_.ask_to_send(ask_.token, ask_.name, ask_.name);
+  const Permit permit = co_await canary_.ask_to_send(ask_.token, ask_.name, ask_.name);
   variant.reason = reason_of(permit);
   recently_sent_ = recently_sent_ || permit == Permit::recently_sent;
   if (permit != Permit::granted) co_return;

@@ -71,7 +71,7 @@ class Canary {
   // the variant. Other tokens of proxies are known only while their probe runs.
   virtual void expect_late(const std::string& token, const std::string& variant) = 0;
   // Asks to send one message to token@mail_domain(). On `granted` the sending is recorded durably before this returns.
-  virtual Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) = 0;
+  virtual Task<Permit> ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) = 0;
   // After `granted`: the server refused the message (or was gone before it was said), so none is on its way and the next probe
   // may ask again. Without this a refusal after DATA would read as "pending" and "no proof" for message_interval.
   virtual void not_sent(const std::string& token) = 0;

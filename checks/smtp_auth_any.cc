@@ -168,7 +168,8 @@ Task<void> AuthProbe::log_in(Mechanism mechanism) {
     password_ = canary_.mint("password");
     sender_token_ = canary_.mint("sender");
   }
-  const Permit permit = canary_.ask_to_send(user_, kVariant, kClass);
+  const std::string variant(kVariant), variant_class(kClass);
+  const Permit permit = co_await canary_.ask_to_send(user_, variant, variant_class);
   if (permit == Permit::pending || permit == Permit::recently_sent) {
     not_asked_again(permit);
     co_return;

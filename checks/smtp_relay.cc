@@ -322,7 +322,8 @@ std::size_t RelayProbe::take_answers(const std::vector<SmtpAsk*>& asked) {
 // RFC 5321 4.1.1.4. A yes becomes a message to ourselves, where the canary can see it arrive.
 Task<void> RelayProbe::send_message(const SmtpAsk& ask, SmtpResult& result) {
   Variant& variant = result.asked.variant;
-  const Permit permit = canary_.ask_to_send(ask.token, ask.name, ask.message_class());
+  const std::string message_class = ask.message_class();
+  const Permit permit = co_await canary_.ask_to_send(ask.token, ask.name, message_class);
   variant.reason = reason_of(permit);
   recently_sent_ = recently_sent_ || permit == Permit::recently_sent;
   if (permit != Permit::granted) co_return;

@@ -184,8 +184,9 @@ Task<void> SmugglingProbe::ask(const Ending& ending) {
 Task<void> SmugglingProbe::transaction(const Ending& ending, Asked& asked) {
   const bool ready = co_await begin_message(asked);
   if (!ready) co_return;
-  const std::string token = canary_.mint(std::string(ending.name));
-  const Permit permit = canary_.ask_to_send(token, std::string(ending.name), std::string(ending.name));
+  const std::string name(ending.name);
+  const std::string token = canary_.mint(name);
+  const Permit permit = co_await canary_.ask_to_send(token, name, name);
   if (permit != Permit::granted) {
     not_asked_again(ending, permit, asked);
     co_return;

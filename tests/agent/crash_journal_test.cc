@@ -26,7 +26,7 @@ using testing::IsEmpty;
 using testing::SizeIs;
 
 // The offsets of the page, as the file has them.
-constexpr std::size_t kVersionAt = 8, kSignalAt = 12, kThreadAt = 16, kLanesAt = 32, kMarkAt = kLanesAt + 16;
+constexpr std::size_t kVersionAt = 8, kSignalAt = 12, kThreadAt = 16, kLanesAt = 128, kMarkAt = kLanesAt + 16;
 
 class CrashJournalTest : public testing::Test {
  protected:
@@ -223,7 +223,7 @@ TEST_F(CrashJournalTest, WhatIsNoJournalIsNotRead) {
   overwrite(kVersionAt, "\x07");
   EXPECT_FALSE(crash());
   EXPECT_THAT(CrashJournal(path).notes(), Contains(HasSubstr("another version")));
-  overwrite(kVersionAt, "\x01");
+  overwrite(kVersionAt, "\x02");
   EXPECT_TRUE(crash());
   overwrite(kSignalAt, "\x63");
   EXPECT_FALSE(crash());

@@ -138,12 +138,15 @@ class VisitTest : public testing::Test {
   TwoEndpoints status_;
   Answered answered_;
   Sightings sightings_{loop_, milliseconds(0)};
-  ProbeWorld world_{
-      loop_,     gate_,
-      tls_,      keys_,
-      &status_,  {[](const Message&) { return Permit::no_mail_domain; }, [](const Message&) {}, [](const std::string&) {}},
-      answered_, sightings_,
-      wall_now};
+  ProbeWorld world_{loop_,
+                    gate_,
+                    tls_,
+                    keys_,
+                    &status_,
+                    {[](const Message&) { return at_once(Permit::no_mail_domain); }, [](const Message&) {}, [](const std::string&) {}},
+                    answered_,
+                    sightings_,
+                    wall_now};
   std::unique_ptr<Listener> listener_;
   std::uint16_t port_ = 1;  // where nobody listens
   milliseconds reply_timeout_{1500}, connect_timeout_{2000};

@@ -4,11 +4,16 @@
 //   probe_bench CHECK[/tls] core|full dialog PORT               prints the lines that one probe says, for `limit` to repeat
 //   probe_bench CHECK[/tls] core|full run HOSTS IN_FLIGHT PORT  prints: ajar hosts H cpu_us_per_host C wall_s W closed N
 //                                                               accepted N; fails unless all are closed
+//   probe_bench CHECK[/tls] core|full threads N HOSTS IN_FLIGHT PORT
+//                                                               the hosts over N loops with a thread each; prints:
+//                                                               ajar threads N hosts H busiest_cpu_s C wall_s W closed N cpu_s
+//                                                               C1 C2 …
 //   probe_bench CHECK[/tls] core|full hold PROBES PORT          keeps so many probes in the middle of their dialog
 //                                                               (fleet … hold), and prints: ajar probes P bytes_per_probe B
 #include <chrono>
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -46,7 +51,9 @@ class CheapCanary : public Canary {
   }
   std::optional<KnownName> known_name(const std::string&) const override { return std::nullopt; }
   void expect_late(const std::string&, const std::string&) override {}
-  Permit ask_to_send(const std::string&, const std::string&, const std::string&) override { return Permit::canary_down; }
+  Task<Permit> ask_to_send(const std::string&, const std::string&, const std::string&) override {
+    co_return Permit::canary_down;
+  }
   void not_sent(const std::string&) override {}
 
  private:
@@ -64,12 +71,20 @@ class Bench {
     return closed_ == 1 ? 0 : 1;
   }
 
-  int run(unsigned hosts, unsigned in_flight) {
-    hosts_ = hosts;
-    const auto begin = Steady::now();
-    const double before = cpu_microseconds();  // the start of the program is no part of a dialog
+  // Those of the fleet from `first` on; how many said closed.
+  unsigned ask(unsigned first, unsigned hosts, unsigned in_flight) {
+    started_ = first;
+    hosts_ = first + hosts;
+    ended_ = first;
     for (unsigned i = 0; i < std::min(hosts, in_flight); ++i) next();
     loop_.run();
+    return closed_;
+  }
+
+  int run(unsigned hosts, unsigned in_flight) {
+    const auto begin = Steady::now();
+    const double before = cpu_microseconds();  // the start of the program is no part of a dialog
+    ask(0, hosts, in_flight);
     const double wall = std::chrono::duration<double>(Steady::now() - begin).count();
     fmt::print("ajar hosts {} cpu_us_per_host {:.1f} wall_s {:.3f} closed {}\n", hosts, (cpu_microseconds() - before) / hosts,
                wall, closed_);
@@ -171,6 +186,41 @@ class Bench {
   bool measured_ = false;
 };
 
+// What a loop in a thread of its own asked, and what that cost.
+struct Share {
+  unsigned closed = 0;
+  double cpu = 0;  // seconds
+};
+
+int run_threads(CheckFunction check, TlsMode tls, bool full, unsigned threads, unsigned hosts, unsigned in_flight,
+                std::uint16_t port) {
+  std::vector<Share> shares(threads);
+  std::vector<std::thread> running;
+  const auto begin = Steady::now();
+  for (unsigned i = 0; i < threads; ++i) {
+    running.emplace_back([&, i] {
+      Bench bench(check, tls, full, port);
+      const double before = thread_cpu_seconds();  // the start of a loop is no part of a dialog
+      const unsigned first = hosts / threads * i;
+      const unsigned closed = bench.ask(first, hosts / threads, in_flight / threads);
+      shares[i] = {closed, thread_cpu_seconds() - before};
+    });
+  }
+  for (std::thread& thread : running) thread.join();
+  const double wall = std::chrono::duration<double>(Steady::now() - begin).count();
+  Share all;
+  std::string cpu;
+  for (const Share& share : shares) {
+    all.closed += share.closed;
+    all.cpu = std::max(all.cpu, share.cpu);
+    cpu += fmt::format(" {:.3f}", share.cpu);
+  }
+  const unsigned asked = hosts / threads * threads;
+  fmt::print("ajar threads {} hosts {} busiest_cpu_s {:.4f} wall_s {:.3f} closed {} cpu_s{}\n", threads, asked, all.cpu, wall,
+             all.closed, cpu);
+  return all.closed == asked ? 0 : 1;
+}
+
 }  // namespace
 }  // namespace ajar
 
@@ -181,11 +231,17 @@ int main(int argc, char** argv) {
   const std::string name = words.empty() ? "" : words[0].substr(0, words[0].size() - (tls ? 4 : 0));
   const ajar::CheckInfo* const check = ajar::find_check(name);
   if (check == nullptr || words.size() < 4 || (words[1] != "core" && words[1] != "full")) {
-    fmt::print(stderr, "usage: probe_bench CHECK[/tls] core|full dialog PORT | run HOSTS IN_FLIGHT PORT | hold PROBES PORT\n");
+    fmt::print(stderr,
+               "usage: probe_bench CHECK[/tls] core|full dialog PORT | run HOSTS IN_FLIGHT PORT | "
+               "threads N HOSTS IN_FLIGHT PORT | hold PROBES PORT\n");
     return 2;
   }
-  ajar::Bench bench(check->function, tls ? ajar::TlsMode::implicit : ajar::TlsMode::none, words[1] == "full",
-                    static_cast<std::uint16_t>(number(words.size() - 1)));
+  const ajar::TlsMode mode = tls ? ajar::TlsMode::implicit : ajar::TlsMode::none;
+  const auto port = static_cast<std::uint16_t>(number(words.size() - 1));
+  if (words[2] == "threads" && words.size() == 7 && number(3) > 0) {
+    return ajar::run_threads(check->function, mode, words[1] == "full", number(3), number(4), number(5), port);
+  }
+  ajar::Bench bench(check->function, mode, words[1] == "full", port);
   if (words[2] == "dialog" && words.size() == 4) return bench.print_dialog();
   if (words[2] == "run" && words.size() == 6) return bench.run(number(3), number(4));
   if (words[2] == "hold" && words.size() == 5) return bench.hold(number(3));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <ctime>
 #include <fstream>
 
 #include <sys/resource.h>
@@ -24,6 +25,13 @@ inline double cpu_microseconds() {
     return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
   };
   return of(usage.ru_utime) + of(usage.ru_stime);
+}
+
+// Of the calling thread, since its start.
+inline double thread_cpu_seconds() {
+  timespec used{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
 }
 
 }  // namespace ajar

@@ -105,6 +105,8 @@ connect_timeout = "2s"
 reply_timeout = "4s"
 probe_timeout = "40s"
 concurrency = 12
+threads = )" + std::to_string(threads) +
+                     R"(
 state = ")" + state + R"("
 )" + agent + R"([web]
 listen = [")" + (web_listen.empty() ? "127.0.0.1:" + std::to_string(web_port) : web_listen) +

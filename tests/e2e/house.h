@@ -57,6 +57,7 @@ struct Setting {
   std::string retry_interval = "500ms";
   std::string delivery_timeout = "4s";
   std::string message_interval = "1s";
+  unsigned threads = 1;
   std::string state = "ajar.db";
   std::string web_listen;                                          // empty: a free port of 127.0.0.1
   std::string agent = "connections_per_second_per_network = 0\n";  // more keys of [agent]; the lab is one network

@@ -47,7 +47,7 @@ std::map<std::string, json> cases(const RunningAgent& agent) {
   return shown;
 }
 
-TEST(Kill, LosesAndInventsNoCase) {
+void expect_that_no_case_is_lost_or_invented(unsigned threads) {
   const Lab lab;
   const std::vector<std::string> kinds = {"open",     "closed", "accept_and_discard", "open_forged_local", "refuse_after_data",
                                           "blocks_us"};
@@ -62,6 +62,7 @@ TEST(Kill, LosesAndInventsNoCase) {
   Setting setting;
   setting.interval = "1s";
   setting.retry_interval = "200ms";
+  setting.threads = threads;
   write_file(folder.file("ajar.toml"), setting.text(places));
 
   std::mt19937 random(20260102);
@@ -100,13 +101,17 @@ TEST(Kill, LosesAndInventsNoCase) {
   EXPECT_FALSE(known.empty());
 }
 
-TEST(Kill, ResumesWithTheVerdictsItHadAndStaysPaused) {
+TEST(Kill, LosesAndInventsNoCase) { expect_that_no_case_is_lost_or_invented(1); }
+TEST(Kill, LosesAndInventsNoCaseOnTwoThreads) { expect_that_no_case_is_lost_or_invented(2); }
+
+void expect_to_resume_and_stay_paused(unsigned threads) {
   const Lab lab;
   std::vector<LabPlace> places;
   for (const char* name : {"open", "closed", "closed_454", "catch_all", "exim_like", "blocks_us"})
     places.push_back(lab.place(name));
   const TemporaryFolder folder;
   Setting setting;
+  setting.threads = threads;
   write_file(folder.file("ajar.toml"), setting.text(places));
   std::map<std::string, int> before;
   std::string cases_before;
@@ -144,11 +149,15 @@ TEST(Kill, ResumesWithTheVerdictsItHadAndStaysPaused) {
   }));
 }
 
+TEST(Kill, ResumesWithTheVerdictsItHadAndStaysPaused) { expect_to_resume_and_stay_paused(1); }
+TEST(Kill, ResumesAndStaysPausedOnTwoThreads) { expect_to_resume_and_stay_paused(2); }
+
 // With conversations under way to servers that never answer.
-TEST(Kill, SigtermEndsWithinFiveSeconds) {
+void expect_an_end_within_five_seconds(unsigned threads) {
   const Lab lab;
   const TemporaryFolder folder;
   Setting setting;
+  setting.threads = threads;
   std::vector<LabPlace> places;
   for (const char* name : {"hang", "slow_byte", "tarpit", "endless_banner", "open", "closed"})
     places.push_back(lab.place(name));
@@ -161,6 +170,9 @@ TEST(Kill, SigtermEndsWithinFiveSeconds) {
   EXPECT_EQ(agent.process().wait(seconds(5)), 0) << agent.process().err();
   EXPECT_EQ(integrity(folder.file("ajar.db")), "ok");
 }
+
+TEST(Kill, SigtermEndsWithinFiveSeconds) { expect_an_end_within_five_seconds(1); }
+TEST(Kill, SigtermEndsThreadsWithinFiveSeconds) { expect_an_end_within_five_seconds(4); }
 
 }  // namespace
 }  // namespace ajar

@@ -54,10 +54,11 @@ std::string exit_address(const LabPlace& place) {
   return place.personality.ends_with("_other_exit") ? "127.77.0.7" : place.address;
 }
 
-TEST(Lab, TheAgentComesToTheExpectedVerdictOfEveryPersonality) {
+void expect_the_verdict_of_every_personality(unsigned threads) {
   const Lab lab;
   const TemporaryFolder folder;
   Setting setting;
+  setting.threads = threads;
   write_file(folder.file("ajar.toml"), setting.text(lab.places()));
   RunningAgent agent(folder.path(), setting.web_port);
   ASSERT_TRUE(agent.wait_ready()) << agent.process().err();
@@ -106,6 +107,9 @@ TEST(Lab, TheAgentComesToTheExpectedVerdictOfEveryPersonality) {
   agent.process().signal(SIGTERM);
   EXPECT_EQ(agent.process().wait(seconds(5)), 0) << agent.process().err();
 }
+
+TEST(Lab, TheAgentComesToTheExpectedVerdictOfEveryPersonality) { expect_the_verdict_of_every_personality(1); }
+TEST(Lab, TheAgentComesToTheSameVerdictsOnTwoThreads) { expect_the_verdict_of_every_personality(2); }
 
 TEST(Lab, CheckSaysTheSameWithItsReason) {
   const Lab lab;

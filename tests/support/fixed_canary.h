@@ -53,9 +53,9 @@ class FixedCanary : public Canary {
     return KnownName{token + "." + domain, known_addresses};
   }
   void expect_late(const std::string&, const std::string& variant) override { late.push_back(variant); }
-  Permit ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) override {
+  Task<Permit> ask_to_send(const std::string& token, const std::string& variant, const std::string& variant_class) override {
     asked.push_back({token, variant, variant_class});
-    return permit;
+    co_return permit;
   }
   void not_sent(const std::string& token) override { unsent.push_back(token); }
 
