@@ -4,9 +4,11 @@
 #include <csignal>
 #include <thread>
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include "agent/canary_api.h"
 #include "agent/canary_remote.h"
@@ -29,6 +31,7 @@ constexpr seconds kProbeNowInterval{60};                      // POST /probe of 
 constexpr milliseconds kLoopAnswer{10'000};                   // what a web request waits for the loop
 constexpr std::string_view kConnecting = "# connecting to ";  // in a transcript
 constexpr milliseconds kFlush{100};                           // a change is committed, and seen by readers, no later
+constexpr milliseconds kSlowDisk{1'000};
 constexpr milliseconds kIdle{500};
 constexpr seconds kStatusInterval{2};  // the line that the service manager shows
 constexpr seconds kCanaryPatience{15};
@@ -76,6 +79,17 @@ std::vector<CanaryKind> served_kinds(const CanaryConfig& canary) {
   if (remote || !canary.listen_tcp.empty() || !canary.advertise_tcp.empty()) kinds.push_back(CanaryKind::tcp);
   if (remote || !canary.listen_smtp.empty() || !canary.advertise_smtp.empty()) kinds.push_back(CanaryKind::smtp);
   return kinds;
+}
+
+// A conversation holds a descriptor; pages, the canary and the state have theirs beside.
+void raise_descriptor_limit(unsigned concurrency) {
+  constexpr rlim_t kBeside = 200;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= concurrency + kBeside) return;
+  spdlog::warn("agent.concurrency = {}, but this process may open {} files: what has none left waits; raise the limit to {}",
+               concurrency, limit.rlim_cur, concurrency + kBeside);
 }
 
 std::string place_of(const ResultKey& key) {
@@ -241,6 +255,7 @@ void Agent::run() {
   for (const std::string& address : web_->addresses()) {
     spdlog::info("ajar {} {}: {}://{}/", kVersion, kRevision, web_->scheme(), address);
   }
+  raise_descriptor_limit(config_->agent.concurrency);
   crash_guard_.watch_this_thread();
   if (config_->agent.threads > 1) start_workers();
   start(drive());
@@ -311,7 +326,7 @@ void Agent::housekeeping() {
     if (workers_) workers_->expire();
   }
   watch_pace();
-  if (ledger_changed_) ledger_.flush();
+  if (ledger_changed_) flush();
   ledger_changed_ = ledger_.failing();
   look_at_visited();
   if (ledger_.failing() != was_failing_) {
@@ -327,15 +342,26 @@ void Agent::housekeeping() {
   if (targets_changed_ && loop_.now() >= next_publish_) publish_targets();
 }
 
+// The loop waits for the disk, so that nothing is shown which is not kept.
+void Agent::flush() {
+  const auto begun = loop_.now();
+  ledger_.flush();
+  const auto took = std::chrono::duration_cast<milliseconds>(loop_.now() - begun);
+  if (took < kSlowDisk || loop_.now() < next_slow_disk_) return;
+  next_slow_disk_ = loop_.now() + minutes(1);
+  spdlog::warn("the state is slow to write: {} for one change, while probing waited: put agent.state on a faster disk", took);
+}
+
 void Agent::watch_pace() {
   for (const std::string& note : gate_.pace().take_notes()) spdlog::warn("pace: {}", note);
+  for (const std::string& shortage : gate_.take_shortages()) spdlog::warn("{}", shortage);
   for (const PutOff& result : scheduler_.take_put_off()) {
     ledger_.set_due(result.key, result.due);
     ledger_changed_ = true;
   }
   const ConnectGate::Waits& waits = gate_.waits();
-  metrics_.pace(
-      {gate_.pace().slowed_networks(), gate_.pace().exhausted_addresses(), waits.address, waits.network, waits.global});
+  metrics_.pace({gate_.pace().slowed_networks(), gate_.pace().exhausted_addresses(), waits.address, waits.network, waits.global,
+                 waits.system});
 }
 
 void Agent::publish_targets() {

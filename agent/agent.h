@@ -70,6 +70,7 @@ class Agent {
   const Answered& answered(const IpAddress& address) const;
   void housekeeping();
   void watch_pace();
+  void flush();
   void publish_targets();
   void publish_zones();
   void warn_of_no_proof() const;
@@ -157,7 +158,7 @@ class Agent {
   bool checking_vantage_ = false;
   std::set<CanaryKind> not_looked_at_;  // sides_down() when the vantage was last measured
   Steady::time_point begin_ = Steady::now();
-  Steady::time_point next_publish_{}, next_expiry_{}, next_status_{}, next_zones_{}, next_vantage_{};
+  Steady::time_point next_publish_{}, next_expiry_{}, next_status_{}, next_zones_{}, next_vantage_{}, next_slow_disk_{};
   std::uint64_t zones_version_ = 0;
   std::map<std::string, Time> asked_;  // POST /probe, by target: limits its rate
 

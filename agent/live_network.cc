@@ -563,6 +563,22 @@ void LiveLink::reset() {
 
 namespace {
 
+std::string_view remedy_of(int error) {
+  switch (error) {
+    case EMFILE:
+      return "Raise the limit of open files (LimitNOFILE= of the unit, ulimit -n), or write a smaller agent.concurrency.";
+    case ENFILE:
+      return "The system has no file handle left: raise fs.file-max, or write a smaller agent.concurrency.";
+    case EADDRNOTAVAIL:
+    case EAGAIN:
+      return "No port is free for one more connection: widen net.ipv4.ip_local_port_range, give more agent.source_addresses, "
+             "or "
+             "write a smaller agent.connections_per_second.";
+    default:
+      return "The kernel has no memory for one more socket.";
+  }
+}
+
 PaceLimits rates_of(PaceLimits limits) {
   limits.daily_connections = limits.daily_bytes = 0;
   return limits;
@@ -593,6 +609,9 @@ void ConnectGate::take(const IpAddress& address, PaceNews news) {
     case PaceNews::Kind::waited_for_all:
       ++waits_.global;
       return;
+    case PaceNews::Kind::short_of:
+      ++waits_.system;
+      return say_shortage(news.error);
   }
 }
 
@@ -634,8 +653,7 @@ Loop::Sleep ConnectGate::turn_of_network(const IpAddress& address) {
 Loop::Sleep ConnectGate::turn() {
   const unsigned rate = line_->per_second.load(std::memory_order_relaxed);
   const Steady::time_point now = loop_.now();
-  if (rate == 0) return loop_.sleep_until(now);
-  const Steady::rep gap = Steady::duration(std::chrono::nanoseconds(1'000'000'000 / rate)).count();
+  const Steady::rep gap = rate == 0 ? 0 : Steady::duration(std::chrono::nanoseconds(1'000'000'000 / rate)).count();
   const Steady::rep present = now.time_since_epoch().count();
   Steady::rep next = line_->next.load(std::memory_order_relaxed);
   Steady::rep mine = 0;
@@ -646,10 +664,27 @@ Loop::Sleep ConnectGate::turn() {
   return loop_.sleep_until(Steady::time_point(Steady::duration(mine)));
 }
 
+void ConnectGate::short_of(int error) {
+  const Steady::rep until = (loop_.now() + kShort).time_since_epoch().count();
+  Steady::rep next = line_->next.load(std::memory_order_relaxed);
+  while (next < until && !line_->next.compare_exchange_weak(next, until, std::memory_order_relaxed)) {
+  }
+  tell({}, {PaceNews::Kind::short_of, 0, error});
+}
+
+void ConnectGate::say_shortage(int error) {
+  const Steady::time_point now = loop_.now();
+  const auto said = said_.find(error);
+  if (said != said_.end() && now - said->second < std::chrono::minutes(1)) return;
+  said_[error] = now;
+  shortages_.push_back(fmt::format("{}: connections wait, and nothing is judged by it. {}", text_of(error), remedy_of(error)));
+}
+
+std::vector<std::string> ConnectGate::take_shortages() { return std::exchange(shortages_, {}); }
+
 bool ConnectGate::take_turn() {
   const unsigned rate = line_->per_second.load(std::memory_order_relaxed);
-  if (rate == 0) return true;
-  const Steady::rep gap = Steady::duration(std::chrono::nanoseconds(1'000'000'000 / rate)).count();
+  const Steady::rep gap = rate == 0 ? 0 : Steady::duration(std::chrono::nanoseconds(1'000'000'000 / rate)).count();
   const Steady::rep now = loop_.now().time_since_epoch().count();
   const Steady::rep late = Steady::duration(kLate).count();
   Steady::rep next = line_->next.load(std::memory_order_relaxed);
@@ -686,7 +721,12 @@ Task<void> LiveNetwork::take_turns(IpAddress address) {
   const bool of_network = co_await gate_.turn_of_network(address);
   const bool of_all = co_await gate_.turn();
   if (!of_address || !of_network || !of_all) throw LinkError(Reason::timeout, "interrupted: the agent is stopping");
-  const auto waited = loop_.now() - begun;
+  spend(begun);
+}
+
+// What we waited for ourselves is no time of the peer's.
+void LiveNetwork::spend(Steady::time_point since) {
+  const auto waited = loop_.now() - since;
   waited_ += waited;
   if (waited_ > options_.probe_timeout) {
     throw LinkError(Reason::internal_error, "our own pace (agent.connections_per_second…) left no time for the probe");
@@ -694,7 +734,36 @@ Task<void> LiveNetwork::take_turns(IpAddress address) {
   talk_.until += waited;
 }
 
+// Where something of our own is used up, it waits until there is some again.
+Task<int> LiveNetwork::begin(MakeSocket make, AddressPort place) {
+  for (;;) {
+    int error = 0;
+    try {
+      co_return make(place, options_.source_addresses).release();
+    } catch (const Shortage& shortage) {
+      error = shortage.error();
+    }
+    const auto since = loop_.now();
+    gate_.short_of(error);
+    const bool mine = co_await gate_.turn();
+    if (!mine) throw LinkError(Reason::timeout, "interrupted: the agent is stopping");
+    spend(since);
+  }
+}
+
+Shortage::Shortage(int error) : LinkError(Reason::internal_error, "no socket: " + text_of(error)), error_(error) {}
+
 namespace {
+
+// Of socket() and connect().
+bool is_shortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EADDRNOTAVAIL || error == EAGAIN;
+}
+
+[[noreturn]] void throw_no_socket(int error) {
+  if (is_shortage(error)) throw Shortage(error);
+  throw LinkError(Reason::internal_error, "no socket: " + text_of(error));
+}
 
 void bind_source(int fd, const std::vector<IpAddress>& all, const IpAddress& destination) {
   // One address each destination, always the same: greylisting knows us by it.
@@ -722,12 +791,13 @@ void bind_source(int fd, const std::vector<IpAddress>& all, const IpAddress& des
 
 FileDescriptor begin_connect(const AddressPort& place, const std::vector<IpAddress>& sources) {
   FileDescriptor fd(socket(place.address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (fd.get() < 0) throw LinkError(Reason::internal_error, "no socket: " + text_of(errno));
+  if (fd.get() < 0) throw_no_socket(errno);
   bind_source(fd.get(), sources, place.address);
   sockaddr_storage to{};
   const socklen_t length = fill_sockaddr(place, to);
   keep_icmp_errors(fd.get(), place.address.is_v4(), true);
   if (connect(fd.get(), reinterpret_cast<sockaddr*>(&to), length) != 0 && errno != EINPROGRESS) {
+    if (is_shortage(errno)) throw Shortage(errno);
     throw connect_failed(fd.get(), errno);
   }
   return fd;
@@ -741,7 +811,7 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
   try {
     if (!scope_.allows(address)) throw LinkError(Reason::out_of_scope, address.to_string() + " is outside the scope");
     co_await take_turns(address);
-    const int fd = begin_connect(place, options_.source_addresses).release();
+    const int fd = co_await begin(begin_connect, place);
     const auto by = std::min(loop_.now() + options_.connect_timeout, talk_.until);
     auto link = std::make_unique<LiveLink>(loop_, fd, LiveLink::Side::client, tls_.context(), transcript_,
                                            options_.reply_timeout, talk_.until, &talk_);
@@ -773,12 +843,15 @@ Task<std::unique_ptr<Link>> LiveNetwork::dial(const IpAddress& address, std::uin
 
 FileDescriptor connected_datagrams(const AddressPort& place, const std::vector<IpAddress>& sources) {
   FileDescriptor fd(socket(place.address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (fd.get() < 0) throw LinkError(Reason::internal_error, "no socket: " + text_of(errno));
+  if (fd.get() < 0) throw_no_socket(errno);
   bind_source(fd.get(), sources, place.address);
   sockaddr_storage to{};
   const socklen_t length = fill_sockaddr(place, to);
   keep_icmp_errors(fd.get(), place.address.is_v4(), true);
-  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&to), length) != 0) throw link_error(errno);
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&to), length) != 0) {
+    if (is_shortage(errno)) throw Shortage(errno);
+    throw link_error(errno);
+  }
   return fd;
 }
 
@@ -789,7 +862,7 @@ Task<std::unique_ptr<Datagrams>> LiveNetwork::dial_udp(const IpAddress& address,
   try {
     if (!scope_.allows(address)) throw LinkError(Reason::out_of_scope, address.to_string() + " is outside the scope");
     co_await take_turns(address);
-    const int fd = connected_datagrams(place, options_.source_addresses).release();
+    const int fd = co_await begin(connected_datagrams, place);
     const auto timeout = options_.first_reply_timeout.count() > 0 && !transcript_.heard() ? options_.first_reply_timeout
                                                                                           : options_.reply_timeout;
     std::unique_ptr<Datagrams> datagrams =

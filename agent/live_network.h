@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -148,6 +149,7 @@ struct PaceNews {
   };
   Kind kind;
   std::uint64_t bytes = 0;
+  int error = 0;  // errno of short_of
 };
 
 // Spreads connects in time: at most `per_second`, evenly, for all probes of the process together (0: no limit), and those to
@@ -176,12 +178,17 @@ class ConnectGate {
   // How a connection came out, and what it carried: as Pace has it.
   void ended(const IpAddress& address, bool timed_out);
   void add_bytes(const IpAddress& address, std::uint64_t bytes);
+  // This process or machine had no more of what a connection takes (descriptors, ports, memory): all who are still to begin
+  // wait for kShort. How to mend it is said once a minute.
+  void short_of(int error);
+  static constexpr std::chrono::milliseconds kShort{250};
+  std::vector<std::string> take_shortages();  // what is to be said, since the last call
   // What happened at a gate like this on another loop.
   void take(const IpAddress& address, PaceNews news);
   Pace& pace() { return pace_; }
   // How many turns did not come at once, since the beginning.
   struct Waits {
-    std::uint64_t address = 0, network = 0, global = 0;
+    std::uint64_t address = 0, network = 0, global = 0, system = 0;
   };
   const Waits& waits() const { return waits_; }
 
@@ -192,17 +199,30 @@ class ConnectGate {
   };
   Loop::Sleep sleep_until(const IpAddress& address, Time turn, PaceNews::Kind waited);
   void tell(const IpAddress& address, PaceNews news);
+  void say_shortage(int error);
 
   Loop& loop_;
   std::shared_ptr<Line> line_;
   WallClock clock_;
   Pace pace_;
   Waits waits_;
+  std::map<int, Steady::time_point> said_;  // by errno: when it was
+  std::vector<std::string> shortages_;
   std::function<void(const IpAddress&, PaceNews)> tell_;
 };
 
+// Not the network's fault: no descriptor, port or memory for one more socket.
+class Shortage : public LinkError {
+ public:
+  explicit Shortage(int error);
+  int error() const { return error_; }  // errno
+
+ private:
+  int error_;
+};
+
 // A TCP socket whose connect() is under way, or a connected UDP socket, with ICMP errors kept. From one of `sources` of the
-// destination's family, for each destination always the same; empty: the kernel chooses. LinkError.
+// destination's family, for each destination always the same; empty: the kernel chooses. Shortage, other LinkError.
 FileDescriptor begin_connect(const AddressPort& place, const std::vector<IpAddress>& sources);
 FileDescriptor connected_datagrams(const AddressPort& place, const std::vector<IpAddress>& sources);
 // Why the connect() of a socket failed that is writable; nullopt: it did not.
@@ -262,6 +282,10 @@ class LiveNetwork : public Network {
 
  private:
   Task<void> take_turns(IpAddress address);
+  // The socket of a connection or flow that has begun.
+  using MakeSocket = FileDescriptor (*)(const AddressPort&, const std::vector<IpAddress>&);
+  Task<int> begin(MakeSocket make, AddressPort place);
+  void spend(Steady::time_point since);
   void count_bytes();
   void tell_pace(const IpAddress& address, bool timed_out);
   void note_source(int fd);

@@ -48,8 +48,10 @@ constexpr Family kSlowed{"ajar_pace_slowed_networks", kGauge,
                          "Networks (/24, /64) that are asked at less than their rate because they fell silent."};
 constexpr Family kExhausted{"ajar_pace_exhausted_addresses", kGauge,
                             "Addresses that are not probed now because their budget of a day is used up."};
-constexpr Family kPaceWaits{"ajar_pace_waits_total", kCounter,
-                            "Connections that waited for their turn, by the limit: of their address, their network, of all."};
+constexpr Family kPaceWaits{
+    "ajar_pace_waits_total", kCounter,
+    "Connections that waited for their turn, by the limit: of their address, their network, of all, of the system "
+    "(descriptors, ports, memory)."};
 constexpr Family kSweepEndpoints{"ajar_sweep_endpoints", kGauge,
                                  "Endpoints of networks, by what the sweep last met there; where something listens, the checks "
                                  "ask."};
@@ -406,8 +408,10 @@ void Metrics::State::write_pace(Exposition& out) const {
   single(out, kSlowed, static_cast<double>(pace.slowed_networks));
   single(out, kExhausted, static_cast<double>(pace.exhausted_addresses));
   begin(out, kPaceWaits);
-  const std::pair<const char*, std::uint64_t> scopes[] = {
-      {"address", pace.waits_of_address}, {"global", pace.waits_of_all}, {"network", pace.waits_of_network}};
+  const std::pair<const char*, std::uint64_t> scopes[] = {{"address", pace.waits_of_address},
+                                                          {"global", pace.waits_of_all},
+                                                          {"network", pace.waits_of_network},
+                                                          {"system", pace.waits_of_system}};
   for (const auto& [scope, count] : scopes) out.sample(Exposition::labels({{"scope", scope}}), static_cast<double>(count));
 }
 

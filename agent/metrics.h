@@ -56,7 +56,7 @@ class Metrics {
   // What our own gentleness does now, and how often it made a connection wait since the beginning.
   struct PaceNow {
     std::size_t slowed_networks = 0, exhausted_addresses = 0;
-    std::uint64_t waits_of_address = 0, waits_of_network = 0, waits_of_all = 0;
+    std::uint64_t waits_of_address = 0, waits_of_network = 0, waits_of_all = 0, waits_of_system = 0;
     friend bool operator==(const PaceNow&, const PaceNow&) = default;
   };
   void pace(const PaceNow& now);

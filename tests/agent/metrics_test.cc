@@ -433,15 +433,15 @@ TEST(Metrics, AutomaticDetailGoesByTheNumberOfResults) {
 TEST(Metrics, HowGentlyItAsks) {
   MadeUpAgent agent;
   const std::uint64_t before = agent.metrics.version();
-  agent.metrics.pace({1, 2, 30, 40, 50});
+  agent.metrics.pace({1, 2, 30, 40, 50, 60});
   EXPECT_GT(agent.metrics.version(), before);
   EXPECT_THAT(page(agent), HasSubstr("ajar_pace_slowed_networks 1\n"));
   EXPECT_THAT(page(agent), HasSubstr("ajar_pace_exhausted_addresses 2\n"));
   EXPECT_THAT(series(page(agent), "ajar_pace_waits_total"),
               ElementsAre("ajar_pace_waits_total{scope=\"address\"} 30", "ajar_pace_waits_total{scope=\"global\"} 50",
-                          "ajar_pace_waits_total{scope=\"network\"} 40"));
+                          "ajar_pace_waits_total{scope=\"network\"} 40", "ajar_pace_waits_total{scope=\"system\"} 60"));
   const std::uint64_t after = agent.metrics.version();
-  agent.metrics.pace({1, 2, 30, 40, 50});
+  agent.metrics.pace({1, 2, 30, 40, 50, 60});
   EXPECT_EQ(agent.metrics.version(), after);  // nothing new
 }
 

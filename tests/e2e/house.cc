@@ -104,7 +104,8 @@ retry_interval = ")" +
 connect_timeout = "2s"
 reply_timeout = "4s"
 probe_timeout = "40s"
-concurrency = 12
+concurrency = )" + std::to_string(concurrency) +
+                     R"(
 threads = )" + std::to_string(threads) +
                      R"(
 state = ")" + state + R"("

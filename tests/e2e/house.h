@@ -57,6 +57,7 @@ struct Setting {
   std::string retry_interval = "500ms";
   std::string delivery_timeout = "4s";
   std::string message_interval = "1s";
+  unsigned concurrency = 12;
   unsigned threads = 1;
   std::string state = "ajar.db";
   std::string web_listen;                                          // empty: a free port of 127.0.0.1
