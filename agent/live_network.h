@@ -145,7 +145,8 @@ struct PaceNews {
     bytes,
     waited_for_address,
     waited_for_network,
-    waited_for_all
+    waited_for_all,
+    short_of
   };
   Kind kind;
   std::uint64_t bytes = 0;
