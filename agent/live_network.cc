@@ -652,23 +652,22 @@ Loop::Sleep ConnectGate::turn_of_network(const IpAddress& address) {
 
 Loop::Sleep ConnectGate::turn() {
   const unsigned rate = line_->per_second.load(std::memory_order_relaxed);
-  const Steady::time_point now = loop_.now();
-  const Steady::rep gap = rate == 0 ? 0 : Steady::duration(std::chrono::nanoseconds(1'000'000'000 / rate)).count();
-  const Steady::rep present = now.time_since_epoch().count();
-  Steady::rep next = line_->next.load(std::memory_order_relaxed);
-  Steady::rep mine = 0;
-  do {
-    mine = std::max(next, present);
-  } while (!line_->next.compare_exchange_weak(next, mine + gap, std::memory_order_relaxed));
-  if (mine > present) tell({}, {PaceNews::Kind::waited_for_all});
+  const Steady::rep now = loop_.now().time_since_epoch().count();
+  const Steady::rep soonest = std::max(now, line_->hold_until.load(std::memory_order_relaxed));
+  Steady::rep mine = soonest;
+  if (rate > 0) {
+    const Steady::rep gap = Steady::duration(std::chrono::nanoseconds(1'000'000'000 / rate)).count();
+    Steady::rep next = line_->next.load(std::memory_order_relaxed);
+    do {
+      mine = std::max(next, soonest);
+    } while (!line_->next.compare_exchange_weak(next, mine + gap, std::memory_order_relaxed));
+  }
+  if (mine > now) tell({}, {PaceNews::Kind::waited_for_all});
   return loop_.sleep_until(Steady::time_point(Steady::duration(mine)));
 }
 
 void ConnectGate::short_of(int error) {
-  const Steady::rep until = (loop_.now() + kShort).time_since_epoch().count();
-  Steady::rep next = line_->next.load(std::memory_order_relaxed);
-  while (next < until && !line_->next.compare_exchange_weak(next, until, std::memory_order_relaxed)) {
-  }
+  line_->hold_until.store((loop_.now() + kShort).time_since_epoch().count(), std::memory_order_relaxed);
   tell({}, {PaceNews::Kind::short_of, 0, error});
 }
 
@@ -684,8 +683,10 @@ std::vector<std::string> ConnectGate::take_shortages() { return std::exchange(sh
 
 bool ConnectGate::take_turn() {
   const unsigned rate = line_->per_second.load(std::memory_order_relaxed);
-  const Steady::rep gap = rate == 0 ? 0 : Steady::duration(std::chrono::nanoseconds(1'000'000'000 / rate)).count();
   const Steady::rep now = loop_.now().time_since_epoch().count();
+  if (line_->hold_until.load(std::memory_order_relaxed) > now) return false;
+  if (rate == 0) return true;
+  const Steady::rep gap = Steady::duration(std::chrono::nanoseconds(1'000'000'000 / rate)).count();
   const Steady::rep late = Steady::duration(kLate).count();
   Steady::rep next = line_->next.load(std::memory_order_relaxed);
   do {

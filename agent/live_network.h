@@ -196,7 +196,8 @@ class ConnectGate {
  private:
   struct Line {
     std::atomic<unsigned> per_second{0};
-    std::atomic<Steady::rep> next{0};  // the first turn that is nobody's, since the clock's epoch
+    std::atomic<Steady::rep> next{0};        // the first turn that is nobody's, since the clock's epoch
+    std::atomic<Steady::rep> hold_until{0};  // nobody begins before: something was used up
   };
   Loop::Sleep sleep_until(const IpAddress& address, Time turn, PaceNews::Kind waited);
   void tell(const IpAddress& address, PaceNews news);

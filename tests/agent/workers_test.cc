@@ -542,7 +542,7 @@ TEST_F(WorkersTest, OneThatDoesNotComeRoundIsFound) {
 
 TEST_F(WorkersTest, TheRateIsOfAllLoopsTogether) {
   Loop other;
-  ConnectGate here(loop_, 100), there(other, here);
+  ConnectGate here(loop_, 100), there(other, here, [](const IpAddress&, PaceNews) {});
   const auto begin = Steady::now();
   const auto take = [](Loop& loop, ConnectGate& gate) -> Task<void> {
     for (int i = 0; i < 10; ++i) co_await gate.turn();
