@@ -45,12 +45,14 @@ std::optional<Repetition> mail(const ResultKey& key, TlsMode tls, std::string_vi
   const SenderForm* sender = find_form(kSenders, variant.substr(0, slash));
   const RecipientForm* recipient = find_form(kRecipients, variant.substr(slash + 1));
   if (sender == nullptr || recipient == nullptr) return std::nullopt;
+  const std::string domain = local_domain.empty() ? "example.org" : local_domain.substr(0, 255);
+  const std::string literal = key.address.literal();
   MailboxWords words;
   words.token = "test";
   words.sender = "test";
   words.canary = "example.com";
-  words.domain = local_domain.empty() ? "example.org" : local_domain.substr(0, 255);
-  words.address = key.address.literal();
+  words.domain = domain;
+  words.address = literal;
   const std::string from = write_mailbox(sender->mailbox, words), to = write_mailbox(recipient->mailbox, words);
   const char* how = tls == TlsMode::implicit ? " --tls-on-connect" : after_starttls ? " --tls" : "";
   Repetition again;

@@ -106,15 +106,15 @@ class Thinkers {
   std::thread thread_;
 };
 
-double metric(const RunningAgent& agent, const std::string& name) {
+double metric(RunningAgent& agent, const std::string& name) {
   const std::string page = "\n" + agent.get("/metrics").body;
   const std::size_t at = page.find("\n" + name + " ");
   return at == std::string::npos ? -1 : std::stod(page.substr(at + name.size() + 2));
 }
 
-std::string said(const RunningAgent& agent) { return agent.process().err() + agent.process().out(); }
+std::string said(RunningAgent& agent) { return agent.process().err() + agent.process().out(); }
 
-bool all_closed(const RunningAgent& agent, const std::vector<LabPlace>& places) {
+bool all_closed(RunningAgent& agent, const std::vector<LabPlace>& places) {
   const auto levels = agent.levels_by_check();
   return std::all_of(places.begin(), places.end(), [&](const LabPlace& place) {
     const auto found = levels.find({place.personality, "http_connect"});
@@ -123,7 +123,7 @@ bool all_closed(const RunningAgent& agent, const std::vector<LabPlace>& places) 
 }
 
 // Every probe so far came to an end of its own: none failed for what we lacked.
-void expect_no_probe_failed(const RunningAgent& agent) {
+void expect_no_probe_failed(RunningAgent& agent) {
   EXPECT_THAT(agent.get("/metrics").body, testing::Not(HasSubstr("reason=\"internal_error\"")));
   for (const json& result : agent.data("/api/v1/results")) EXPECT_EQ(result.at("verdict"), "closed") << result.dump();
 }
@@ -135,7 +135,7 @@ TEST(Shortage, OfDescriptors) {
   setting.concurrency = 500;
   const std::vector<LabPlace> places = thinkers.places();
   write_file(folder.file("ajar.toml"), setting.text(places));
-  const RunningAgent agent(folder.path(), setting.web_port, {"prlimit", "--nofile=110:110"});
+  RunningAgent agent(folder.path(), setting.web_port, {"prlimit", "--nofile=110:110"});
   ASSERT_TRUE(agent.wait_ready()) << said(agent);
   EXPECT_TRUE(wait_until(seconds(120), [&] { return all_closed(agent, places); })) << said(agent);
   EXPECT_TRUE(wait_until(seconds(30), [&] { return metric(agent, "ajar_pace_waits_total{scope=\"system\"}") > 0; }));
@@ -156,7 +156,7 @@ TEST(Shortage, OfPorts) {
   setting.agent += "connections_per_second_per_address = 0\n";
   const std::vector<LabPlace> places = thinkers.places();
   write_file(folder.file("ajar.toml"), setting.text(places));
-  const RunningAgent agent(folder.path(), setting.web_port);
+  RunningAgent agent(folder.path(), setting.web_port);
   ASSERT_TRUE(agent.wait_ready()) << said(agent);
   ASSERT_TRUE(wait_until(seconds(60), [&] { return all_closed(agent, places); })) << said(agent);
   // From here on each connection to the server holds one of twenty ports for a minute after its end (TIME_WAIT).
