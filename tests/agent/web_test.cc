@@ -355,9 +355,10 @@ TEST_F(WebTest, ProbeReloadAndReady) {
   std::atomic<bool> ready = false;
   state.ready = [&] { return ready.load(); };
   state.reload = [] { return std::optional<std::string>("ajar.toml:3:1: unknown key `scop`: did you mean `scope`?"); };
-  state.probe_now = [](const std::string& target, const std::optional<std::string>& check) {
+  std::atomic<bool> used_up_today = false;
+  state.probe_now = [&](const std::string& target, const std::optional<std::string>& check) {
     EXPECT_EQ(target, "mx1");
-    if (check == "http_connect") return ProbeNow::used_up;
+    if (used_up_today) return ProbeNow::used_up;
     return check ? ProbeNow::accepted : ProbeNow::limited;
   };
   start(std::move(state));
@@ -368,7 +369,9 @@ TEST_F(WebTest, ProbeReloadAndReady) {
   EXPECT_EQ(get("/-/ready")->status, 200);
   EXPECT_EQ(post("/probe?target=mx1")->status, 429);
   EXPECT_EQ(post("/probe?target=mx1&check=smtp_relay")->status, 202);
-  const auto used_up = post("/probe?target=mx1&check=http_connect");
+  used_up_today = true;
+  const auto used_up = post("/probe?target=mx1&check=smtp_relay");
+  used_up_today = false;
   EXPECT_EQ(used_up->status, 429);
   EXPECT_THAT(used_up->body, HasSubstr("agent.daily_connections_per_address"));
   EXPECT_EQ(used_up->get_header_value("Retry-After"), "3600");

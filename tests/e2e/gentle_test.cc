@@ -162,7 +162,7 @@ TEST(Gentle, AnAddressWhoseDayIsUsedUpIsLeftAloneAndKeepsItsVerdict) {
   Refusers refusers(2);
   const TemporaryFolder folder;
   Setting setting;
-  setting.agent = "daily_connections_per_address = 30\n";
+  setting.agent = "daily_connections_per_address = 12\n";
   const std::vector<LabPlace> places = refusers.places();
   write_file(folder.file("ajar.toml"), setting.text(places));
   RunningAgent agent(folder.path(), setting.web_port);
@@ -181,13 +181,13 @@ TEST(Gentle, AnAddressWhoseDayIsUsedUpIsLeftAloneAndKeepsItsVerdict) {
   };
   EXPECT_TRUE(wait_until(seconds(30), put_off)) << agent.get("/metrics").body;
   const std::size_t asked = refusers.connections().size();
-  EXPECT_LE(asked, 2 * (30 + 40U));  // the budget, and the conversation that was under way
+  EXPECT_LE(asked, 2 * (12 + 40U));  // the budget, and the conversation that was under way
   EXPECT_TRUE(all_closed(agent, places));
   const std::string said = agent.process().err() + agent.process().out();
   const std::string why = "127.10.241.1: its budget of a day is used up";
   ASSERT_THAT(said, HasSubstr(why));
   EXPECT_EQ(said.find(why), said.rfind(why)) << "once";
-  EXPECT_THAT(said, HasSubstr("agent.daily_connections_per_address = 30"));
+  EXPECT_THAT(said, HasSubstr("agent.daily_connections_per_address = 12"));
 
   const HttpAnswer now = agent.post("/probe?target=refuser1");
   EXPECT_EQ(now.status, 429);
