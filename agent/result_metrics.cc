@@ -293,7 +293,7 @@ class Writer {
   TargetFacts facts_;
   CoverageCount coverage_;
   std::vector<std::pair<std::string, std::array<std::size_t, 5>>> counts_;  // by check: few
-  std::string target_label_;  // of the target that is being counted
+  std::string target_label_;                                                // of the target that is being counted
   TargetState state_;
   TargetWalk walk_;
   Portion<Row> rows_;

@@ -417,7 +417,7 @@ TEST_F(WebTest, Api) {
   const Json targets = Json::parse(get("/api/v1/targets")->body).at("data");
   ASSERT_THAT(targets, testing::SizeIs(4));
   EXPECT_EQ(targets[0], Json::parse(R"({"kind":"target","name":"mx1","host":"mx1.example.org","addresses":["203.0.113.5"],
-    "owner":"mail-team","labels":{"site":"zrh"},"checks":["smtp_relay","dnsbl"],"level":4,"paused":false})"));
+    "owner":"mail-team","labels":{"site":"zrh"},"checks":["smtp_relay","dnsbl"],"level":4,"paused":false,"swept":null})"));
 }
 
 TEST_F(WebTest, ApiOfListings) {
