@@ -36,8 +36,8 @@ class FramePool {
   };
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   static constexpr bool kPooled = false;
-#elif defined(__has_feature)
-  static constexpr bool kPooled = !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
+#elif defined(__clang__) && (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+  static constexpr bool kPooled = false;
 #else
   static constexpr bool kPooled = true;
 #endif
