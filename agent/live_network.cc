@@ -332,7 +332,6 @@ void LiveLink::read_now(std::string& into, std::size_t max) {
     if (failed) tls_error_ = static_cast<std::uint16_t>(reason);
     got = count;
   } else {
-    if (!socket_.may_be_read()) return;  // edge-triggered: what comes is told, and all that had come was read
     got = recv(socket_.fd(), receive_buffer.data(), max, MSG_DONTWAIT);
     if (got < 0) reset_ = reset_ || errno == ECONNRESET;
     if (got > 0) count(static_cast<std::size_t>(got));
