@@ -7,7 +7,6 @@
 
 #include <dlfcn.h>
 #include <sys/types.h>
-#include <time.h>
 #include <unistd.h>
 
 namespace {
@@ -18,7 +17,7 @@ struct Odd {
 
 Odd now() {
   Odd odd;
-  const char* const path = getenv("ODD_MACHINE");
+  const char* const path = getenv("ODD_MACHINE");  // NOLINT(concurrency-mt-unsafe): nobody sets it
   FILE* const file = path == nullptr ? nullptr : fopen(path, "re");
   if (file == nullptr) return odd;
   if (fscanf(file, "%ld %ld", &odd.seconds, &odd.milliseconds) != 2) odd = {};
