@@ -1,6 +1,6 @@
 // Loaded before a program (LD_PRELOAD), it makes the machine odd: the clock of the wall is off by so many seconds, and the disk
-// takes so many milliseconds more for each fdatasync() and write to a database, as the file that ODD_MACHINE names says
-// ("SECONDS MILLISECONDS"). Only for tests.
+// takes so many milliseconds more for each fdatasync(), and a twentieth of that for each write to a database, as the file that
+// ODD_MACHINE names says ("SECONDS MILLISECONDS"). Only for tests.
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -25,8 +25,8 @@ Odd now() {
   return odd;
 }
 
-void slow_down() {
-  const long milliseconds = now().milliseconds;
+void slow_down(long part) {
+  const long milliseconds = now().milliseconds / part;
   const timespec span{milliseconds / 1000, milliseconds % 1000 * 1'000'000};
   if (milliseconds > 0) nanosleep(&span, nullptr);
 }
@@ -44,13 +44,13 @@ extern "C" int clock_gettime(clockid_t clock, timespec* time) {
 extern "C" int fdatasync(int fd) {
   using Next = int (*)(int);
   static const auto next = reinterpret_cast<Next>(dlsym(RTLD_NEXT, "fdatasync"));
-  slow_down();
+  slow_down(1);
   return next(fd);
 }
 
 extern "C" ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t at) {
   using Next = ssize_t (*)(int, const void*, size_t, off64_t);
   static const auto next = reinterpret_cast<Next>(dlsym(RTLD_NEXT, "pwrite64"));
-  slow_down();
+  slow_down(20);
   return next(fd, bytes, size, at);
 }
