@@ -36,8 +36,12 @@ class FramePool {
   };
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   static constexpr bool kPooled = false;
-#elif defined(__clang__) && (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#elif defined(__clang__)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
   static constexpr bool kPooled = false;
+#else
+  static constexpr bool kPooled = true;
+#endif
 #else
   static constexpr bool kPooled = true;
 #endif
