@@ -121,6 +121,15 @@ void Loop::Sleep::await_suspend(std::coroutine_handle<> awaiter) {
   loop_.add_deadline(entry_, when_);
 }
 
+// A deadline is looked at after what the kernel has, and once it may be in the round that set it.
+Task<bool> come_round(Loop& loop) {
+  for (int i = 0; i < 3; ++i) {
+    const bool go_on = co_await loop.sleep_for(std::chrono::milliseconds(1));
+    if (!go_on) co_return false;
+  }
+  co_return true;
+}
+
 Socket::Socket(Loop& loop, int fd) : loop_(loop), fd_(fd) {
   deadline_.socket = this;
   event_assign(&event_, loop.base(), fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, &Socket::on_event, this);

@@ -89,6 +89,10 @@ class Loop::Sleep {
   Entry entry_;
 };
 
+// Awaits that the loop has been through everything that the kernel had for it when this was called, and through what that led
+// to once more: a connection is taken in, then what came with it is read. Some 60 ms. False when shut_down() cut it short.
+Task<bool> come_round(Loop& loop);
+
 // A non-blocking descriptor on a loop: one edge-triggered event for its whole life (libevent event_assign, no allocation). Owns
 // the descriptor. One coroutine waits at a time.
 class Socket {

@@ -77,7 +77,7 @@ Task<std::optional<AddressPort>> ProbeCanary::reserve(const std::string& token, 
 }
 
 // A connection to a port of ours is another one than that of the answer which speaks of it: ours may come to our ears later.
-Task<std::optional<Sighting>> ProbeCanary::sighting(const std::string& token, bool wait) {
+Task<std::optional<Sighting>> ProbeCanary::sighting(const std::string& token, SightingWait wait) {
   constexpr std::chrono::milliseconds kLater{1500};
   return sightings_.find(token, wait, token == reserved_for_ ? kLater : std::chrono::milliseconds(0));
 }

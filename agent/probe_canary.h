@@ -39,7 +39,7 @@ class ProbeCanary : public Canary {
   bool up(CanaryKind kind) const override { return status_.health(kind).up; }
   std::string mint(const std::string& variant) override;
   bool proves(const std::string& token, std::string_view bytes) const override;
-  Task<std::optional<Sighting>> sighting(const std::string& token, bool wait) override;
+  Task<std::optional<Sighting>> sighting(const std::string& token, SightingWait wait) override;
   // One at a time: the port of an earlier token is given back, so that others may have it.
   Task<std::optional<AddressPort>> reserve(const std::string& token, bool v4, std::optional<IpAddress> asker) override;
   std::optional<KnownName> known_name(const std::string& token) const override;

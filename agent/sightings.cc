@@ -59,14 +59,27 @@ std::optional<std::shared_ptr<const Arrival>> Sightings::look(const std::string&
   return found->second;
 }
 
-Task<std::optional<Sighting>> Sightings::find(const std::string& token, bool wait, std::chrono::milliseconds at_least) {
-  const auto until = loop_.now() + (wait ? std::max(patience_, at_least) : std::chrono::milliseconds(0));
+Task<bool> Sightings::settle() {
+  if (!settle_) return come_round(loop_);
+  return settle_();
+}
+
+Task<std::optional<Sighting>> Sightings::find(const std::string& token, SightingWait wait, std::chrono::milliseconds at_least) {
+  const bool lag = wait == SightingWait::lag;
+  const auto until = loop_.now() + (lag ? std::max(patience_, at_least) : std::chrono::milliseconds(0));
+  bool settled = wait == SightingWait::none;
   for (;;) {
     const std::optional<std::shared_ptr<const Arrival>> seen = look(token);
     if (!seen) co_return std::nullopt;
     if (*seen) co_return sighting_of(**seen);
-    if (loop_.now() >= until) co_return std::nullopt;
-    const bool go_on = co_await loop_.sleep_for(std::chrono::milliseconds(50));
+    bool go_on = true;
+    if (loop_.now() < until) {
+      go_on = co_await loop_.sleep_for(std::chrono::milliseconds(50));
+    } else if (!std::exchange(settled, true)) {
+      go_on = co_await settle();
+    } else {
+      co_return std::nullopt;
+    }
     if (!go_on) co_return std::nullopt;
   }
 }

@@ -154,6 +154,8 @@ class Workers::Worker {
   using Place = std::optional<AddressPort>;
 
   MessageBook far_book();
+  Task<bool> settle();
+  Task<void> come_round_there(std::shared_ptr<Question<bool>> question);
   Task<Permit> ask_to_send(Message message);
   void remember(const Message& message);
   Task<void> visit(std::shared_ptr<Away> away);
@@ -174,7 +176,7 @@ class Workers::Worker {
 };
 
 Workers::Worker::Worker(Workers& all, unsigned number)
-    : sightings(loop, all.main_.sightings.patience()),
+    : sightings(loop, all.main_.sightings.patience(), [this] { return settle(); }),
       all_(all),
       name_(fmt::format("ajar-probe-{}", number)),
       gate_(loop, all.main_.gate,
@@ -265,6 +267,19 @@ MessageBook Workers::Worker::far_book() {
   book.remember = [this](const Message& message) { remember(message); };
   book.not_sent = [this](const std::string& token) { all_.outbox_.push([this, token] { all_.main_.book.not_sent(token); }); };
   return book;
+}
+
+// The canary is on the main loop.
+Task<bool> Workers::Worker::settle() {
+  const auto question = std::make_shared<Question<bool>>(loop, false);
+  all_.outbox_.push([this, question] { start(come_round_there(question)); });
+  const bool there = co_await question->answer_of_main();
+  co_return there;
+}
+
+Task<void> Workers::Worker::come_round_there(std::shared_ptr<Question<bool>> question) {
+  const bool whole = co_await come_round(all_.main_.loop);
+  loop.post([question, whole] { question->answer(whole); });
 }
 
 Task<Permit> Workers::Worker::ask_to_send(Message message) {

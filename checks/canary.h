@@ -35,6 +35,14 @@ struct Sighting {
   std::vector<std::string> facts;  // the request line and the headers that tell of proxies; escaped, tokens hidden
 };
 
+// How long what is not there yet is waited for, of what the canary saw.
+enum class SightingWait {
+  none,     // not at all
+  settled,  // until the canary has taken in whatever had come to its host by now: a connection that our peer made before it
+            // answered us is another one than that of the answer, and may be heard of after it
+  lag,      // and where it is elsewhere, or what came may take longer, until its log has caught up: a few seconds at most
+};
+
 // A name of ours, and where it leads: what a resolver that works for strangers would answer.
 struct KnownName {
   std::string name;                  // "5vq….canary.example.net": nobody can have it in a cache
@@ -58,9 +66,8 @@ class Canary {
   virtual std::string mint(const std::string& variant) = 0;
   // True when `bytes` contain the proof of `token`: an HMAC that only the canary computes. An echo of the token is not a proof.
   virtual bool proves(const std::string& token, std::string_view bytes) const = 0;
-  // What the canary saw of a token that this probe minted; nullopt: nothing. `wait`: its log may be behind (a canary
-  // elsewhere), so what must have come is waited for, a few seconds at most.
-  virtual Task<std::optional<Sighting>> sighting(const std::string& token, bool wait) = 0;
+  // What the canary saw of a token that this probe minted; nullopt: nothing.
+  virtual Task<std::optional<Sighting>> sighting(const std::string& token, SightingWait wait) = 0;
   // A TCP port of ours for this token alone, until the probe ends: whoever connects there is an arrival of the token, with
   // proof, for the peer has no words there (FTP). Where our canary has several addresses, at another one than `asker`, which
   // the question comes from. nullopt: none is free now, or our canary has none of that family.

@@ -222,7 +222,8 @@ Task<std::optional<Sighting>> FtpBounce::try_once(const Ask& ask, std::string to
   }
   const bool patient = !failure && !answer.busy;
   co_await session_.quit(patient);
-  std::optional<Sighting> seen = co_await canary_.sighting(token, answer.may_connect);
+  std::optional<Sighting> seen =
+      co_await canary_.sighting(token, answer.may_connect ? SightingWait::lag : SightingWait::settled);
   if (seen && !seen->proof) seen.reset();
   co_return seen;
 }
@@ -390,9 +391,9 @@ Task<void> FtpBounce::ask_proxy(const Ask& ask, const std::string& token, Answer
   }
   answer.may_connect = true;
   const Entry entry = co_await session_.enter("anonymous@" + place->to_string());
-  answer.may_connect = entry == Entry::granted || entry == Entry::busy;
-  enter_failed(entry, answer);
   const bool refused = entry == Entry::granted || entry == Entry::wants_login;
+  answer.may_connect = refused || entry == Entry::busy;  // it says no where it went and nobody greeted it
+  enter_failed(entry, answer);
   if (refused) say(answer, Verdict::closed, Reason::refused);
 }
 

@@ -185,7 +185,7 @@ Task<void> HttpForward::converse(Link& link, const ProxyAsk& ask, ProxyAnswer& a
 // No content to read: the canary's own log says whether it was reached, in this way, while we asked; however the answer ended,
 // for what our mail side says is no HTTP.
 Task<void> HttpForward::look_at_log(const ProxyAsk& ask, const HttpHead& head, ProxyAnswer& answer) {
-  const bool wait = ask.way == kPostToMail || head.status / 100 == 2;
+  const SightingWait wait = ask.way == kPostToMail || head.status / 100 == 2 ? SightingWait::lag : SightingWait::settled;
   const std::optional<Sighting> seen = co_await canary().sighting(ask.token, wait);
   const bool reached = seen && seen->method == kWays[static_cast<std::size_t>(ask.way)].method;
   if (!reached || (!seen->proof && ask.way != kPostToMail)) co_return;

@@ -88,11 +88,13 @@ bool ProxyProbe::given_up_on(const ProxyAsk& ask) const {
 // Only what refused everything and fetched nothing on the quiet.
 Task<bool> ProxyProbe::would_loop(const ProxyAsk& ask) {
   if (!ask.names_itself) co_return false;
+  SightingWait wait = SightingWait::settled;
   for (std::size_t i = 0; i < asked_.size(); ++i) {
     if (asked_[i].variant.verdict != Verdict::closed) co_return true;
     if (said_[i].token.empty()) continue;
-    const std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, false);
+    const std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, wait);
     if (seen) co_return true;
+    wait = SightingWait::none;  // once is enough for all
   }
   co_return false;
 }
@@ -290,7 +292,7 @@ void ProxyProbe::granted(const ProxyAsk& ask, ProxyAnswer& answer) {
 // One that leads there and not back. Where no grant was said before, the canary's log alone tells that from a refusal: one
 // elsewhere is waited for.
 Task<bool> ProxyProbe::proven_there(const ProxyAsk& ask) {
-  const bool wait = proves_by() != CanaryKind::tcp;
+  const SightingWait wait = proves_by() == CanaryKind::tcp ? SightingWait::settled : SightingWait::lag;
   const std::optional<Sighting> seen = co_await canary_.sighting(ask.token, wait);
   co_return seen && seen->proof;
 }
@@ -364,7 +366,7 @@ Task<bool> ProxyProbe::ask_tunnel(Link& link, const ProxyAsk& ask, ProxyAnswer& 
 
 // A proof that came through one fixed place would have come whatever was asked for.
 Task<void> ProxyProbe::look_at_proofs() {
-  bool wait = true;
+  SightingWait wait = SightingWait::lag;
   const auto look = [this](const std::string& name) {
     return std::any_of(proven_.begin(), proven_.end(), [&](const Proven& p) { return p.ask.name == name; });
   };
@@ -372,7 +374,7 @@ Task<void> ProxyProbe::look_at_proofs() {
     for (std::size_t i = 0; i < asked_.size(); ++i) {
       if (asked_[i].variant.verdict != Verdict::open || look(said_[i].name)) continue;
       std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, wait);
-      wait = wait && seen;
+      if (!seen) wait = SightingWait::none;
       proven_.push_back({said_[i], std::move(seen)});
     }
     if (proven_.empty()) co_return;
@@ -435,7 +437,7 @@ Task<ProxyProbe::Place> ProxyProbe::where_it_leads() {
                                    [](const Proven& proof) { return proof.ask.to.form == ProxyDestination::Form::name; });
   ProxyAnswer answer;
   const std::string token = co_await ask_impossible(proven_.front().ask, answer);
-  const std::optional<Sighting> seen = co_await canary_.sighting(token, true);
+  const std::optional<Sighting> seen = co_await canary_.sighting(token, SightingWait::lag);
   if (answer.verdict == Verdict::open || seen) co_return Place::fixed;
   if (tunnels_ && grant_names_place()) co_return Place::asked_for;
   // One that hangs up where it cannot go has answered; one that may still be busy, or went to our canary in vain, has not.
@@ -486,14 +488,15 @@ Task<void> ProxyProbe::doubt_yes() {
 Task<void> ProxyProbe::look_for_blind_fetches() {
   if (one_place_) co_return;
   // A canary elsewhere is waited for once, where something may have come.
-  bool wait = std::any_of(asked_.begin(), asked_.end(), [](const Asked& asked) {
+  const bool perhaps = std::any_of(asked_.begin(), asked_.end(), [](const Asked& asked) {
     return asked.variant.verdict < Verdict::accepted && asked.variant.code.value_or(0) / 100 == 2;
   });
+  SightingWait wait = perhaps ? SightingWait::lag : SightingWait::settled;
   for (std::size_t i = 0; i < asked_.size(); ++i) {
     if (asked_[i].variant.verdict >= Verdict::accepted) continue;
     if (said_[i].token.empty()) continue;  // not asked
     const std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, wait);
-    wait = false;
+    wait = SightingWait::none;
     if (!seen || !seen->proof) continue;
     Variant& variant = asked_[i].variant;
     variant.verdict = Verdict::unclear;

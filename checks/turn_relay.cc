@@ -421,7 +421,7 @@ Task<void> TurnProbe::use(StunPath& path, const TurnAsk& ask, TurnAnswer& answer
   answer.silent = trouble && trouble->reason() == Reason::timeout;
   if (!proven && permitted) {
     // One that leads there and not back.
-    const std::optional<Sighting> seen = co_await canary_.sighting(ask.token, true);
+    const std::optional<Sighting> seen = co_await canary_.sighting(ask.token, SightingWait::lag);
     proven = seen && seen->proof;
   }
   if (proven) say(answer, Verdict::open, Reason::token_returned);
@@ -548,12 +548,12 @@ void TurnProbe::record_unasked(TurnAsk ask) {
 // The verdict
 
 Task<void> TurnProbe::look_at_proofs() {
-  bool wait = true;
+  SightingWait wait = SightingWait::lag;
   std::vector<std::string> tales;
   for (std::size_t i = 0; i < asked_.size(); ++i) {
     if (asked_[i].variant.verdict != Verdict::open) continue;
     const std::optional<Sighting> seen = co_await canary_.sighting(said_[i].token, wait);
-    wait = wait && seen;
+    if (!seen) wait = SightingWait::none;
     if (!seen) continue;
     const std::string exit = seen->exit.to_string();
     if (!holds(exits_, exit)) exits_.push_back(exit);

@@ -161,7 +161,7 @@ TEST_F(ProbeCanaryTest, WaitsAMomentForAConnectionToItsPort) {
     static Task<void> run(Loop& loop, ProbeCanary& canary, std::string token, std::optional<Sighting>& into) {
       const std::optional<AddressPort> place = co_await canary.reserve(token, true, std::nullopt);
       EXPECT_TRUE(place.has_value());
-      std::optional<Sighting> seen = co_await canary.sighting(token, true);
+      std::optional<Sighting> seen = co_await canary.sighting(token, SightingWait::lag);
       into = seen;
       loop.stop();
     }

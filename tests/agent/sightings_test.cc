@@ -18,7 +18,7 @@ Arrival arrival(const std::string& token, bool proof, std::vector<std::string> f
   return it;
 }
 
-Task<void> look(Loop& loop, Sightings& sightings, std::string token, bool wait, std::optional<Sighting>& into) {
+Task<void> look(Loop& loop, Sightings& sightings, std::string token, SightingWait wait, std::optional<Sighting>& into) {
   into = co_await sightings.find(token, wait);
   loop.stop();
 }
@@ -32,7 +32,7 @@ TEST(Sightings, OnlyWhatIsWatchedIsKeptAndTheFirstProofStays) {
   EXPECT_TRUE(sightings.note(arrival("a", true, {"HEAD /<token> HTTP/1.1", "Via: 1.1 proxy"})));
   EXPECT_TRUE(sightings.note(arrival("a", true, {"GET /<token> HTTP/1.1"})));
   std::optional<Sighting> seen;
-  start(look(loop, sightings, "a", false, seen));
+  start(look(loop, sightings, "a", SightingWait::none, seen));
   ASSERT_TRUE(seen);
   EXPECT_TRUE(seen->proof);
   EXPECT_EQ(seen->method, "HEAD");
@@ -40,7 +40,7 @@ TEST(Sightings, OnlyWhatIsWatchedIsKeptAndTheFirstProofStays) {
   EXPECT_EQ(seen->listener, *AddressPort::parse("198.51.100.7:8025"));
   EXPECT_EQ(seen->facts.size(), 2U);
   sightings.forget("a");
-  start(look(loop, sightings, "a", true, seen));
+  start(look(loop, sightings, "a", SightingWait::lag, seen));
   EXPECT_FALSE(seen);
 }
 
@@ -50,13 +50,53 @@ TEST(Sightings, AreWaitedForWhereTheLogMayBeBehind) {
   Sightings sightings(loop, milliseconds(10'000));
   sightings.watch("a");
   std::optional<Sighting> seen;
-  start(look(loop, sightings, "a", true, seen));
+  start(look(loop, sightings, "a", SightingWait::lag, seen));
   EXPECT_FALSE(seen);
   loop.post([&] { sightings.note(arrival("a", true, {"TOKEN <token>"})); });
   loop.run();
   ASSERT_TRUE(seen);
   EXPECT_EQ(seen->method, "TOKEN");
   loop.shut_down();
+}
+
+// A peer that says no on one connection, after it has reached our canary on another.
+TEST(Sightings, WhatTheKernelHasAlreadyIsTakenInBeforeNothingIsSaid) {
+  Loop loop;
+  Sightings sightings(loop, milliseconds(0));
+  sightings.watch("a");
+  sightings.watch("b");
+  std::optional<Sighting> settled, other = Sighting{};
+  loop.post([&] { sightings.note(arrival("a", true, {"TOKEN <token>"})); });
+  start(look(loop, sightings, "a", SightingWait::settled, settled));
+  loop.run();
+  ASSERT_TRUE(settled);
+  EXPECT_TRUE(settled->proof);
+  start(look(loop, sightings, "b", SightingWait::settled, other));
+  loop.run();
+  EXPECT_FALSE(other);
+  loop.shut_down();
+}
+
+// The canary may be on another loop than the probe.
+TEST(Sightings, WhereTheCanaryIsElsewhereItSaysWhenItHasComeRound) {
+  Loop loop;
+  Sightings* there = nullptr;
+  int asked = 0;
+  const auto settle = [&]() -> Task<bool> {
+    ++asked;
+    there->note(arrival("a", true, {"TOKEN <token>"}));
+    co_return true;
+  };
+  Sightings sightings(loop, milliseconds(0), settle);
+  there = &sightings;
+  sightings.watch("a");
+  std::optional<Sighting> seen;
+  start(look(loop, sightings, "a", SightingWait::none, seen));
+  EXPECT_FALSE(seen);
+  EXPECT_EQ(asked, 0);
+  start(look(loop, sightings, "a", SightingWait::settled, seen));
+  EXPECT_TRUE(seen);
+  EXPECT_EQ(asked, 1);
 }
 
 TEST(Sightings, TheMethodIsTheFirstWordThatWasSaid) {

@@ -130,7 +130,7 @@ Task<Finding> sends_a_message(Network&, Canary& canary, const Subject&) {
 Task<Finding> waits_for_its_token(Network&, Canary& canary, const Subject& subject) {
   const std::string token = canary.mint("token");
   at_check(canary, subject);
-  const std::optional<Sighting> seen = co_await canary.sighting(token, true);
+  const std::optional<Sighting> seen = co_await canary.sighting(token, SightingWait::lag);
   Finding finding;
   finding.verdict = seen && seen->proof ? Verdict::open : Verdict::accepted;
   finding.reason = seen ? Reason::token_returned : Reason::no_proof;

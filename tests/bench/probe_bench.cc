@@ -45,7 +45,7 @@ class CheapCanary : public Canary {
     return token;
   }
   bool proves(const std::string&, std::string_view) const override { return false; }
-  Task<std::optional<Sighting>> sighting(const std::string&, bool) override { co_return std::nullopt; }
+  Task<std::optional<Sighting>> sighting(const std::string&, SightingWait) override { co_return std::nullopt; }
   Task<std::optional<AddressPort>> reserve(const std::string&, bool, std::optional<IpAddress>) override {
     co_return std::nullopt;
   }

@@ -29,8 +29,8 @@ class FixedCanary : public Canary {
     return bytes.find("PROOF") != std::string_view::npos;
   }
   // Of the variant that the token was minted for, by its beginning; the longest that fits.
-  Task<std::optional<Sighting>> sighting(const std::string& token, bool wait) override {
-    if (log_is_behind && !wait) co_return std::nullopt;
+  Task<std::optional<Sighting>> sighting(const std::string& token, SightingWait wait) override {
+    if (log_is_behind && wait != SightingWait::lag) co_return std::nullopt;
     const std::string variant = minted.at(std::stoul(token.substr(5)) - 1);
     const Seen* best = nullptr;
     for (const Seen& one : seen) {
