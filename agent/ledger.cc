@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <mutex>
 
-#include <malloc.h>
-
 #include "agent/json.h"
 #include "agent/ledger_state.h"
+#include "agent/memory.h"
 
 namespace ajar {
 namespace {
@@ -81,7 +80,7 @@ void Ledger::State::load() {
   }
   visible.paused = loaded.paused;
   fit_cases();
-  ::malloc_trim(0);  // what reading took is more than what is kept
+  give_back_memory();  // what reading took is more than what is kept
 }
 
 // Of results without a case none but those that seem to have one are looked at.

@@ -94,6 +94,7 @@ class LiveLink : public Link {
   Task<void> write_all(std::string bytes) override;
   std::size_t write_now(std::string_view bytes) override;
   void read_now(std::string& into, std::size_t max) override;
+  bool may_have_more() const override { return ssl_ || socket_.may_be_read(); }
   Task<void> handshake(const TlsHello& hello) override;
   Task<void> wait_for_line(std::string& line) override;
   Task<void> wait_for_bytes(std::size_t enough) override;

@@ -1,6 +1,7 @@
 #include "checks/network.h"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <stdexcept>
 #include <utility>
@@ -14,7 +15,19 @@ namespace {
 
 bool plain(char c) { return c >= ' ' && c <= '~' && c != '\\'; }
 
+// Eight bytes at a time: this is asked of every line. The highest bit of a byte of `wrong` is set where that byte is below ' ',
+// above '~' or a backslash; and where it is not but the byte before it is, which makes no difference.
 bool all_plain(std::string_view bytes) {
+  constexpr std::uint64_t kEach = 0x0101010101010101U;
+  constexpr std::uint64_t kHighest = kEach * 0x80;
+  while (bytes.size() >= sizeof kEach) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, bytes.data(), sizeof eight);
+    const std::uint64_t not_backslash = eight ^ (kEach * '\\');
+    const std::uint64_t wrong = (eight - kEach * ' ') | (eight + kEach) | (not_backslash - kEach) | eight;
+    if ((wrong & kHighest) != 0) break;
+    bytes.remove_prefix(sizeof kEach);
+  }
   for (const char c : bytes) {
     if (!plain(c)) return false;
   }
@@ -22,13 +35,17 @@ bool all_plain(std::string_view bytes) {
 }
 
 void must_be_one_line(std::string_view line) {
-  const bool broken = line.find('\r') != std::string_view::npos || line.find('\n') != std::string_view::npos;
-  if (broken) throw std::logic_error("a line to send holds a line break");
+  if (holds_line_break(line)) throw std::logic_error("a line to send holds a line break");
 }
 
 }  // namespace
 
+bool holds_line_break(std::string_view line) {
+  return line.find('\r') != std::string_view::npos || line.find('\n') != std::string_view::npos;
+}
+
 std::string escape(std::string_view bytes, std::size_t limit) {
+  if (bytes.size() <= limit && all_plain(bytes)) return std::string(bytes);
   std::string out;
   out.reserve(std::min(bytes.size(), limit));
   for (const char c : bytes.substr(0, limit)) {
@@ -60,23 +77,24 @@ std::string hex(std::string_view bytes) {
 
 void GrowingText::append(std::string_view text) {
   while (!text.empty()) {
-    const std::size_t used = size_ % sizeof(Piece::text);
-    if (used == 0) {
+    if (room_ == 0) {
       auto* const piece = new (FramePool::take(sizeof(Piece))) Piece;
       (first_ == nullptr ? first_ : last_->next) = piece;
       last_ = piece;
+      room_ = sizeof(Piece::text);
     }
-    const std::size_t count = std::min(text.size(), sizeof(Piece::text) - used);
-    text.copy(last_->text.data() + used, count);
+    const std::size_t count = std::min(text.size(), room_);
+    text.copy(last_->text.data() + (sizeof(Piece::text) - room_), count);
     text.remove_prefix(count);
     size_ += count;
+    room_ -= count;
   }
 }
 
 void GrowingText::clear() {
   while (first_ != nullptr) FramePool::give(std::exchange(first_, first_->next), sizeof(Piece));
   last_ = nullptr;
-  size_ = 0;
+  size_ = room_ = 0;
 }
 
 std::string GrowingText::whole() const {

@@ -39,6 +39,9 @@ class LinkError : public std::exception {
 inline constexpr std::size_t kMaxShown = 512;
 std::string escape(std::string_view bytes, std::size_t limit = kMaxShown);
 
+// CR or LF.
+bool holds_line_break(std::string_view line);
+
 // "05 01 00": bytes of a binary protocol as evidence and transcripts write them.
 std::string hex(std::string_view bytes);
 
@@ -62,6 +65,7 @@ class GrowingText {
   Piece* first_ = nullptr;
   Piece* last_ = nullptr;
   std::size_t size_ = 0;
+  std::size_t room_ = 0;  // in last_
 };
 
 // Evidence in RFC notation: "S: 220 mx.example.org", "C: EHLO probe.example.net", and "# …" for what happened. Bounded: past
@@ -155,6 +159,8 @@ class Link {
   virtual std::string protocol() const { return {}; }
   // Whether the peer sent bytes that nobody has heard yet: asked before a command, they would be an answer before the question.
   bool unread();
+  // The same as far as is known without asking the system for what came since: for one who asks before each of many commands.
+  bool known_unread() { return begun() || (may_have_more() && unread()); }
   // Whether anything comes within `patience`, the end of the stream included; nothing is heard of it. For what has no end by
   // which one could tell that it is whole: a prompt. No LinkError.
   Task<bool> more_within(std::chrono::milliseconds patience);
@@ -174,6 +180,8 @@ class Link {
   virtual std::size_t write_now(std::string_view) { return 0; }
   // Appends what has arrived, without waiting and without error.
   virtual void read_now(std::string&, std::size_t) {}
+  // False: as far as is known, read_now() would find nothing.
+  virtual bool may_have_more() const { return true; }
   virtual Task<void> handshake(const TlsHello& hello) = 0;
   // Hear::hear() where no whole line is here yet: receives and, after each receipt, takes it into `line`. A link may override
   // it to wait without a coroutine for read_some().

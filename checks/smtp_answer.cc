@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+#include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "checks/wire/ascii.h"
 
@@ -21,10 +22,33 @@ bool says(std::string_view text, std::string_view phrase) {
   return false;
 }
 
-template <std::size_t size>
-bool says_any(std::string_view text, const std::array<std::string_view, size>& phrases) {
-  return std::any_of(phrases.begin(), phrases.end(), [&](std::string_view phrase) { return says(text, phrase); });
-}
+// A text, and with which two characters its words begin: most phrases are not there, and need not be looked for.
+class Words {
+ public:
+  explicit Words(std::string text) : text_(std::move(text)) {
+    char before = ' ';
+    for (std::size_t i = 0; i + 1 < text_.size(); ++i) {
+      if (!word_char(before) && word_char(text_[i])) begins_ |= bit(text_[i], text_[i + 1]);
+      before = text_[i];
+    }
+  }
+  const std::string& text() const { return text_; }
+  // `phrase`: two characters at least, the first of a word.
+  bool say(std::string_view phrase) const { return (begins_ & bit(phrase[0], phrase[1])) != 0 && says(text_, phrase); }
+  template <std::size_t size>
+  bool say_any(const std::array<std::string_view, size>& phrases) const {
+    return std::any_of(phrases.begin(), phrases.end(), [&](std::string_view phrase) { return say(phrase); });
+  }
+
+ private:
+  static std::uint64_t bit(char first, char second) {
+    const unsigned both = static_cast<unsigned char>(first) * 7U + static_cast<unsigned char>(second);
+    return std::uint64_t{1} << (both % 64);
+  }
+
+  std::string text_;
+  std::uint64_t begins_ = 0;
+};
 
 // "relay" alone is enough: Postfix "Relay access denied", Exim "relay not permitted", Exchange "Unable to relay", cPanel's Exim
 // "is not permitted to relay through this server", sendmail "Relaying denied", qmail "rcpthosts".
@@ -58,17 +82,30 @@ constexpr std::array<std::string_view, 4> kSenderWords = {"sender address reject
                                                           "sender domain rejected"};
 constexpr std::array<std::string_view, 3> kSpfWords = {"spf", "sender policy framework", "openspf"};
 
-void take_out(std::string& text, const std::string& name) {
+// Both in lower case.
+void take_out(std::string& text, std::string_view name) {
   if (name.empty()) return;
   for (std::size_t at = text.find(name); at != std::string::npos; at = text.find(name, at)) text.replace(at, name.size(), "?");
 }
 
-// The words of the server's own: lower case, without the names it echoes.
-std::string own_words(const SmtpReply& reply, const Spoken& spoken) {
-  std::string text = to_lower(reply.text());
-  for (const std::string& name : spoken.names) take_out(text, to_lower(name));
-  take_out(text, to_lower(spoken.our_name));
+// `name` in any case.
+void take_out_name(std::string& text, std::string_view name) {
+  if (name.size() > text.size()) return;
+  take_out(text, to_lower(name));
+}
+
+std::string lower_text(const SmtpReply& reply) {
+  std::string text = reply.text();
+  for (char& c : text) c = to_lower(c);
   return text;
+}
+
+// The words of the server's own: lower case, without the names it echoes.
+Words own_words(const SmtpReply& reply, const Spoken& spoken) {
+  std::string text = lower_text(reply);
+  for (const std::string& name : spoken.names) take_out_name(text, name);
+  take_out_name(text, spoken.our_name);
+  return Words(std::move(text));
 }
 
 // An address in the text that is not the server's own: we never said one, so it is where it sees us coming from.
@@ -110,12 +147,12 @@ bool code_blocks_us(const SmtpReply& reply) {
 
 bool in_sequence_complaint(const SmtpReply& reply) { return reply.code == 500 || reply.code == 502 || reply.code == 503; }
 
-bool asks_for_tls(const SmtpReply& reply, const std::string& words) {
+bool asks_for_tls(const SmtpReply& reply, const Words& words) {
   const std::optional<EnhancedCode> code = reply.enhanced();
-  if (reply.code == 530) return says_any(words, kTlsWords);  // RFC 3207 4
+  if (reply.code == 530) return words.say_any(kTlsWords);  // RFC 3207 4
   // RFC 5248 2.4 X.7.10 "Encryption Needed"; Exchange "451 5.7.3 STARTTLS is required to send mail".
-  return (code && code->subject == 7 && code->detail == 10) || says(words, "starttls is required") ||
-         says(words, "must issue a starttls");
+  return (code && code->subject == 7 && code->detail == 10) || words.say("starttls is required") ||
+         words.say("must issue a starttls");
 }
 
 }  // namespace
@@ -123,31 +160,31 @@ bool asks_for_tls(const SmtpReply& reply, const std::string& words) {
 bool refuses_sender(const SmtpReply& reply) {
   const std::optional<EnhancedCode> code = reply.enhanced();
   return (code && code->subject == 1 && (code->detail == 7 || code->detail == 8)) ||
-         says_any(to_lower(reply.text()), kSenderWords);
+         Words(lower_text(reply)).say_any(kSenderWords);
 }
 
 bool speaks_of_spf(const SmtpReply& reply) {
   const std::optional<EnhancedCode> code = reply.enhanced();
   return (code && code->subject == 7 && (code->detail == 23 || code->detail == 24)) ||
-         says_any(to_lower(reply.text()), kSpfWords);
+         Words(lower_text(reply)).say_any(kSpfWords);
 }
 
 SmtpAnswer read_answer(const SmtpReply& reply, SmtpStage stage, const Spoken& spoken, bool tls) {
   if (reply.kind() < 4) return SmtpAnswer::yes;
-  const std::string words = own_words(reply, spoken);
-  if (code_blocks_us(reply) || says_any(words, kBlockWords) || says_any(words, kReverseDnsWords)) return SmtpAnswer::blocked;
+  const Words words = own_words(reply, spoken);
+  if (code_blocks_us(reply) || words.say_any(kBlockWords) || words.say_any(kReverseDnsWords)) return SmtpAnswer::blocked;
   if (!tls && asks_for_tls(reply, words)) return SmtpAnswer::wants_tls;
   if (reply.code == 530) return SmtpAnswer::wants_auth;
-  if (stage == SmtpStage::mail && reply.kind() == 5 && says_any(words, kAuthWords)) return SmtpAnswer::wants_auth;
-  if (reply.kind() == 4 && says_any(words, kGreylistWords)) return SmtpAnswer::put_off;
+  if (stage == SmtpStage::mail && reply.kind() == 5 && words.say_any(kAuthWords)) return SmtpAnswer::wants_auth;
+  if (reply.kind() == 4 && words.say_any(kGreylistWords)) return SmtpAnswer::put_off;
 
-  const bool relay = says_any(words, kRelayWords);
+  const bool relay = words.say_any(kRelayWords);
   if (relay && reply.code == 454) return SmtpAnswer::refused;
   if (relay && reply.kind() == 5) return SmtpAnswer::refused;
   if (!in_sequence_complaint(reply)) {
-    if (says_any(words, kHelloWords)) return SmtpAnswer::blocked;
-    const std::string all = to_lower(reply.text());
-    if (has_our_name(all, to_lower(spoken.our_name)) || has_foreign_address(all, spoken.server) || says_any(words, kUsWords) ||
+    if (words.say_any(kHelloWords)) return SmtpAnswer::blocked;
+    const std::string all = lower_text(reply);
+    if (has_our_name(all, to_lower(spoken.our_name)) || has_foreign_address(all, spoken.server) || words.say_any(kUsWords) ||
         (speaks_of_spf(reply) && stage != SmtpStage::data)) {
       return SmtpAnswer::names_us;
     }

@@ -15,7 +15,10 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 }
 
 std::string name_of(const SenderForm& sender, const RecipientForm& recipient, bool tls) {
-  return fmt::format("{}/{}{}", sender.name, recipient.name, tls ? kAfterTls : "");
+  std::string name;
+  name.reserve(sender.name.size() + 1 + recipient.name.size() + kAfterTls.size());
+  name.append(sender.name).append("/").append(recipient.name);
+  return tls ? name.append(kAfterTls) : name;
 }
 
 const Retry* retry_of(const Subject& subject, const std::string& name) {
@@ -91,17 +94,21 @@ std::vector<SmtpAsk> plan_smtp_relay(const Subject& subject) {
   return asks;
 }
 
-std::string write_mailbox(std::string_view form, const MailboxWords& words) {
-  std::string mailbox;
+void write_mailbox(std::string& line, std::string_view form, const MailboxWords& words) {
   while (!form.empty()) {
     const std::size_t open = std::min(form.find('{'), form.size());
-    mailbox += form.substr(0, open);
+    line += form.substr(0, open);
     form.remove_prefix(open);
     if (form.empty()) break;
     const std::size_t close = form.find('}');
-    mailbox += word_of(form.substr(1, close - 1), words);
+    line += word_of(form.substr(1, close - 1), words);
     form.remove_prefix(close + 1);
   }
+}
+
+std::string write_mailbox(std::string_view form, const MailboxWords& words) {
+  std::string mailbox;
+  write_mailbox(mailbox, form, words);
   return mailbox;
 }
 

@@ -124,7 +124,8 @@ struct MailboxWords {  // of strings that outlive it
   std::string_view domain;
   std::string_view address;
 };
-// A form of the matrix with its words put in.
+// A form of the matrix with its words put in; appended to `line`.
+void write_mailbox(std::string& line, std::string_view form, const MailboxWords& words);
 std::string write_mailbox(std::string_view form, const MailboxWords& words);
 
 }  // namespace ajar

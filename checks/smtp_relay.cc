@@ -53,6 +53,8 @@ SmtpPipeline::Kind kind_of(const SmtpAsk& ask) {
           static_cast<std::uint8_t>(ask.recipient - kRecipients.data())};
 }
 
+constexpr std::size_t kUsualLine = 128;  // bytes that most MAIL and RCPT do not exceed
+
 class RelayProbe {
  public:
   RelayProbe(Network& network, Canary& canary, const Subject& subject)
@@ -353,13 +355,21 @@ MailboxWords RelayProbe::words(std::string_view token, std::string_view sender) 
 }
 
 std::string RelayProbe::mail_line(const SmtpAsk& ask) const {
-  const std::string mailbox = write_mailbox(ask.sender->mailbox, words(ask.token, sender_token(ask)));
-  return fmt::format("MAIL FROM:<{}>{}", mailbox, ask.recipient->needs_smtputf8 ? " SMTPUTF8" : "");
+  std::string line;
+  line.reserve(kUsualLine);
+  line += "MAIL FROM:<";
+  write_mailbox(line, ask.sender->mailbox, words(ask.token, sender_token(ask)));
+  line += ask.recipient->needs_smtputf8 ? "> SMTPUTF8" : ">";
+  return line;
 }
 
 std::string RelayProbe::rcpt_line(const SmtpAsk& ask) const {
-  const std::string mailbox = write_mailbox(ask.recipient->mailbox, words(ask.token, sender_token(ask)));
-  return fmt::format("RCPT TO:<{}>{}", mailbox, visit_.offers().dsn ? " NOTIFY=NEVER" : "");  // RFC 3461 4.1: no bounce
+  std::string line;
+  line.reserve(kUsualLine);
+  line += "RCPT TO:<";
+  write_mailbox(line, ask.recipient->mailbox, words(ask.token, sender_token(ask)));
+  line += visit_.offers().dsn ? "> NOTIFY=NEVER" : ">";  // RFC 3461 4.1: no bounce
+  return line;
 }
 
 // What a reply makes of a variant.

@@ -56,7 +56,7 @@ Task<SmtpReply> SmtpSession::hear_reply() {
 
 // Answers before the question; after a batch, perhaps one too many to that.
 void SmtpSession::expect_silence(const char* otherwise) {
-  if (!link_->unread()) return;
+  if (!link_->known_unread()) return;
   out_of_step_ = out_of_step_ || batched_;
   one_by_one_ = one_by_one_ || batched_;
   throw LinkError(Reason::protocol_error, otherwise);
@@ -80,7 +80,7 @@ Task<SmtpReply> SmtpSession::command(std::string&& line) {
 }
 
 void SmtpSession::gather(std::string_view command, std::string_view note) {
-  if (command.find_first_of("\r\n") != std::string_view::npos) throw std::logic_error("a command holds a line break");
+  if (holds_line_break(command)) throw std::logic_error("a command holds a line break");
   if (gathered_.empty()) gathered_.reserve(kGathered);
   if (!note.empty()) gathered_.append("# ").append(note).append("\n");
   gathered_.append(command).append("\n");

@@ -11,11 +11,11 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <malloc.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/ledger.h"
+#include "agent/memory.h"
 #include "agent/resolver.h"
 #include "agent/scheduler.h"
 #include "agent/targets.h"
@@ -202,16 +202,16 @@ void restart(Fleet fleet) {
     }
     config.targets.push_back(std::move(target));
   }
-  malloc_trim(0);
+  give_back_memory();
   const std::size_t bare = resident_bytes();
   const Stopwatch whole;
   Ledger ledger(fleet.options());
   const std::string loaded = whole.text();
   const double bytes = static_cast<double>(resident_bytes() - bare) / static_cast<double>(ledger.result_count());
-  malloc_trim(0);
+  give_back_memory();
   const double trimmed = static_cast<double>(resident_bytes() - bare) / static_cast<double>(ledger.result_count());
-  fmt::print("load: {} results in {}, {:.0f} bytes a result ({:.0f} after malloc_trim)\n", ledger.result_count(), loaded, bytes,
-             trimmed);
+  fmt::print("load: {} results in {}, {:.0f} bytes a result ({:.0f} after the free memory was given back)\n",
+             ledger.result_count(), loaded, bytes, trimmed);
   const Stopwatch walk;
   std::size_t seen = 0;
   ledger.each_result([&](const ResultState& result) { seen += result.level == Verdict::closed ? 1 : 0; });

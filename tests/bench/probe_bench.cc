@@ -3,7 +3,9 @@
 //
 //   probe_bench CHECK[/tls] core|full dialog PORT               prints the lines that one probe says, for `limit` to repeat
 //   probe_bench CHECK[/tls] core|full run HOSTS IN_FLIGHT PORT  prints: ajar hosts H cpu_us_per_host C wall_s W closed N
-//                                                               accepted N; fails unless all are closed
+//                                                               accepted N warm W; fails unless all are closed. W hosts were
+//                                                               asked before, unmeasured
+//   probe_bench CHECK[/tls] core|full once HOSTS IN_FLIGHT PORT the same without that
 //   probe_bench CHECK[/tls] core|full threads N HOSTS IN_FLIGHT PORT
 //                                                               the hosts over N loops with a thread each; prints:
 //                                                               ajar threads N hosts H busiest_cpu_s C wall_s W closed N cpu_s
@@ -81,14 +83,19 @@ class Bench {
     return closed_;
   }
 
-  int run(unsigned hosts, unsigned in_flight) {
+  int run(unsigned hosts, unsigned in_flight, bool warm_up) {
+    const unsigned warm = warm_up ? std::min(hosts, in_flight) : 0;
+    if (warm_up)
+      ask(0, warm,
+          in_flight);  // the start of the program, and memory that is touched for the first time, are no part of a dialog
+    closed_ = accepted_ = 0;
     const auto begin = Steady::now();
-    const double before = cpu_microseconds();  // the start of the program is no part of a dialog
+    const double before = cpu_microseconds();
     ask(0, hosts, in_flight);
     const double wall = std::chrono::duration<double>(Steady::now() - begin).count();
     fmt::print("ajar hosts {} cpu_us_per_host {:.1f} wall_s {:.3f} closed {}\n", hosts, (cpu_microseconds() - before) / hosts,
                wall, closed_);
-    fmt::print("accepted {}\n", accepted_);
+    fmt::print("accepted {} warm {}\n", accepted_, warm);
     return closed_ == hosts ? 0 : 1;
   }
 
@@ -243,7 +250,8 @@ int main(int argc, char** argv) {
   }
   ajar::Bench bench(check->function, mode, words[1] == "full", port);
   if (words[2] == "dialog" && words.size() == 4) return bench.print_dialog();
-  if (words[2] == "run" && words.size() == 6) return bench.run(number(3), number(4));
+  if (words[2] == "run" && words.size() == 6) return bench.run(number(3), number(4), true);
+  if (words[2] == "once" && words.size() == 6) return bench.run(number(3), number(4), false);
   if (words[2] == "hold" && words.size() == 5) return bench.hold(number(3));
   fmt::print(stderr, "probe_bench: unknown words\n");
   return 2;
