@@ -90,8 +90,14 @@ void take_out(std::string& text, std::string_view name) {
 
 // `name` in any case.
 void take_out_name(std::string& text, std::string_view name) {
-  if (name.size() > text.size()) return;
-  take_out(text, to_lower(name));
+  if (name.empty()) return;
+  const char first = to_lower(name.front());
+  for (std::size_t at = text.find(first); at != std::string::npos; at = text.find(first, at + 1)) {
+    const std::string_view there = std::string_view(text).substr(at, name.size());
+    const bool same = there.size() == name.size() &&
+                      std::equal(name.begin(), name.end(), there.begin(), [](char a, char b) { return to_lower(a) == b; });
+    if (same) text.replace(at, name.size(), "?");
+  }
 }
 
 std::string lower_text(const SmtpReply& reply) {
