@@ -111,6 +111,20 @@ TEST_F(SweepTest, OnlyWhereSomethingListensAreTheChecksPlanned) {
   EXPECT_EQ(targets->totals().endpoints, 1024U);
 }
 
+TEST_F(SweepTest, OfIpv6AsWell) {
+  config.scope.push_back(*Cidr::parse("::1/128"));
+  const auto first = listen("::1");
+  auto second = listen("::1");
+  const std::uint16_t port = first->address().port, closed = second->address().port;
+  second.reset();
+  network("::1/128", {Port{port}, Port{closed}});
+  begin();
+  EXPECT_TRUE(run_until([&] { return counts()[SweepState::never] == 0; }));
+  EXPECT_THAT(planned, ElementsAre("::1 http_connect"));
+  EXPECT_EQ(counts()[SweepState::listening], 1U);
+  EXPECT_EQ(counts()[SweepState::refused], 1U);
+}
+
 TEST_F(SweepTest, WhatOpensLaterIsFoundAndWhatIsGoneIsAskedFor) {
   auto first = listen("127.44.0.5");
   const std::uint16_t port = first->address().port;
