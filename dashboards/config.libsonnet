@@ -50,6 +50,7 @@
     seriesCutFor: '15m',
     budgetUsedUpFor: '15m',
     networkSlowedFor: '1h',
+    discoveryDownFor: '1h',
     exemptionDays: 14,
     certificateDays: 14,
 

@@ -507,6 +507,23 @@
             config.networkSlowedFor,
           ),
           alert(
+            'AjarDiscoveryDown',
+            'warning',
+            'ajar:discovery_down:held > 0',
+            {
+              summary: '{{ $labels.instance }} goes by an old list of targets: {{ $labels.source }}',
+              description: [
+                'The discovery "{{ $labels.source }}" of {{ $labels.instance }} has failed for %s.' % config.discoveryDownFor,
+                'The targets of its last good list are asked on; a server that is new since then is not, and a door there would not be seen.',
+                'This is certain.',
+                'First: the log of the agent says what is wrong with that list.',
+              ],
+            },
+            'now',
+            dashboard('agent'),
+            config.discoveryDownFor,
+          ),
+          alert(
             'AjarCertificateExpiring',
             'warning',
             'ajar:certificate_expiry:held > 0',

@@ -152,6 +152,9 @@
           held('ajar:budget_used_up:held', 'ajar_pace_exhausted_addresses > 0'),
           held('ajar:network_slowed:held', 'ajar_pace_slowed_networks > 0'),
 
+          // 1 while a list of targets cannot be had, or not be read.
+          held('ajar:discovery_down:held', '1 - ajar_discovery_up > 0'),
+
           // refused and blocked: it answers others, but not us. The rest: it is ill. untested: nobody has asked yet.
           held('ajar:zone_broken:held', |||
             max by (job, instance, zone) (
