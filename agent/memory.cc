@@ -1,7 +1,9 @@
 #include "agent/memory.h"
 
-#ifdef AJAR_TCMALLOC
-#include <gperftools/malloc_extension_c.h>
+#ifdef AJAR_JEMALLOC
+#include <string>
+
+#include <jemalloc/jemalloc.h>
 #else
 #include <malloc.h>
 #endif
@@ -9,8 +11,9 @@
 namespace ajar {
 
 void give_back_memory() {
-#ifdef AJAR_TCMALLOC
-  MallocExtension_ReleaseFreeMemory();
+#ifdef AJAR_JEMALLOC
+  const std::string purge = "arena." + std::to_string(MALLCTL_ARENAS_ALL) + ".purge";
+  mallctl(purge.c_str(), nullptr, nullptr, nullptr, 0);
 #else
   malloc_trim(0);
 #endif

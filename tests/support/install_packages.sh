@@ -7,7 +7,7 @@ set -euo pipefail
 build=(ccache ninja-build cmake g++ make git pkg-config libevent-dev libc-ares-dev libssl-dev libsqlite3-dev libcli11-dev libfmt-dev
   libspdlog-dev nlohmann-json3-dev prometheus-cpp-dev libcpp-httplib-dev libtomlplusplus-dev zlib1g-dev libbrotli-dev
   libcmark-gfm-dev libcmark-gfm-extensions-dev libsystemd-dev libkainjow-mustache-dev libyaml-cpp-dev
-  libcrypt-dev libnghttp2-dev libgoogle-perftools-dev)
+  libcrypt-dev libnghttp2-dev libjemalloc-dev)
 format=(clang-format-19)
 test=(libgtest-dev libgmock-dev clang-format-19 clang-tidy-19 postfix squid tinyproxy dante-server nginx-light prometheus
   prometheus-alertmanager jsonnet swaks rbldnsd unbound python3 python3-yaml python3-jsonschema curl openssl procps systemd
