@@ -206,7 +206,8 @@ Task<void> VantageCheck::ask_http(Link& link, AddressPort place, const std::stri
     if (head.empty()) throw;
   }
   path.altered = altered_answer(head, proven);
-  const std::optional<Sighting> seen = co_await sightings_.find(token, proven ? SightingWait::lag : SightingWait::settled);
+  const SightingWait wait = proven ? SightingWait::lag : SightingWait::settled;
+  const std::optional<Sighting> seen = co_await sightings_.find(token, wait);
   if (!seen) co_return;
   path.exit = seen->exit;
   if (const std::string altered = altered_request(question, seen->facts); !altered.empty()) path.altered = altered;
@@ -233,7 +234,8 @@ Task<void> VantageCheck::ask_smtp(Link& link, const std::string& token, CanaryPa
   const std::string proof = keys_.proof(token);
   const bool proven = !hello.empty() && hello.front().find(proof) != std::string::npos;
   path.altered = altered_smtp(greeting, hello, proven);
-  const std::optional<Sighting> seen = co_await sightings_.find(token, proven ? SightingWait::lag : SightingWait::settled);
+  const SightingWait wait = proven ? SightingWait::lag : SightingWait::settled;
+  const std::optional<Sighting> seen = co_await sightings_.find(token, wait);
   if (seen) path.exit = seen->exit;
 }
 

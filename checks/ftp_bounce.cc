@@ -222,8 +222,8 @@ Task<std::optional<Sighting>> FtpBounce::try_once(const Ask& ask, std::string to
   }
   const bool patient = !failure && !answer.busy;
   co_await session_.quit(patient);
-  std::optional<Sighting> seen =
-      co_await canary_.sighting(token, answer.may_connect ? SightingWait::lag : SightingWait::settled);
+  const SightingWait wait = answer.may_connect ? SightingWait::lag : SightingWait::settled;
+  std::optional<Sighting> seen = co_await canary_.sighting(token, wait);
   if (seen && !seen->proof) seen.reset();
   co_return seen;
 }

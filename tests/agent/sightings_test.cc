@@ -77,17 +77,18 @@ TEST(Sightings, WhatTheKernelHasAlreadyIsTakenInBeforeNothingIsSaid) {
   loop.shut_down();
 }
 
+Task<bool> come_round_there(Sightings*& there, int& asked) {
+  ++asked;
+  there->note(arrival("a", true, {"TOKEN <token>"}));
+  co_return true;
+}
+
 // The canary may be on another loop than the probe.
 TEST(Sightings, WhereTheCanaryIsElsewhereItSaysWhenItHasComeRound) {
   Loop loop;
   Sightings* there = nullptr;
   int asked = 0;
-  const auto settle = [&]() -> Task<bool> {
-    ++asked;
-    there->note(arrival("a", true, {"TOKEN <token>"}));
-    co_return true;
-  };
-  Sightings sightings(loop, milliseconds(0), settle);
+  Sightings sightings(loop, milliseconds(0), [&] { return come_round_there(there, asked); });
   there = &sightings;
   sightings.watch("a");
   std::optional<Sighting> seen;
