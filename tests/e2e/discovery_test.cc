@@ -71,6 +71,8 @@ TEST_F(Found, FilesComeChangeBreakAndGo) {
           .dump());
   EXPECT_TRUE(wait_until(seconds(30), [&] { return agent.levels()["relay"] == 4; })) << agent.process().err();
   EXPECT_EQ(states(agent, "relay"), "open");
+  // What is known of targets is shown at an interval of its own.
+  EXPECT_TRUE(wait_until(seconds(10), [&] { return agent.get("/targets/relay").status == 200; }));
   const std::string metrics = agent.get("/metrics").body;
   EXPECT_THAT(metrics, HasSubstr("ajar_target_info{target=\"relay\",host=\"" + lab.place("open").address +
                                  "\",owner=\"found\",label_site=\"zrh\"} 1\n"));
