@@ -82,14 +82,8 @@ constexpr std::array<std::string_view, 4> kSenderWords = {"sender address reject
                                                           "sender domain rejected"};
 constexpr std::array<std::string_view, 3> kSpfWords = {"spf", "sender policy framework", "openspf"};
 
-// Both in lower case.
+// `text` is in lower case, `name` in any.
 void take_out(std::string& text, std::string_view name) {
-  if (name.empty()) return;
-  for (std::size_t at = text.find(name); at != std::string::npos; at = text.find(name, at)) text.replace(at, name.size(), "?");
-}
-
-// `name` in any case.
-void take_out_name(std::string& text, std::string_view name) {
   if (name.empty()) return;
   const char first = to_lower(name.front());
   for (std::size_t at = text.find(first); at != std::string::npos; at = text.find(first, at + 1)) {
@@ -109,8 +103,8 @@ std::string lower_text(const SmtpReply& reply) {
 // The words of the server's own: lower case, without the names it echoes.
 Words own_words(const SmtpReply& reply, const Spoken& spoken) {
   std::string text = lower_text(reply);
-  for (const std::string& name : spoken.names) take_out_name(text, name);
-  take_out_name(text, spoken.our_name);
+  for (const std::string& name : spoken.names) take_out(text, name);
+  take_out(text, spoken.our_name);
   return Words(std::move(text));
 }
 

@@ -11,9 +11,13 @@
  *   mix   of a hundred mail servers 1 is open, 94 are closed, 2 take 200 ms for each reply (or for all the replies to commands
  *         that came together), 1 says garbage, 1 hangs up at once and 1 greylists, by a hash of the address
  *   poll  while there is anything to do it does not sleep: to wake a sleeper costs the one who writes to it, which on one
- * machine is the client, and the slower client more often At SIGUSR1 it prints what it has seen since the last one: connections
- * N requests N slowest_s S     (requests: lines, of HTTP and SOCKS requests; S: the longest time that one address let its
- * clients wait in all) */
+ *         machine is the client, and the slower client more often
+ *
+ * At SIGUSR1 it prints what it has seen since the last one:
+ *
+ *     connections N requests N slowest_s S
+ *
+ * requests: lines, of HTTP and SOCKS requests; S: the longest time that one address let its clients wait in all. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>

@@ -3,8 +3,8 @@
 //
 //   probe_bench CHECK[/tls] core|full dialog PORT               prints the lines that one probe says, for `limit` to repeat
 //   probe_bench CHECK[/tls] core|full run HOSTS IN_FLIGHT PORT  prints: ajar hosts H cpu_us_per_host C wall_s W closed N
-//                                                               accepted N warm W; fails unless all are closed. W hosts were
-//                                                               asked before, unmeasured
+//                                                               accepted N; fails unless all are closed. The first IN_FLIGHT
+//                                                               are asked once before, unmeasured
 //   probe_bench CHECK[/tls] core|full once HOSTS IN_FLIGHT PORT the same without that
 //   probe_bench CHECK[/tls] core|full threads N HOSTS IN_FLIGHT PORT
 //                                                               the hosts over N loops with a thread each; prints:
@@ -84,10 +84,8 @@ class Bench {
   }
 
   int run(unsigned hosts, unsigned in_flight, bool warm_up) {
-    const unsigned warm = warm_up ? std::min(hosts, in_flight) : 0;
-    if (warm_up)
-      ask(0, warm,
-          in_flight);  // the start of the program, and memory that is touched for the first time, are no part of a dialog
+    // The start of the program, and memory that is touched for the first time, are no part of a dialog.
+    if (warm_up) ask(0, std::min(hosts, in_flight), in_flight);
     closed_ = accepted_ = 0;
     const auto begin = Steady::now();
     const double before = cpu_microseconds();
@@ -95,7 +93,7 @@ class Bench {
     const double wall = std::chrono::duration<double>(Steady::now() - begin).count();
     fmt::print("ajar hosts {} cpu_us_per_host {:.1f} wall_s {:.3f} closed {}\n", hosts, (cpu_microseconds() - before) / hosts,
                wall, closed_);
-    fmt::print("accepted {} warm {}\n", accepted_, warm);
+    fmt::print("accepted {}\n", accepted_);
     return closed_ == hosts ? 0 : 1;
   }
 
